@@ -1,0 +1,264 @@
+package alg
+
+import (
+	"bytes"
+
+	"github.com/ftpalg/ftpalg/alg/ftp"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// commands reads new data from the client and notes the edits to make in it.
+func (g *Gateway) commands(s *session, data []byte) {
+	l := &s.line[toServer]
+	for at := 0; at < len(data); {
+		piece, whole := cutLine(data[at:])
+		switch {
+		case l.skip:
+			l.skip = !whole
+		case whole && len(l.buf) == 0:
+			c, _ := g.command(s, piece, 0)
+			g.addEdit(at+c.at, c.del, c.text)
+		default:
+			g.commandPiece(s, l, piece, at)
+			if whole {
+				l.reset()
+			}
+		}
+		at += len(piece)
+		if s.opaque() {
+			return
+		}
+	}
+}
+
+// cutLine returns the first line of b with its end, or b if there is no line end.
+func cutLine(b []byte) (piece []byte, whole bool) {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return b[:i+1], true
+	}
+	return b, false
+}
+
+// command judges a whole command line and returns the edit to make in it and why
+// it is refused, or None. If port is not 0 then an address with this outside port has
+// been sent already.
+func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
+	if s.has(conntrack.StateNotFTP) {
+		return change{}, NotFTP
+	}
+	if ftp.Foreign(ln) {
+		g.notFTP(s)
+		return change{}, NotFTP
+	}
+	c := ftp.ParseCommand(ln)
+	if c.Verb == ftp.None {
+		return change{}, None
+	}
+	bare := !bytes.HasSuffix(ln, []byte("\r\n")) && bytes.HasSuffix(ln, []byte("\n"))
+	smuggled := s.bareLF && !bare && !s.asks.empty()
+	s.bareLF = bare
+	g.Stats.Commands[c.Verb].Add(1)
+
+	var ch change
+	verb := c.Verb
+	why := g.policy.Strict.denies(ln, c)
+	switch {
+	case why != None:
+		ch = blanked(c.NameStart, c.NameEnd)
+		verb = ftp.Other
+	case verb == ftp.Port || verb == ftp.EPRT:
+		ch, why = g.portCommand(s, ln, c, smuggled, port)
+		if why != None {
+			verb = ftp.Other // its reply is of no interest any more
+		}
+	case verb == ftp.Auth && g.policy.TLS == TLSDeny:
+		ch, why = blanked(c.ArgStart, c.ArgEnd), TLSDenied
+		verb = ftp.Other
+	default:
+		ch, why = g.follow(s, ln, c)
+		if why != None {
+			verb = ftp.Other
+		}
+	}
+	if why != None {
+		g.refuse(s, why, ln)
+	}
+	s.asks.push(verb)
+	return ch, why
+}
+
+// follow keeps the session's state for commands that name no address.
+func (g *Gateway) follow(s *session, ln []byte, c ftp.Command) (change, Reason) {
+	switch c.Verb {
+	case ftp.User, ftp.Pass, ftp.Acct:
+		s.credentials = true
+	case ftp.EPSV:
+		if ftp.EPSVAll(ln[c.ArgStart:c.ArgEnd]) {
+			s.set(conntrack.StateEPSVAll, true)
+			return change{}, None
+		}
+	case ftp.Pasv, ftp.CPSV:
+		if s.has(conntrack.StateEPSVAll) {
+			return blanked(c.NameStart, c.NameEnd), AfterEPSVAll
+		}
+	}
+	return change{}, None
+}
+
+// portCommand judges a PORT or EPRT.
+func (g *Gateway) portCommand(s *session, ln []byte, c ftp.Command, smuggled bool, port uint16) (change, Reason) {
+	arg := ln[c.ArgStart:c.ArgEnd]
+	named, e, ok := parseActive(c.Verb, arg)
+	if !ok || len(ln) > maxLine {
+		// The server will say so itself.
+		g.Stats.Unparsed.Add(1)
+		return change{}, Unparsed
+	}
+	refused := blanked(c.ArgStart, c.ArgEnd)
+	if smuggled {
+		return refused, MixedLineEnds
+	}
+	shown, why := g.openActive(s, modeOf(c.Verb), named, port)
+	if why != None {
+		return refused, why
+	}
+	if shown == named {
+		g.opened(s, arg, arg)
+		return change{}, None
+	}
+	text := g.keep(appendActive(g.scratch[:0], c.Verb, e, shown))
+	g.opened(s, arg, text)
+	return change{at: c.ArgStart, del: c.ArgEnd - c.ArgStart, text: text}, None
+}
+
+// commandPiece takes one more piece of a command line that came in several; at
+// is where it stands in the data under way.
+func (g *Gateway) commandPiece(s *session, l *line, piece []byte, at int) {
+	had := len(l.buf)
+	if had == 0 && s.state&(conntrack.StateNotFTP|conntrack.StateLoggedIn) == 0 && ftp.Foreign(piece) {
+		g.notFTP(s)
+	}
+	l.add(piece)
+	if l.done {
+		return
+	}
+	if l.plan.mode == undecided {
+		g.planCommand(s, l)
+	}
+	for i, b := range piece {
+		if l.done {
+			return
+		}
+		pos := had + i
+		switch {
+		case isEnd(b) && (b == '\n' || l.plan.mode != undecided && pos >= l.plan.arg):
+			g.endCommand(s, l, pos, at+i, b)
+		case l.plan.mode == undecided || l.plan.mode == pass || pos < l.plan.arg:
+		case l.plan.mode == early:
+			g.addEdit(at+i, 1, g.keep(l.plan.next()))
+		case l.plan.mode == own:
+			if !g.prefixOK(s, l, pos+1) {
+				l.plan.mode = blank
+				g.addEdit(at+i, 1, filler[:1])
+			}
+		case l.plan.mode == blank:
+			g.addEdit(at+i, 1, filler[:1])
+		}
+	}
+}
+
+// planCommand decides what happens to the argument as soon as the verb is whole.
+func (g *Gateway) planCommand(s *session, l *line) {
+	c := ftp.ParseCommand(l.buf)
+	if c.NameEnd >= len(l.buf) || c.NameEnd == c.NameStart || isEnd(l.buf[c.NameEnd]) {
+		return // the verb may still grow, or has no argument
+	}
+	l.plan.arg = c.NameEnd + 1
+	switch {
+	case s.has(conntrack.StateNotFTP):
+		l.plan.mode = pass
+	case c.Verb == ftp.Auth && g.policy.TLS == TLSDeny:
+		l.plan.mode = blank
+	case g.policy.Strict.denies(nil, c) != None:
+		l.plan.mode = blank
+	case c.Verb != ftp.Port && c.Verb != ftp.EPRT:
+		l.plan.mode = pass
+	case g.mayOpenActive(s) != None:
+		l.plan.mode = blank
+	default:
+		g.planActive(s, l, c)
+	}
+}
+
+func (g *Gateway) planActive(s *session, l *line, c ftp.Command) {
+	shown := g.shownOutside(s)
+	if shown == s.clientAddr().Addr() {
+		l.plan.mode = own
+		return
+	}
+	var e ftp.EPRTArg
+	if c.Verb == ftp.EPRT {
+		// The delimiter is the first byte of the argument: wait for it.
+		if c.ArgStart >= c.ArgEnd {
+			return
+		}
+		e = ftp.EPRTArg{Delim: l.buf[c.ArgStart], Family: '1'}
+		if shown.Is6() {
+			e.Family = '2'
+		}
+		l.plan.arg = c.ArgStart
+	}
+	l.plan.port = g.pickPort()
+	l.plan.text = appendActive(l.plan.text[:0], c.Verb, e, addrPort(shown, l.plan.port))
+	if c.Verb == ftp.Port {
+		l.plan.keep = bytes.LastIndexByte(l.plan.text, ',') + 1
+	} else {
+		l.plan.keep = len(l.plan.text) - 2
+	}
+	l.plan.mode = early
+}
+
+// prefixOK tells whether the argument up to end may become the client's own address.
+func (g *Gateway) prefixOK(s *session, l *line, end int) bool {
+	c := ftp.ParseCommand(l.buf[:end])
+	arg := l.buf[c.ArgStart:c.ArgEnd]
+	if len(g.policy.FXP) > 0 {
+		return true
+	}
+	if c.Verb == ftp.EPRT {
+		return ftp.EPRTPrefixOK(arg, s.clientAddr().Addr(), g.policy.MinPort)
+	}
+	return ftp.PortPrefixOK(arg, s.clientAddr().Addr(), g.policy.MinPort)
+}
+
+// endCommand judges a command that came in pieces, at the first byte of its end,
+// which stands at pos in the line and at in the data under way.
+func (g *Gateway) endCommand(s *session, l *line, pos, at int, end byte) {
+	l.done = true
+	if l.long && l.plan.mode != early {
+		// Only the verb matters.
+		if c := ftp.ParseCommand(l.buf); c.Verb != ftp.None && !s.has(conntrack.StateNotFTP) {
+			g.Stats.Commands[c.Verb].Add(1)
+			if c.Verb == ftp.Port || c.Verb == ftp.EPRT {
+				g.refuse(s, LineTooLong, l.buf[:32])
+				c.Verb = ftp.Other
+			}
+			s.asks.push(c.Verb)
+		}
+		return
+	}
+	if pos > len(l.buf) {
+		pos = len(l.buf)
+	}
+	ln := l.buf[:pos]
+	if end == '\r' {
+		ln = append(ln, '\r', '\n')
+	} else {
+		ln = append(ln, '\n')
+	}
+	// What was passed on cannot be changed any more, but for the rest of the text.
+	_, why := g.command(s, ln, l.plan.port)
+	if l.plan.mode == early {
+		g.addEdit(at, 1, append(g.keep(l.plan.rest(why == None && !l.long)), end))
+	}
+}

@@ -1,0 +1,179 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// encoder writes one netlink message at a time into a buffer that is kept for
+// the next one. Headers are in host byte order, all nfnetlink payload is big
+// endian (include/uapi/linux/netlink.h, nfnetlink.h).
+type encoder struct{ b []byte }
+
+const (
+	headerLen  = unix.NLMSG_HDRLEN + 4 // struct nlmsghdr and struct nfgenmsg
+	attrHeader = 4                     // struct nlattr
+	typeMask   = 0x3fff                // NLA_TYPE_MASK: without the NESTED and NET_BYTEORDER flags
+)
+
+// start begins a message; family is the nfgen_family, an AF_ number.
+func (e *encoder) start(typ, flags uint16, seq uint32, family uint8) {
+	var h [headerLen]byte
+	binary.NativeEndian.PutUint16(h[4:], typ)
+	binary.NativeEndian.PutUint16(h[6:], flags)
+	binary.NativeEndian.PutUint32(h[8:], seq)
+	h[16] = family // version 0 and res_id 0 follow
+	e.b = append(e.b[:0], h[:]...)
+}
+
+// finish writes the length of the message and returns it.
+func (e *encoder) finish() []byte {
+	binary.NativeEndian.PutUint32(e.b, uint32(len(e.b)))
+	return e.b
+}
+
+// nest opens a nested attribute; give the result to end.
+func (e *encoder) nest(typ uint16) int {
+	at := len(e.b)
+	e.header(typ|unix.NLA_F_NESTED, 0)
+	return at
+}
+
+func (e *encoder) end(at int) {
+	binary.NativeEndian.PutUint16(e.b[at:], uint16(len(e.b)-at))
+}
+
+func (e *encoder) header(typ uint16, size int) {
+	e.b = binary.NativeEndian.AppendUint16(e.b, uint16(attrHeader+size))
+	e.b = binary.NativeEndian.AppendUint16(e.b, typ)
+}
+
+func (e *encoder) bytes(typ uint16, v []byte) {
+	e.header(typ, len(v))
+	e.b = append(e.b, v...)
+	for len(e.b)%4 != 0 {
+		e.b = append(e.b, 0)
+	}
+}
+
+func (e *encoder) u8(typ uint16, v uint8) { e.bytes(typ, []byte{v}) }
+
+func (e *encoder) u16(typ uint16, v uint16) {
+	e.bytes(typ, []byte{byte(v >> 8), byte(v)})
+}
+
+func (e *encoder) u32(typ uint16, v uint32) {
+	e.header(typ, 4)
+	e.b = binary.BigEndian.AppendUint32(e.b, v)
+}
+
+// str writes a string with its NUL: the kernel compares names including it.
+func (e *encoder) str(typ uint16, s string) {
+	e.header(typ, len(s)+1)
+	e.b = append(e.b, s...)
+	e.b = append(e.b, 0)
+	for len(e.b)%4 != 0 {
+		e.b = append(e.b, 0)
+	}
+}
+
+// tuple writes a nested tuple of TCP. Both addresses must be of one family.
+func (e *encoder) tuple(typ uint16, t Tuple) {
+	e.tupleOf(typ, t, unix.IPPROTO_TCP)
+}
+
+func (e *encoder) tupleOf(typ uint16, t Tuple, proto uint8) {
+	at := e.nest(typ)
+	ip := e.nest(ctaTupleIP)
+	e.addr(ctaIPv4Src, ctaIPv6Src, t.Src.Addr())
+	e.addr(ctaIPv4Dst, ctaIPv6Dst, t.Dst.Addr())
+	e.end(ip)
+	l4 := e.nest(ctaTupleProto)
+	e.u8(ctaProtoNum, proto)
+	e.u16(ctaProtoSrcPort, t.Src.Port())
+	e.u16(ctaProtoDstPort, t.Dst.Port())
+	e.end(l4)
+	e.end(at)
+}
+
+func (e *encoder) addr(v4, v6 uint16, a netip.Addr) {
+	if a.Is4() {
+		b := a.As4()
+		e.bytes(v4, b[:])
+		return
+	}
+	b := a.As16()
+	e.bytes(v6, b[:])
+}
+
+// nextAttr splits the first attribute off b. It returns ok false at the end and
+// at the first attribute that does not fit; what the kernel sends always fits,
+// so a decoder only has to be safe on other bytes.
+func nextAttr(b []byte) (typ uint16, value, rest []byte, ok bool) {
+	if len(b) < attrHeader {
+		return 0, nil, nil, false
+	}
+	size := int(binary.NativeEndian.Uint16(b))
+	if size < attrHeader || size > len(b) {
+		return 0, nil, nil, false
+	}
+	typ = binary.NativeEndian.Uint16(b[2:]) & typeMask
+	return typ, b[attrHeader:size], b[min(len(b), (size+3)&^3):], true
+}
+
+// attr finds one attribute; nil if it is not there.
+func attr(b []byte, want uint16) []byte {
+	for {
+		typ, v, rest, ok := nextAttr(b)
+		if !ok || typ == want {
+			return v
+		}
+		b = rest
+	}
+}
+
+// be16 and be32 read a number; 0 if the attribute is absent or short.
+func be16(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(b)
+}
+
+func be32(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
+// cstring cuts off the NUL and what follows.
+func cstring(b []byte) []byte {
+	for i, c := range b {
+		if c == 0 {
+			return b[:i]
+		}
+	}
+	return b
+}
+
+// parseTuple reads a nested tuple. What is missing stays invalid or zero.
+func parseTuple(b []byte) Tuple {
+	ip, l4 := attr(b, ctaTupleIP), attr(b, ctaTupleProto)
+	return Tuple{
+		Src: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Src, ctaIPv6Src), be16(attr(l4, ctaProtoSrcPort))),
+		Dst: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Dst, ctaIPv6Dst), be16(attr(l4, ctaProtoDstPort))),
+	}
+}
+
+func parseAddr(b []byte, v4, v6 uint16) netip.Addr {
+	if a := attr(b, v4); len(a) == 4 {
+		return netip.AddrFrom4([4]byte(a))
+	}
+	if a := attr(b, v6); len(a) == 16 {
+		return netip.AddrFrom16([16]byte(a))
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,167 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// answerTime is how long the kernel may take for one answer. It answers within
+// the send already, so only a module that is being loaded comes near.
+const answerTime = 2 * time.Second
+
+// maxAnswer holds the largest datagram of a dump, 32 KiB (netlink_recvmsg in
+// net/netlink/af_netlink.c), with room for whatever a later kernel makes of it.
+const maxAnswer = 64 << 10
+
+// Conn talks to ctnetlink and to the helper registry of one network namespace.
+// It is not for concurrent use.
+//
+// It does its own sending and receiving because a generic netlink library reads
+// on until NLMSG_DONE if an answer carries NLM_F_MULTI, and ctnetlink's answer to
+// a GET carries that flag and no DONE. Here every request asks for an
+// acknowledgement and is over when it has come.
+type Conn struct {
+	fd  int
+	seq uint32
+	out encoder
+	buf []byte
+	in  []byte // what is unread of the datagram in buf
+
+	lastHelper string // so that a name that never changes is not made anew for each flow
+}
+
+// Dial opens a netlink socket in the network namespace of the calling thread.
+// Everything but Flow and Expectations needs CAP_NET_ADMIN.
+func Dial() (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket to netfilter: %w", err)
+	}
+	if err := setUp(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("set up the netlink socket to netfilter: %w", err)
+	}
+	return &Conn{fd: fd, buf: make([]byte, maxAnswer)}, nil
+}
+
+// setUp connects to the kernel, after which nobody else can send to the socket,
+// and limits the wait for an answer.
+func setUp(fd int) error {
+	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	wait := unix.NsecToTimeval(int64(answerTime))
+	return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
+}
+
+// Close closes the socket.
+func (c *Conn) Close() error {
+	return os.NewSyscallError("close", unix.Close(c.fd))
+}
+
+// start begins a request. It is acknowledged, but for a dump, which ends with
+// NLMSG_DONE instead.
+func (c *Conn) start(typ, flags uint16, family uint8) *encoder {
+	c.seq++
+	c.out.start(typ, flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK, c.seq, family)
+	return &c.out
+}
+
+// send sends the request that was begun last.
+func (c *Conn) send() error {
+	c.in = nil
+	msg := c.out.finish()
+	for {
+		_, err := unix.Write(c.fd, msg)
+		if !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("netlink send", err)
+		}
+	}
+}
+
+// do sends the request and reads to its acknowledgement. The error is the
+// kernel's errno.
+func (c *Conn) do() error {
+	if err := c.send(); err != nil {
+		return err
+	}
+	for {
+		if _, done, err := c.next(); done || err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the attributes of the next message that answers the request; they
+// are valid until the next call. done is true at the acknowledgement.
+func (c *Conn) next() (attrs []byte, done bool, err error) {
+	for {
+		if len(c.in) == 0 {
+			if err := c.receive(); err != nil {
+				return nil, false, err
+			}
+		}
+		typ, seq, body, rest, ok := splitMessage(c.in)
+		c.in = rest
+		if !ok || seq != c.seq { // a late answer to a request that was given up
+			continue
+		}
+		switch typ {
+		case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+			return nil, true, errnoOf(body)
+		case unix.NLMSG_NOOP:
+		default:
+			if len(body) >= headerLen-unix.NLMSG_HDRLEN {
+				return body[headerLen-unix.NLMSG_HDRLEN:], false, nil
+			}
+		}
+	}
+}
+
+func (c *Conn) receive() error {
+	for {
+		n, err := unix.Read(c.fd, c.buf)
+		switch {
+		case errors.Is(err, unix.EINTR): // SA_RESTART does not hold for a socket with a timeout: signal(7)
+		case errors.Is(err, unix.EAGAIN):
+			return fmt.Errorf("the kernel did not answer within %v", answerTime)
+		case err != nil:
+			return os.NewSyscallError("netlink receive", err)
+		default:
+			c.in = c.buf[:n]
+			return nil
+		}
+	}
+}
+
+// splitMessage splits the first netlink message off b. ok is false and rest
+// empty if there is none.
+func splitMessage(b []byte) (typ uint16, seq uint32, body, rest []byte, ok bool) {
+	if len(b) < unix.NLMSG_HDRLEN {
+		return 0, 0, nil, nil, false
+	}
+	size := binary.NativeEndian.Uint32(b)
+	if size < unix.NLMSG_HDRLEN || uint64(size) > uint64(len(b)) {
+		return 0, 0, nil, nil, false
+	}
+	n := int(size)
+	return binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]),
+		b[unix.NLMSG_HDRLEN:n], b[min(len(b), (n+3)&^3):], true
+}
+
+// errnoOf reads the negative errno with which struct nlmsgerr and NLMSG_DONE
+// begin; nil if it is 0.
+func errnoOf(body []byte) error {
+	if len(body) < 4 {
+		return nil
+	}
+	if n := int32(binary.NativeEndian.Uint32(body)); n != 0 {
+		return unix.Errno(-n)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package conntrack
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Tuple is one direction of a TCP flow as conntrack keys it: the source and
+// destination of the packets that travel in that direction, before this
+// machine translates them. IPv4 addresses are never IPv4-mapped.
+type Tuple struct {
+	Src, Dst netip.AddrPort
+}
+
+// Reverse returns the tuple of a packet that answers one of t.
+func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src} }
+
+// Dir is a direction of a flow, numbered as enum ip_conntrack_dir.
+type Dir uint8
+
+const (
+	Original Dir = iota // the side that opened the connection: the FTP client
+	Reply               // the FTP server
+)
+
+// Opposite returns the other direction.
+func (d Dir) Opposite() Dir { return d ^ 1 }
+
+func (d Dir) String() string {
+	if d == Original {
+		return "original"
+	}
+	return "reply"
+}
+
+// State is what ftpalg remembers of a control connection in the last two bytes
+// (14 and 15) of its conntrack label, so that it outlives the program. The
+// queue rules read two of the bits.
+type State uint16
+
+const (
+	StateControl       State = 1 << iota // ours: set by the rules on the first packet
+	StateBusy                            // pure ACKs must be queued too: the kernel alone cannot translate them yet
+	StateOpaque                          // TLS or not FTP at all: nothing of it needs to be queued
+	StateLoggedIn                        // the server greeted and accepted the login
+	StateEPSVAll                         // the client sent EPSV ALL (RFC 2428 section 4)
+	StateAskedPassive                    // a PASV or EPSV waits for its reply
+	StateMidLineClient                   // the client's last byte was not the end of a line
+	StateMidLineServer                   // the server's last byte was not the end of a line
+	StateNotFTP                          // the client spoke another protocol: nothing opens any more
+	StateGreeted                         // the server sent its 220
+)
+
+// SeqAdj is the kernel's sequence adjustment of one direction
+// (struct nf_ct_seqadj): a packet whose sequence number is after Pos is moved by
+// After, every other one by Before, and acknowledgements of the other direction
+// are moved back.
+type SeqAdj struct {
+	Pos    uint32 // sequence number as the sender counts, host byte order
+	Before int32  // bytes
+	After  int32  // bytes
+}
+
+// Flow is a conntrack entry of a control connection.
+type Flow struct {
+	ID     uint32 // CTA_ID; differs between two connections that reuse a tuple
+	Tuple  [2]Tuple
+	Helper string // name of the attached helper; empty: none, so nothing can be expected
+
+	SNAT, DNAT bool // IPS_SRC_NAT, IPS_DST_NAT
+
+	State    State
+	HasState bool // the entry has a label extension, so State can be stored
+
+	Seq    [2]SeqAdj
+	HasSeq bool // the entry has the seqadj extension, so the kernel can hold offsets
+}
+
+// NAT tells whether the kernel translates an address or port of the flow.
+func (f *Flow) NAT() bool { return f.SNAT || f.DNAT }
+
+// Direction tells which direction of the flow a packet with tuple t belongs to.
+func (f *Flow) Direction(t Tuple) Dir {
+	if t == f.Tuple[Original] {
+		return Original
+	}
+	return Reply
+}
+
+// Update is a change to a conntrack entry. Zero fields change nothing.
+type Update struct {
+	StateMask State // which bits of State to write
+	State     State
+
+	// Seq holds the adjustments to write where SetSeq is true. With either of
+	// them both directions are marked liberal (IP_CT_TCP_FLAG_BE_LIBERAL):
+	// window tracking looks at numbers that are translated only later.
+	Seq    [2]SeqAdj
+	SetSeq [2]bool
+}
+
+// Expectation lets one data connection through: from any port of Src to Dst.
+type Expectation struct {
+	Master Tuple          // original tuple of the control connection
+	Src    netip.Addr     // who may connect
+	Dst    netip.AddrPort // where it will connect to, as seen before translation
+
+	// Target is where the connection is to end. It is used if Translate is
+	// true: then the kernel also gives the connection the source address that
+	// the control connection has on that side ("nat-follow-master").
+	Translate bool
+	Dir       Dir // direction of the data connection as seen from the control connection: Reply if the server connects (PORT), Original if the client does (PASV)
+	Target    netip.AddrPort
+
+	Timeout time.Duration // rounded to seconds
+}
+
+// What the kernel answers when it does not make or find an entry.
+var (
+	ErrNotFound    = errors.New("no such conntrack entry")
+	ErrPortTaken   = errors.New("another expectation has this port")
+	ErrNoHelper    = errors.New("the control connection has no conntrack helper")
+	ErrTableFull   = errors.New("the kernel's expectation table is full")
+	ErrUnsupported = errors.New("the kernel does not support this")
+)

@@ -1,0 +1,97 @@
+package conntrack
+
+// Numbers of include/uapi/linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
+// and nfnetlink_cthelper.h, which golang.org/x/sys does not have.
+const (
+	subsysConntrack = 1 << 8 // NFNL_SUBSYS_CTNETLINK
+	subsysExpect    = 2 << 8 // NFNL_SUBSYS_CTNETLINK_EXP
+	subsysHelper    = 9 << 8 // NFNL_SUBSYS_CTHELPER
+
+	msgNew    = 0
+	msgGet    = 1
+	msgDelete = 2
+)
+
+const ( // enum ctattr_type
+	ctaTupleOrig   = 1
+	ctaTupleReply  = 2
+	ctaStatus      = 3
+	ctaProtoInfo   = 4
+	ctaHelp        = 5
+	ctaTimeout     = 7
+	ctaID          = 12
+	ctaSeqAdjOrig  = 15
+	ctaSeqAdjReply = 16
+	ctaLabels      = 22
+	ctaLabelsMask  = 23
+)
+
+const ( // enum ctattr_tuple, ctattr_ip, ctattr_l4proto
+	ctaTupleIP    = 1
+	ctaTupleProto = 2
+
+	ctaIPv4Src = 1
+	ctaIPv4Dst = 2
+	ctaIPv6Src = 3
+	ctaIPv6Dst = 4
+
+	ctaProtoNum     = 1
+	ctaProtoSrcPort = 2
+	ctaProtoDstPort = 3
+)
+
+const ( // enum ctattr_protoinfo, ctattr_protoinfo_tcp
+	ctaProtoInfoTCP  = 1
+	ctaTCPState      = 1
+	ctaTCPFlagsOrig  = 4
+	ctaTCPFlagsReply = 5
+
+	tcpStateEstablished = 3    // TCP_CONNTRACK_ESTABLISHED
+	tcpBeLiberal        = 0x08 // IP_CT_TCP_FLAG_BE_LIBERAL
+)
+
+const ( // enum ctattr_seqadj, ctattr_help
+	ctaSeqAdjPos    = 1
+	ctaSeqAdjBefore = 2
+	ctaSeqAdjAfter  = 3
+
+	ctaHelpName = 1
+)
+
+const ( // enum ip_conntrack_status
+	ipsSrcNAT = 1 << 4
+	ipsDstNAT = 1 << 5
+)
+
+const ( // enum ctattr_expect, ctattr_expect_nat
+	expMaster  = 1
+	expTuple   = 2
+	expMask    = 3
+	expTimeout = 4
+	expID      = 5
+	expNAT     = 10
+	expFn      = 11
+
+	expNATDir   = 1
+	expNATTuple = 2
+)
+
+const ( // enum nfnl_cthelper_type, _tuple_type, _policy_type, _pol_type
+	cthName        = 1
+	cthTuple       = 2
+	cthPolicy      = 4
+	cthPrivDataLen = 5
+	cthStatus      = 6
+
+	cthTupleL3 = 1
+	cthTupleL4 = 2
+
+	cthPolicySetNum = 1
+	cthPolicySet1   = 2
+
+	cthPolicyName    = 1
+	cthPolicyMax     = 2
+	cthPolicyTimeout = 3
+
+	cthStatusDisabled = 0
+)
