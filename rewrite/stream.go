@@ -28,6 +28,7 @@ type Stream struct {
 	edge    uint32 // original sequence number of the next new byte
 	final   uint32 // the final sequence number that it gets
 	acked   uint32 // the highest final number that the receiver acknowledged
+	edited  bool   // there was an edit ever
 	spans   []span // from the oldest remembered byte to the edge, without a gap
 	buf     []byte // their final bytes
 }
@@ -35,7 +36,7 @@ type Stream struct {
 // Start begins the stream at original sequence number seq, which has been given
 // the offset delta (bytes) by edits before.
 func (s *Stream) Start(seq uint32, delta int32) {
-	*s = Stream{started: true, edge: seq, final: seq + uint32(delta), spans: s.spans[:0], buf: s.buf[:0]}
+	*s = Stream{started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta), spans: s.spans[:0], buf: s.buf[:0]}
 	s.acked = s.final
 }
 
@@ -90,6 +91,7 @@ func (s *Stream) Append(data []byte, edits []Edit) {
 	at := 0
 	for _, e := range edits {
 		s.copySpan(data[at:e.At])
+		s.edited = true
 		s.spans = append(s.spans, span{o: s.edge, on: uint32(e.Del), f: s.final, fn: uint32(len(e.Text)), edited: true})
 		s.buf = append(s.buf, e.Text...)
 		s.edge += uint32(e.Del)
@@ -182,6 +184,9 @@ func (s *Stream) finalEnd(o uint32) uint32 {
 // again: the receiver answers with an acknowledgement, which is what a sender
 // with Nagle's algorithm waits for.
 func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
+	if len(payload) == 0 {
+		return nil, s.Final(seq)
+	}
 	hi := seq + uint32(len(payload))
 	o0, f0 := s.oldest()
 	if !after(hi, o0) {
@@ -194,7 +199,7 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 		lo = f0
 	}
 	end := s.finalEnd(hi)
-	if lo == end && len(payload) > 0 && lo != f0 {
+	if lo == end && lo != f0 {
 		lo--
 	}
 	return s.buf[lo-f0 : end-f0], lo
@@ -262,8 +267,15 @@ func (s *Stream) Original(a uint32) uint32 {
 }
 
 // Block translates a SACK block: the original bytes all of which lie within the
-// final bytes from left to right. It returns false where there are none.
+// final bytes from left to right. It returns false where there are none, or
+// where they are forgotten: a report of duplicates (RFC 2883) that nobody needs.
 func (s *Stream) Block(left, right uint32) (l, r uint32, ok bool) {
+	if !s.edited {
+		return left, right, true
+	}
+	if _, f0 := s.oldest(); before(left, f0) {
+		return 0, 0, false
+	}
 	r = s.Original(right)
 	l = s.Original(left)
 	for i := range s.spans {

@@ -29,13 +29,8 @@ func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 	}
 	seq, lower, ok := send.Kernel.Seq(final)
 	if !ok {
-		if longer, can := send.Stream.EmitFrom(lower, out, final); can {
-			out = longer
-		} else if send.Stream.Classify(p.Seq(), len(payload)) != Old {
-			out = nil
-		}
-		final = lower
-		seq, _, _ = send.Kernel.Seq(lower)
+		out, final = send.expressible(out, final, lower)
+		seq, _, _ = send.Kernel.Seq(final)
 	}
 	if room := maxLen(p) - p.HeaderLen(); len(out) > room {
 		out, flags = out[:room], flags&^FIN
@@ -61,6 +56,20 @@ func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 	}
 	q.Finish()
 	return dst, true
+}
+
+// expressible moves the start of a segment out of the hole that a growing edit
+// tears in what the kernel can say: to lower, before it, while that is
+// remembered; else everything in the hole is acknowledged already and is left out.
+func (h *Half) expressible(out []byte, final, lower uint32) ([]byte, uint32) {
+	if longer, ok := h.Stream.EmitFrom(lower, out, final); ok {
+		return longer, lower
+	}
+	higher := h.Kernel.Pos + uint32(h.Kernel.After) + 1
+	if skip := higher - final; skip < uint32(len(out)) {
+		return out[skip:], higher
+	}
+	return out, lower
 }
 
 func maxLen(p *Packet) int {

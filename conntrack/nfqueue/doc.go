@@ -1,0 +1,19 @@
+// Package nfqueue reads packets from a netfilter queue and gives verdicts.
+//
+// One Queue serves one queue number with one goroutine: Receive fills a batch of
+// packets, whose payload lies in buffers that are reused, and Verdict answers
+// each of them. A verdict is given by one send, and the kernel has put the
+// packet on its way when that send returns: nfqnl_recv_verdict in
+// net/netfilter/nfnetlink_queue.c reinjects within the system call. So what was
+// told to conntrack before the verdict holds for the packet, and what is asked
+// after it has seen the packet.
+//
+// The queue is opened with FAIL_OPEN, so a full queue lets packets pass unseen
+// instead of losing them, and without the GSO flag, so the kernel itself splits
+// segments that were merged or not yet made and completes their checksums:
+// every payload is one packet as it would be on the wire. Conntrack data does not
+// ride on the packets (CONFIG_NETFILTER_NETLINK_GLUE_CT is often off).
+//
+// The socket comes from go-nfqueue. Binding and the loop are done here, see
+// transport.go for why.
+package nfqueue

@@ -1,0 +1,371 @@
+package nfqueue
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
+)
+
+const (
+	queue = 5
+	port  = 9 // discard
+)
+
+// queued is a namespace whose UDP packets to port 9 go to the queue.
+func queued(t testing.TB) *netnstest.NS {
+	t.Helper()
+	ns := netnstest.New(t)
+	ns.Nft(func(c *nftables.Conn) {
+		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "q"})
+		chain := c.AddChain(&nftables.Chain{Name: "output", Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityMangle})
+		info := make(xt.Unknown, 8) // struct xt_NFQ_info_v3
+		binary.NativeEndian.PutUint16(info, queue)
+		binary.NativeEndian.PutUint16(info[2:], 1)
+		binary.NativeEndian.PutUint16(info[4:], 1) // bypass
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0, port}},
+			&expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info},
+		}})
+	})
+	return ns
+}
+
+// sockets are a sender to the queued port and its receiver.
+func sockets(t testing.TB, ns *netnstest.NS) (from, to *net.UDPConn) {
+	t.Helper()
+	ns.Do(func() {
+		var err error
+		addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
+		if to, err = net.ListenUDP("udp4", addr); err != nil {
+			t.Error(err)
+			return
+		}
+		if from, err = net.DialUDP("udp4", nil, addr); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { _, _ = from.Close(), to.Close() })
+	return from, to
+}
+
+// flood sends small packets as fast as it can until the test ends.
+func flood(t testing.TB, from *net.UDPConn) *atomic.Uint64 {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	var sent atomic.Uint64
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_, _ = from.Write([]byte("x"))
+			sent.Add(1)
+		}
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return &sent
+}
+
+func openIn(t testing.TB, ns *netnstest.NS, c Config) (q *Queue, err error) {
+	t.Helper()
+	ns.Do(func() { q, err = Open(c) })
+	return q, err
+}
+
+func mustOpen(t testing.TB, ns *netnstest.NS, c Config) *Queue {
+	t.Helper()
+	q, err := openIn(t, ns, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+// serve accepts packets for a while and returns how many there were.
+func serve(t testing.TB, q *Queue, d time.Duration) (packets, overruns int) {
+	t.Helper()
+	pkts := make([]Packet, 32)
+	if err := q.SetDeadline(time.Now().Add(d)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := q.Receive(pkts)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return packets, overruns
+		case errors.Is(err, ErrOverrun):
+			overruns++
+		case err != nil:
+			t.Fatal(err)
+		}
+		for _, p := range pkts[:n] {
+			if err := q.Verdict(p.ID, Accept, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		packets += n
+	}
+}
+
+func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	flood(t, from)
+	for i := range 20 {
+		q, err := openIn(t, ns, Config{Queue: queue, MaxLen: 4096})
+		if err != nil {
+			t.Fatalf("open number %d: %v", i, err)
+		}
+		if err := acceptOne(q); err != nil {
+			t.Errorf("open number %d: %v", i, err)
+		}
+		// The socket is closed without an unbind, as after a kill.
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func acceptOne(q *Queue) error {
+	if err := q.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	var p [1]Packet
+	if _, err := q.Receive(p[:]); err != nil {
+		return err
+	}
+	return q.Verdict(p[0].ID, Accept, nil)
+}
+
+func TestOpenSurvivesAReceiveBufferThatIsFullAtOnce(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	flood(t, from)
+	for i := range 20 {
+		q, err := openIn(t, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 4096})
+		if err != nil {
+			t.Fatalf("open number %d: %v", i, err)
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestQueueOfAnotherProgramIsErrBound(t *testing.T) {
+	ns := queued(t)
+	mustOpen(t, ns, Config{Queue: queue})
+	_, err := openIn(t, ns, Config{Queue: queue})
+	if !errors.Is(err, ErrBound) {
+		t.Errorf("%v", err)
+	}
+	t.Log(err)
+}
+
+func TestPacketsWaitForTheirVerdict(t *testing.T) {
+	ns := queued(t)
+	from, to := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	for _, s := range []string{"drop", "same", "old text"} {
+		if _, err := from.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pkts := make([]Packet, 3)
+	for got := 0; got < len(pkts); {
+		n, err := q.Receive(pkts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pkts[:n] {
+			if p.OutDev != 1 || p.Truncated { // lo is the first interface
+				t.Errorf("%+v", p)
+			}
+			const text = 28 // IPv4 and UDP header
+			switch v := string(p.Payload[text:]); v {
+			case "drop":
+				err = q.Verdict(p.ID, Drop, nil)
+			case "same":
+				err = q.Verdict(p.ID, Accept, nil)
+			default:
+				changed := bytes.Replace(p.Payload, []byte("old"), []byte("new"), 1)
+				changed[26], changed[27] = 0, 0 // no UDP checksum
+				err = q.Verdict(p.ID, Accept, changed)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		got += n
+	}
+	b := make([]byte, 64)
+	for _, want := range []string{"same", "new text"} {
+		// A verdict is carried out before Verdict returns, so nothing is waited for.
+		_ = to.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if n, err := to.Read(b); err != nil || string(b[:n]) != want {
+			t.Errorf("got %q, %v, want %q", b[:n], err, want)
+		}
+	}
+}
+
+func TestVerdictForAPacketThatIsGoneIsCounted(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	if err := q.Verdict(4711, Accept, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := serve(t, q, 20*time.Millisecond); n != 1 || q.Gone() != 1 {
+		t.Errorf("%d packets, %d gone", n, q.Gone())
+	}
+}
+
+func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
+	ns := queued(t)
+	from, to := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 8192})
+	const sent = 100
+	for range sent {
+		if _, err := from.Write(make([]byte, 500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stats Stats
+	ns.Do(func() {
+		var err error
+		if stats, err = ReadStats(queue); err != nil {
+			t.Error(err)
+		}
+	})
+	packets, overruns := serve(t, q, 20*time.Millisecond)
+	arrived := 0
+	for b := make([]byte, 1000); ; arrived++ {
+		_ = to.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err := to.Read(b); err != nil {
+			break
+		}
+	}
+	if overruns == 0 || packets == 0 || packets == sent || arrived != sent {
+		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v", overruns, packets, sent, arrived, stats)
+	}
+	if stats.PortID == 0 || int(stats.Waiting) != packets {
+		t.Errorf("%d packets were waiting: %+v", packets, stats)
+	}
+}
+
+func TestFullQueueLetsPacketsPassUnseen(t *testing.T) {
+	ns := queued(t)
+	from, to := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue, MaxLen: 10})
+	for range 50 {
+		if _, err := from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, 8)
+	for i := range 40 {
+		_ = to.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := to.Read(b); err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+	}
+	if n, _ := serve(t, q, 20*time.Millisecond); n != 10 {
+		t.Errorf("%d packets queued, want 10", n)
+	}
+}
+
+func TestLargePacketsAreQueuedWhole(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	if _, err := from.Write(make([]byte, 65000)); err != nil {
+		t.Fatal(err)
+	}
+	pkts := make([]Packet, 1)
+	if n, err := q.Receive(pkts); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if got := len(pkts[0].Payload); got != 65028 || pkts[0].Truncated {
+		t.Errorf("%d bytes, truncated %v", got, pkts[0].Truncated)
+	}
+	if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
+	ns := queued(t)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	for _, end := range []func() error{
+		func() error { return q.SetDeadline(time.Now()) },
+		q.Close,
+	} {
+		errs := make(chan error, 1)
+		_ = q.SetDeadline(time.Time{})
+		go func() {
+			_, err := q.Receive(make([]Packet, 1))
+			errs <- err
+		}()
+		time.Sleep(5 * time.Millisecond)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-errs:
+			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%v", err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("Receive still waits")
+		}
+	}
+}
+
+func BenchmarkAccept(b *testing.B) {
+	ns := queued(b)
+	from, _ := sockets(b, ns)
+	q := mustOpen(b, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 64 << 20})
+	pkts := make([]Packet, 32)
+	b.ReportAllocs()
+	const round = 100 // more would fill the sender's own buffer, which queued packets count against
+	for done := 0; done < b.N; {
+		end := min(done+round, b.N)
+		b.StopTimer()
+		for range end - done {
+			_, _ = from.Write([]byte("x"))
+		}
+		b.StartTimer()
+		for done < end {
+			n, err := q.Receive(pkts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, p := range pkts[:n] {
+				if err := q.Verdict(p.ID, Accept, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			done += n
+		}
+	}
+}

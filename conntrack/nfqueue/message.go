@@ -1,0 +1,162 @@
+package nfqueue
+
+import (
+	"encoding/binary"
+
+	nfq "github.com/florianl/go-nfqueue/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Numbers of include/uapi/linux/netfilter/nfnetlink_queue.h.
+const (
+	subsysQueue = 3 << 8 // NFNL_SUBSYS_QUEUE
+
+	msgPacket  = subsysQueue | 0
+	msgVerdict = subsysQueue | 1
+	msgConfig  = subsysQueue | 2
+
+	attrPacketHeader  = 1
+	attrVerdictHeader = 2
+	attrInDev         = 5
+	attrOutDev        = 6
+	attrPayload       = 10
+	attrCapLen        = 13
+
+	cfgCmd    = 1
+	cfgParams = 2
+	cfgMaxLen = 3
+	cfgMask   = 4
+	cfgFlags  = 5
+
+	cmdBind = 1
+)
+
+const (
+	typeMask     = 0x3fff // NLA_TYPE_MASK: an attribute type without its flags
+	genHeaderLen = 4
+	messageStart = unix.NLMSG_HDRLEN + genHeaderLen
+
+	// copyRange is the most that the kernel copies of a packet: what fits into
+	// one attribute (NFQNL_MAX_COPY_RANGE).
+	copyRange = 0xffff - unix.SizeofNlAttr
+	// packetRoom holds a message with a payload of that size: its other
+	// attributes, of which VLAN and link layer header are the largest, take less
+	// than 1 KiB.
+	packetRoom = copyRange + 1024
+)
+
+// appendHeader begins a message to the queue; the length is written by setLen.
+func appendHeader(b []byte, typ, flags uint16, seq uint32, queue uint16) []byte {
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, seq)
+	b = binary.NativeEndian.AppendUint32(b, 0)     // portid: the kernel knows it
+	b = append(b, unix.AF_UNSPEC, 0)               // family, NFNETLINK_V0
+	return binary.BigEndian.AppendUint16(b, queue) // res_id
+}
+
+func setLen(msg []byte, n int) { binary.NativeEndian.PutUint32(msg, uint32(n)) }
+
+func appendAttr(b []byte, typ uint16, value ...byte) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = append(b, value...)
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func appendAttr32(b []byte, typ uint16, v uint32) []byte {
+	return appendAttr(b, typ, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// configMessage binds the queue (if bind is true) and sets everything about it,
+// so that the kernel does it in one go and no packet meets a half-made queue.
+func configMessage(queue uint16, maxLen, seq uint32, bind bool) []byte {
+	b := appendHeader(nil, msgConfig, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq, queue)
+	if bind {
+		b = appendAttr(b, cfgCmd, cmdBind, 0, 0, 0)
+	}
+	b = appendAttr(b, cfgParams, 0, 0, byte(copyRange>>8), byte(copyRange&0xff), nfq.NfQnlCopyPacket)
+	b = appendAttr32(b, cfgMaxLen, maxLen)
+	b = appendAttr32(b, cfgFlags, nfq.NfQaCfgFlagFailOpen)
+	b = appendAttr32(b, cfgMask, nfq.NfQaCfgFlagFailOpen)
+	setLen(b, len(b))
+	return b
+}
+
+// appendVerdict writes a verdict up to where the payload would follow; n is the
+// length of that payload, which the kernel takes over if it is not 0.
+func appendVerdict(b []byte, queue uint16, id uint32, v Verdict, n int) []byte {
+	b = appendHeader(b, msgVerdict, unix.NLM_F_REQUEST, 0, queue)
+	b = appendAttr(b, attrVerdictHeader, 0, 0, 0, v.number(), byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
+	if n > 0 {
+		b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+n))
+		b = binary.NativeEndian.AppendUint16(b, attrPayload)
+	}
+	setLen(b, len(b)+(n+3)&^3)
+	return b
+}
+
+// kind tells what a datagram from the kernel is.
+type kind uint8
+
+const (
+	other  kind = iota // nothing to act on
+	packet             // a packet, now in the Packet
+	answer             // NLMSG_ERROR: an acknowledgement or a refusal
+)
+
+// decode reads the first message of a datagram; nfnetlink_queue puts one in
+// each. For an answer it returns the sequence number and the errno, 0 for success.
+func decode(b []byte, p *Packet) (k kind, seq uint32, errno unix.Errno) {
+	if len(b) < unix.NLMSG_HDRLEN {
+		return other, 0, 0
+	}
+	size := binary.NativeEndian.Uint32(b)
+	if size < unix.NLMSG_HDRLEN || uint64(size) > uint64(len(b)) {
+		return other, 0, 0
+	}
+	typ, seq := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:])
+	b = b[:size]
+	switch {
+	case typ == unix.NLMSG_ERROR && len(b) >= unix.NLMSG_HDRLEN+4:
+		code := int32(binary.NativeEndian.Uint32(b[unix.NLMSG_HDRLEN:]))
+		return answer, seq, unix.Errno(-code)
+	case typ == msgPacket && len(b) >= messageStart:
+		if parsePacket(b[messageStart:], p) {
+			return packet, seq, 0
+		}
+	}
+	return other, seq, 0
+}
+
+// parsePacket reads the attributes of a packet; false if it has no id to answer.
+func parsePacket(b []byte, p *Packet) (ok bool) {
+	*p = Packet{}
+	whole := -1
+	for len(b) >= unix.SizeofNlAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofNlAttr || size > len(b) {
+			break
+		}
+		v := b[unix.SizeofNlAttr:size]
+		switch typ := binary.NativeEndian.Uint16(b[2:]) & typeMask; {
+		case typ == attrPacketHeader && len(v) >= 4: // struct nfqnl_msg_packet_hdr
+			p.ID, ok = binary.BigEndian.Uint32(v), true
+		case typ == attrInDev && len(v) >= 4:
+			p.InDev = binary.BigEndian.Uint32(v)
+		case typ == attrOutDev && len(v) >= 4:
+			p.OutDev = binary.BigEndian.Uint32(v)
+		case typ == attrPayload:
+			p.Payload = v
+		case typ == attrCapLen && len(v) >= 4:
+			whole = int(binary.BigEndian.Uint32(v))
+		}
+		b = b[min(len(b), (size+3)&^3):]
+	}
+	p.Truncated = whole > len(p.Payload)
+	return ok
+}

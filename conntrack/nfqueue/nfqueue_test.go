@@ -1,0 +1,182 @@
+package nfqueue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	nfq "github.com/florianl/go-nfqueue/v2"
+	"golang.org/x/sys/unix"
+)
+
+func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
+	got := hex.EncodeToString(configMessage(0x1234, 4096, 1, true))
+	want := "4800000002030500010000000000000000001234" + // header: length, type, REQUEST|ACK, sequence; family, version, queue
+		"0800010001000000" + // command: bind
+		"090002000000fffb02000000" + // parameters: copy 65531 bytes of the packet
+		"0800030000001000" + // queue length
+		"0800050000000001" + "0800040000000001" // flag FAIL_OPEN and its mask
+	want = strings.Replace(want, "48000000", "40000000", 1)
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestVerdictMessage(t *testing.T) {
+	for _, c := range []struct {
+		v    Verdict
+		n    int
+		want string
+	}{
+		{Accept, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
+		{Drop, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
+		{Accept, 5, "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" + "09000a00"},
+	} {
+		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, c.n)); got != c.want {
+			t.Errorf("%v, %d bytes:\ngot  %s\nwant %s", c.v, c.n, got, c.want)
+		}
+	}
+}
+
+// packetMessage is a message of the kernel with a packet in it.
+func packetMessage(id uint32, payload []byte, extra ...byte) []byte {
+	b := appendHeader(nil, msgPacket, 0, 0, 7)
+	b = appendAttr(b, attrPacketHeader, byte(id>>24), byte(id>>16), byte(id>>8), byte(id), 8, 0, 0, 0)
+	b = appendAttr32(b, attrInDev, 3)
+	b = appendAttr32(b, attrOutDev, 4)
+	b = append(b, extra...)
+	b = appendAttr(b, attrPayload, payload...)
+	setLen(b, len(b))
+	return b
+}
+
+func answerMessage(seq uint32, errno unix.Errno) []byte {
+	b := appendHeader(nil, unix.NLMSG_ERROR, 0, seq, 0)[:unix.NLMSG_HDRLEN]
+	b = binary.NativeEndian.AppendUint32(b, uint32(-int32(errno)))
+	b = append(b, make([]byte, unix.NLMSG_HDRLEN)...)
+	setLen(b, len(b))
+	return b
+}
+
+func TestDecode(t *testing.T) {
+	whole := packetMessage(9, []byte("hello"))
+	var p Packet
+	if k, _, _ := decode(whole, &p); k != packet || p.ID != 9 || p.InDev != 3 || p.OutDev != 4 || string(p.Payload) != "hello" || p.Truncated {
+		t.Errorf("packet: %v %+v", k, p)
+	}
+	if k, _, _ := decode(packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...), &p); k != packet || !p.Truncated {
+		t.Errorf("packet of 1500 bytes of which 5 came: %v %+v", k, p)
+	}
+	if k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p); k != answer || seq != 5 || errno != unix.ENOENT {
+		t.Errorf("refusal: %v %d %v", k, seq, errno)
+	}
+	for n := range len(whole) {
+		if k, _, _ := decode(whole[:n], &p); k != other {
+			t.Errorf("the first %d bytes of a packet message: %v", n, k)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(packetMessage(1, []byte("USER a\r\n")))
+	f.Add(packetMessage(1, nil, appendAttr32(nil, attrCapLen, 1500)...))
+	f.Add(answerMessage(1, unix.EPERM))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var p Packet
+		if k, _, _ := decode(b, &p); k == packet && len(p.Payload) > len(b) {
+			t.Errorf("%d bytes of payload in a message of %d", len(p.Payload), len(b))
+		}
+	})
+}
+
+func TestParseStats(t *testing.T) {
+	const table = "    3   1234     2 2 65531     0     0       17  1\n" +
+		"   77  99999     5 2 65531    11    12     1234  1\n"
+	if s, err := parseStats(strings.NewReader(table), 77); err != nil || s != (Stats{99999, 5, 11, 12}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := parseStats(strings.NewReader(table), 7); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a queue that nobody has: %v", err)
+	}
+}
+
+// pair is a Queue whose kernel is the other end of a socket pair.
+func pair(t testing.TB) (*Queue, *net.UnixConn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		c, err := net.FileConn(f)
+		_ = f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		ends[i] = c.(*net.UnixConn)
+	}
+	raw, err := ends[0].SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Queue{t: wrap(raw, 4), queue: 7}, ends[1]
+}
+
+func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {
+	q, kernel := pair(t)
+	for _, m := range [][]byte{packetMessage(1, []byte("a")), answerMessage(0, unix.ENOENT), packetMessage(2, []byte("bc")), packetMessage(3, nil)} {
+		if _, err := kernel.Write(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pkts := make([]Packet, 8)
+	n, err := q.Receive(pkts)
+	if n != 3 || err != nil || q.Gone() != 1 {
+		t.Fatalf("%d packets, %v, %d gone", n, err, q.Gone())
+	}
+	if pkts[0].ID != 1 || pkts[1].ID != 2 || string(pkts[1].Payload) != "bc" || pkts[2].ID != 3 {
+		t.Errorf("%+v", pkts[:n])
+	}
+}
+
+func TestReceiveAndVerdictDoNotAllocate(t *testing.T) {
+	q, kernel := pair(t)
+	in, out := packetMessage(1, make([]byte, 1400)), make([]byte, 2048)
+	pkts := make([]Packet, 4)
+	kernelRaw, err := kernel.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(fd uintptr) { _, _ = unix.Write(int(fd), in) }
+	read := func(fd uintptr) { _, _ = unix.Read(int(fd), out) }
+	if n := testing.AllocsPerRun(200, func() {
+		_ = kernelRaw.Control(write)
+		if n, err := q.Receive(pkts); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+			t.Fatal(err)
+		}
+		_ = kernelRaw.Control(read)
+	}); n > 0 {
+		t.Errorf("%v allocations a packet", n)
+	}
+	if p := out[len(appendVerdict(nil, 7, 1, Accept, 1400)):][:1400]; !bytes.Equal(p, make([]byte, 1400)) {
+		t.Error("the verdict does not carry the payload")
+	}
+}
+
+func TestVerdictNumbersAreTheKernels(t *testing.T) {
+	if Accept.number() != nfq.NfAccept || Drop.number() != nfq.NfDrop {
+		t.Error("verdicts are mixed up")
+	}
+}
