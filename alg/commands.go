@@ -46,11 +46,11 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 	if s.has(conntrack.StateNotFTP) {
 		return change{}, NotFTP
 	}
-	if ftp.Foreign(ln) {
+	c := ftp.ParseCommand(ln)
+	if ftp.Foreign(ln) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
 		g.notFTP(s)
 		return change{}, NotFTP
 	}
-	c := ftp.ParseCommand(ln)
 	if c.Verb == ftp.None {
 		return change{}, None
 	}
@@ -85,6 +85,17 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 	}
 	s.asks.push(verb)
 	return ch, why
+}
+
+// garbage tells whether a verb has bytes that no protocol's has. From a client that is
+// logged in it is a slip, not another protocol.
+func garbage(name []byte) bool {
+	for _, b := range name {
+		if b < ' ' || b >= 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // follow keeps the session's state for commands that name no address.

@@ -209,17 +209,37 @@ func (g *Gateway) begin(s *session, p *rewrite.Packet) {
 // pickUp starts a direction in the middle: an earlier process had it, or nobody.
 func (g *Gateway) pickUp(s *session, dir conntrack.Dir, seq uint32, payload []byte) {
 	h, l := &s.half[dir], &s.line[dir]
-	delta := h.Kernel.At(seq)
-	if k := h.Kernel; k.Before != k.After && (seq == k.Pos && k.After > k.Before || seq == k.Pos+1 && k.After < k.Before) {
-		delta, s.redo[dir] = k.Before, true
-	}
-	h.Stream.Start(seq, delta)
+	h.Stream.Start(seq, h.Kernel.At(seq))
+	g.mayRepeat(s, dir, seq)
 	mid := conntrack.StateMidLineClient
 	if dir == toClient {
 		mid = conntrack.StateMidLineServer
 	}
 	l.skip = s.has(mid) || len(payload) > 0 && !startsLine(dir, payload[0])
 }
+
+// mayRepeat sees to it that a direction that is picked up before its last edit
+// repeats the edits of the process before us.
+func (g *Gateway) mayRepeat(s *session, dir conntrack.Dir, seq uint32) {
+	h, f := &s.half[dir], s.flow.Flight[dir]
+	k := h.Kernel
+	first, base := k.Pos, k.Before
+	if k.After < k.Before {
+		first++ // see rewrite.Shift
+	}
+	if f != (conntrack.Flight{}) {
+		first, base = k.Pos-uint32(f.Back), k.Before+int32(f.Base)
+	} else if k.Before == k.After {
+		return
+	}
+	if int32(seq-first) <= 0 && first-seq < recently {
+		s.redo[dir] = true
+		h.Stream.Start(seq, base)
+	}
+}
+
+// recently bounds, in bytes, how far before an edit the sender may be that repeats it.
+const recently = 4096
 
 // startsLine tells whether a line of this direction can begin with b.
 func startsLine(dir conntrack.Dir, b byte) bool {
@@ -263,7 +283,8 @@ func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
 		}
 	}
 	if s.redo[dir] {
-		g.redoLength(s, dir, data)
+		g.repeat(s, dir, data)
+		return
 	}
 	h.Stream.Append(data, g.edits)
 	if is := h.Stream.Delta(); is != was && s.holds != holdsProgram {
@@ -272,28 +293,30 @@ func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
 	}
 }
 
-// redoLength makes the first data of a picked-up direction as long as the kernel knows it was.
-func (g *Gateway) redoLength(s *session, dir conntrack.Dir, data []byte) {
+// repeat takes data of a picked-up direction, up to the last edit of the process before us.
+// Behind it the offset must be what the kernel knows it was.
+func (g *Gateway) repeat(s *session, dir conntrack.Dir, data []byte) {
+	h := &s.half[dir]
+	if past := int32(h.Stream.Edge() + uint32(len(data)) - h.Kernel.Pos); past <= 1 || data[len(data)-1] != '\n' {
+		h.Stream.Append(data, g.edits)
+		return
+	}
 	s.redo[dir] = false
-	want := int(s.half[dir].Kernel.After - s.half[dir].Kernel.Before)
+	want := int(h.Kernel.After - h.Stream.Delta())
 	for _, e := range g.edits {
 		want -= len(e.Text) - e.Del
 	}
-	if want == 0 || len(data)+want <= 0 {
-		return
+	if n := len(data) + want; want != 0 && n > 0 {
+		// What it said is not known any more. Repeat its end, or leave out its start:
+		// at worst a line is refused, but the stream stays in step.
+		text := g.keep(data)
+		for len(text) < n {
+			text = append(text, data[max(0, len(data)-(n-len(text))):]...)
+		}
+		g.edits = g.edits[:0]
+		g.addEdit(0, len(data), text[len(text)-n:])
 	}
-	// What it said is not known any more. Repeat its end, or leave out its start:
-	// at worst the line is refused, but the stream stays in step.
-	g.edits = g.edits[:0]
-	if want < 0 {
-		g.addEdit(0, len(data), g.keep(data[-want:]))
-		return
-	}
-	text := g.keep(data)
-	for len(text) < len(data)+want {
-		text = append(text, data[max(0, len(data)-(len(data)+want-len(text))):]...)
-	}
-	g.addEdit(0, len(data), text)
+	h.Stream.Append(data, g.edits)
 }
 
 // clearAgain returns what of data is clear text again after TLS (CCC).
@@ -377,15 +400,19 @@ func (g *Gateway) programHolds(s *session) {
 	s.half[toServer].Kernel, s.half[toClient].Kernel = rewrite.Offset{}, rewrite.Offset{}
 }
 
-// busy tells whether the kernel alone cannot translate the session's acknowledgements.
-func (s *session) busy() bool {
+// inFlight notes the edits in flight for a process after us, and tells whether
+// the kernel alone cannot translate the session's acknowledgements.
+func (s *session) inFlight() (flight [2]conntrack.Flight, busy bool) {
 	for d := range s.half {
-		st := &s.half[d].Stream
-		if st.InFlight() || s.holds == holdsProgram && st.Delta() != 0 {
-			return true
+		h := &s.half[d]
+		seq, delta, ok := h.Stream.Oldest()
+		busy = busy || ok || s.holds == holdsProgram && h.Stream.Delta() != 0
+		back := h.Kernel.Pos - seq
+		if ok && back > 0 && back < 1<<16 && s.holds == holdsKernel {
+			flight[d] = conntrack.Flight{Back: uint16(back), Base: int16(delta - h.Kernel.Before)}
 		}
 	}
-	return false
+	return flight, busy
 }
 
 // persist brings what the kernel keeps of the session up to date.
@@ -393,7 +420,7 @@ func (g *Gateway) persist(s *session) {
 	s.set(conntrack.StateAskedPassive, s.asks.passive())
 	s.set(conntrack.StateMidLineClient, s.line[toServer].midLine())
 	s.set(conntrack.StateMidLineServer, s.line[toClient].midLine())
-	busy := s.busy()
+	flight, busy := s.inFlight()
 	want := s.state
 	if busy {
 		want |= conntrack.StateBusy
@@ -401,13 +428,16 @@ func (g *Gateway) persist(s *session) {
 	if busy || g.policy.TLS == TLSWatch && !s.has(conntrack.StateNotFTP) {
 		want &^= conntrack.StateOpaque
 	}
-	if want == s.stored || !s.flow.HasState {
+	if want == s.stored && flight == s.flow.Flight || !s.flow.HasState {
 		return
 	}
-	u := conntrack.Update{StateMask: want ^ s.stored, State: want}
+	u := conntrack.Update{StateMask: want ^ s.stored, State: want, Flight: flight}
+	for d := range flight {
+		u.SetFlight[d] = flight[d] != s.flow.Flight[d]
+	}
 	if err := g.kernel.Update(s.flow.Tuple[conntrack.Original], u); err != nil {
 		g.kernelError("store the state of a session", err)
 		return
 	}
-	s.stored = want
+	s.stored, s.flow.Flight = want, flight
 }

@@ -31,6 +31,9 @@ func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 func (k *fakeKernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	k.flow.State = k.flow.State&^u.StateMask | u.State&u.StateMask
 	for d := range u.Seq {
+		if u.SetFlight[d] {
+			k.flow.Flight[d] = u.Flight[d]
+		}
 		if u.SetSeq[d] && k.flow.HasSeq {
 			k.flow.Seq[d] = u.Seq[d]
 		}

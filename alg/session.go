@@ -22,8 +22,8 @@ type session struct {
 	held [2][]heldPacket
 	tls  [2]tlsRecords
 
-	// redo is set when a session that another process left is picked up at the very
-	// segment whose edit the kernel knows: it must come out as long as it did then.
+	// redo is set when a session that another process left is picked up where the
+	// sender repeats edits that the kernel knows: they must come out as long as they did then.
 	redo [2]bool
 
 	asks        asks

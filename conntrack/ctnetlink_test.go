@@ -305,6 +305,65 @@ func TestExpectationLetsOneDataConnectionThroughAndIsThenGone(t *testing.T) {
 	}
 }
 
+// publish translates what comes from outside to the gateway's port 21 to the
+// client's namespace, where then the FTP server is.
+func publish(r *netnstest.Router) {
+	r.Gateway.Nft(func(c *nftables.Conn) {
+		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "publish"})
+		chain := c.AddChain(&nftables.Chain{Name: "prerouting", Table: table, Type: nftables.ChainTypeNAT,
+			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0, 21}},
+			&expr.Immediate{Register: 1, Data: net.ParseIP(netnstest.Client).To4()},
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1},
+		}})
+	})
+}
+
+func TestPassiveExpectationReachesAServerBehindDestinationNAT(t *testing.T) {
+	r, c := gateway(t)
+	publish(r)
+	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "21"))
+	control, err := r.Server.Dial(nil, net.JoinHostPort(netnstest.Gateway, "21"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
+	f, err := c.Flow(orig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.DNAT || f.SNAT || !f.HasSeq || f.Tuple[Reply].Src != addrPort(t, l.Addr()) {
+		t.Fatalf("%+v", f)
+	}
+	u := Update{SetSeq: [2]bool{false, true}, Seq: [2]SeqAdj{{}, {Pos: 7, Before: 1, After: 2}}}
+	if err := c.Update(orig, u); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = c.Flow(orig); err != nil || f.Seq != u.Seq {
+		t.Errorf("%+v, %v", f.Seq, err)
+	}
+	data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "50001"))
+	e := Expectation{Master: orig, Src: orig.Src.Addr(), Dst: netip.AddrPortFrom(orig.Dst.Addr(), 40005),
+		Translate: true, Dir: Original, Target: addrPort(t, data.Addr()), Timeout: 5 * time.Second}
+	if err := c.Expect(e); err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.Server.Dial(nil, e.Dst.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := data.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, out, in)
+	_ = in.Close()
+}
+
 func TestPortOfAnotherControlConnectionIsTaken(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
@@ -347,34 +406,139 @@ func TestExpectationOfTheSameControlConnectionIsReplaced(t *testing.T) {
 	}
 }
 
-func TestFullExpectationTableIsErrTableFull(t *testing.T) {
+func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
-	if helperLimit(t, c, f) {
-		return
+	for port := uint16(41000); port < 41010; port++ {
+		if err := c.Expect(active(f, port)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	t.Log("this helper keeps the table from filling up: only the mapping was tested")
-	if err := expectError(unix.EMFILE); !errors.Is(err, ErrTableFull) {
+	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Dst.Port() != 41009 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// own registers a helper of our own under a name for this test, or skips it.
+func own(t *testing.T, c *Conn, maxExpected int) string {
+	t.Helper()
+	const name = "ftpalg-test"
+	err := c.CanRegisterHelper()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RegisterHelper(name, maxExpected, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.UnregisterHelper(name); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+func TestOwnHelperCarriesAsManyExpectationsAsItWasGiven(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	c := dialIn(t, r.Gateway)
+	for _, limit := range []int{3, 5} { // the second registration changes the first
+		name := own(t, c, limit)
+		r.Gateway.Nft(func(n *nftables.Conn) {
+			n.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			control(n, name)
+		})
+		t.Cleanup(func() { // before the helper goes, which its use by a rule would prevent
+			r.Gateway.Nft(func(n *nftables.Conn) {
+				n.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+				n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			})
+		})
+		for _, server := range []string{netnstest.Server, netnstest.Server6} {
+			client, peer := open(t, r, server)
+			f := flow(t, c, client, peer)
+			if f.Helper != name || !f.HasSeq {
+				t.Fatalf("%+v", f)
+			}
+			exchange(t, client, peer)
+			exchange(t, peer, client)
+			for port := range uint16(10) {
+				if err := c.Expect(active(f, 42000+port)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all, err := c.Expectations()
+			if err != nil || len(all) != limit {
+				t.Errorf("%d expectations, want %d; %v", len(all), limit, err)
+			}
+			for _, e := range all {
+				if err := c.Withdraw(e); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+func TestOwnHelperLetsADataConnectionThrough(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	c := dialIn(t, r.Gateway)
+	name := own(t, c, 8)
+	r.Gateway.Nft(func(n *nftables.Conn) { control(n, name) })
+	t.Cleanup(func() {
+		r.Gateway.Nft(func(n *nftables.Conn) {
+			n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+		})
+	})
+	if err := c.UnregisterHelper(name); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("unregister while a rule uses it: %v", err)
+	}
+	client, peer := open(t, r, netnstest.Server)
+	e := active(flow(t, c, client, peer), 40001)
+	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
+	if err := c.Expect(e); err != nil {
+		t.Fatal(err)
+	}
+	data, err := r.Server.Dial(nil, e.Dst.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, data, in)
+	_ = in.Close()
+}
+
+func TestUnregisteringAHelperThatIsNotThereIsNoError(t *testing.T) {
+	c := dialIn(t, netnstest.New(t))
+	if err := c.CanRegisterHelper(); errors.Is(err, ErrUnsupported) {
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	if err := c.UnregisterHelper("ftpalg-nobody"); err != nil {
 		t.Error(err)
 	}
 }
 
-// helperLimit tells whether the kernel refused with ErrTableFull after many
-// expectations. The carrier helper allows one at a time and drops the oldest.
-func helperLimit(t *testing.T, c *Conn, f Flow) bool {
-	for port := uint16(41000); port < 41010; port++ {
-		if err := c.Expect(active(f, port)); errors.Is(err, ErrTableFull) {
-			return true
-		} else if err != nil {
-			t.Fatal(err)
+func TestTryLeavesNothing(t *testing.T) {
+	n := netnstest.New(t)
+	c := dialIn(t, n)
+	for _, helper := range []string{"", HelperCarrier} {
+		if a := c.Try(helper); a.Flows != nil || a.SeqAdj != nil || a.Expect != nil {
+			t.Errorf("%q: %+v", helper, a)
+		}
+		if _, err := c.Flow(tryTuple); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: the entry is still there: %v", helper, err)
+		}
+		if all, err := c.Expectations(); err != nil || len(all) != 0 {
+			t.Errorf("%q: %v, %v", helper, all, err)
 		}
 	}
-	all, err := c.Expectations()
-	if err != nil || len(all) != 1 || all[0].Dst.Port() != 41009 {
-		t.Errorf("the newest must be kept: %+v, %v", all, err)
-	}
-	return false
 }
 
 func TestRequestsDoNotAllocate(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 const (
 	labelLen = 16 // NF_CT_LABELS_MAX_SIZE, bytes
 	stateAt  = 14 // State lies in the last two bytes of the label, little endian
+	flightAt = 6  // before it a Flight of 4 bytes for each direction, little endian
 )
 
 // Flow looks up the entry that has t as the tuple of one of its directions, in
@@ -71,7 +72,7 @@ func (c *Conn) parseFlow(b []byte, f *Flow) {
 		case ctaHelp:
 			f.Helper = c.helper(cstring(attr(v, ctaHelpName)))
 		case ctaLabels:
-			f.State, f.HasState = parseState(v)
+			f.State, f.Flight, f.HasState = parseLabel(v)
 		case ctaSeqAdjOrig:
 			f.Seq[Original], f.HasSeq = parseSeqAdj(v), true
 		case ctaSeqAdjReply:
@@ -88,11 +89,15 @@ func (c *Conn) helper(name []byte) string {
 	return c.lastHelper
 }
 
-func parseState(label []byte) (State, bool) {
+func parseLabel(label []byte) (s State, flight [2]Flight, ok bool) {
 	if len(label) != labelLen {
-		return 0, false
+		return 0, flight, false
 	}
-	return State(binary.LittleEndian.Uint16(label[stateAt:])), true
+	for d := range flight {
+		b := label[flightAt+4*d:]
+		flight[d] = Flight{Back: binary.LittleEndian.Uint16(b), Base: int16(binary.LittleEndian.Uint16(b[2:]))}
+	}
+	return State(binary.LittleEndian.Uint16(label[stateAt:])), flight, true
 }
 
 func parseSeqAdj(b []byte) SeqAdj {
@@ -109,7 +114,7 @@ func parseSeqAdj(b []byte) SeqAdj {
 // queue rules. The kernel silently ignores a sequence adjustment for an entry
 // without that extension: see Flow.HasSeq.
 func (c *Conn) Update(orig Tuple, u Update) error {
-	if u.StateMask == 0 && !u.SetSeq[Original] && !u.SetSeq[Reply] {
+	if u.StateMask == 0 && u.SetSeq == [2]bool{} && u.SetFlight == [2]bool{} {
 		return nil
 	}
 	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr())
@@ -131,9 +136,8 @@ func (c *Conn) Update(orig Tuple, u Update) error {
 }
 
 func (e *encoder) update(u Update) {
-	if u.StateMask != 0 {
-		e.state(ctaLabels, u.State&u.StateMask) // the kernel XORs: bits outside the mask must be 0
-		e.state(ctaLabelsMask, u.StateMask)
+	if u.StateMask != 0 || u.SetFlight != [2]bool{} {
+		e.label(u)
 	}
 	if u.SetSeq[Original] || u.SetSeq[Reply] {
 		e.liberal()
@@ -146,10 +150,21 @@ func (e *encoder) update(u Update) {
 	}
 }
 
-func (e *encoder) state(typ uint16, s State) {
-	var label [labelLen]byte
-	binary.LittleEndian.PutUint16(label[stateAt:], uint16(s))
-	e.bytes(typ, label[:])
+// label writes the bits to change and their mask. The kernel XORs: bits outside the mask must be 0.
+func (e *encoder) label(u Update) {
+	var label, mask [labelLen]byte
+	binary.LittleEndian.PutUint16(label[stateAt:], uint16(u.State&u.StateMask))
+	binary.LittleEndian.PutUint16(mask[stateAt:], uint16(u.StateMask))
+	for d, set := range u.SetFlight {
+		if set {
+			at := flightAt + 4*d
+			binary.LittleEndian.PutUint16(label[at:], u.Flight[d].Back)
+			binary.LittleEndian.PutUint16(label[at+2:], uint16(u.Flight[d].Base))
+			binary.LittleEndian.PutUint32(mask[at:], 0xffffffff)
+		}
+	}
+	e.bytes(ctaLabels, label[:])
+	e.bytes(ctaLabelsMask, mask[:])
 }
 
 // liberal sets IP_CT_TCP_FLAG_BE_LIBERAL in both directions and leaves the state

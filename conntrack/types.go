@@ -62,6 +62,14 @@ type SeqAdj struct {
 	After  int32  // bytes
 }
 
+// Flight is what must be known beside SeqAdj where several edits of one direction are not
+// acknowledged yet. It lies in the label too. Both values are relative to SeqAdj, of the
+// last edit; zero if there is one edit only.
+type Flight struct {
+	Back uint16 // how many bytes before Pos the first of the edits is
+	Base int16  // what to add to Before for the offset in front of it, bytes
+}
+
 // Flow is a conntrack entry of a control connection.
 type Flow struct {
 	ID     uint32 // CTA_ID; differs between two connections that reuse a tuple
@@ -75,6 +83,7 @@ type Flow struct {
 
 	Seq    [2]SeqAdj
 	HasSeq bool // the entry has the seqadj extension, so the kernel can hold offsets
+	Flight [2]Flight
 }
 
 // NAT tells whether the kernel translates an address or port of the flow.
@@ -98,6 +107,10 @@ type Update struct {
 	// window tracking looks at numbers that are translated only later.
 	Seq    [2]SeqAdj
 	SetSeq [2]bool
+
+	// Flight holds what to write of the edits in flight where SetFlight is true.
+	Flight    [2]Flight
+	SetFlight [2]bool
 }
 
 // Expectation lets one data connection through: from any port of Src to Dst.

@@ -52,14 +52,15 @@ func (s *Stream) FinalEdge() uint32 { return s.final }
 // Delta returns how many bytes longer the final stream is than the original one at the edge.
 func (s *Stream) Delta() int32 { return int32(s.final - s.edge) }
 
-// InFlight tells whether an edit that changed the length is not yet acknowledged.
-func (s *Stream) InFlight() bool {
+// Oldest returns the original number at which the oldest edit in flight that changed the
+// length starts, and what the edits before it add up to in bytes; ok is false if there is none.
+func (s *Stream) Oldest() (seq uint32, delta int32, ok bool) {
 	for i := range s.spans {
 		if p := &s.spans[i]; p.on != p.fn && after(p.f+p.fn, s.acked) {
-			return true
+			return p.o, int32(p.f - p.o), true
 		}
 	}
-	return false
+	return 0, 0, false
 }
 
 // Class says where a segment lies in the stream.

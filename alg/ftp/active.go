@@ -5,251 +5,138 @@ import (
 	"strconv"
 )
 
-// number reads a decimal number up to limit at b[i:]. It returns where it ends; ok is
-// false where there is none or it is too large. It never wraps.
-func number(b []byte, i, limit int) (n, end int, ok bool) {
-	start := i
-	for i < len(b) && isDigit(b[i]) {
-		if n = n*10 + int(b[i]-'0'); n > limit {
-			return 0, i, false
-		}
-		i++
-	}
-	return n, i, i > start
-}
-
-// sixNumbers reads h1,h2,h3,h4,p1,p2 at b[i:], with blanks allowed around commas.
-func sixNumbers(b []byte, i int) (a netip.AddrPort, end int, ok bool) {
-	var v [6]byte
-	for k := range v {
-		n, e, ok := number(b, i, 255)
-		if !ok {
-			return a, i, false
-		}
-		v[k], i = byte(n), e
-		if k == 5 {
-			break
-		}
-		for i < len(b) && isBlank(b[i]) {
-			i++
-		}
-		if i >= len(b) || b[i] != ',' {
-			return a, i, false
-		}
-		for i++; i < len(b) && isBlank(b[i]); {
-			i++
-		}
-	}
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(v[:4])), uint16(v[4])<<8|uint16(v[5])), i, true
-}
-
-// ParsePort reads the argument of PORT (RFC 959 section 4.1.2): six numbers and nothing
-// else. The port may be 0.
+// ParsePort reads the argument of a PORT command, "h1,h2,h3,h4,p1,p2" (RFC 959
+// section 5.3.2): exactly six numbers 0..255, with blanks allowed around the commas and
+// nothing before or behind. The port may be 0.
 func ParsePort(arg []byte) (netip.AddrPort, bool) {
-	a, end, ok := sixNumbers(arg, 0)
-	return a, ok && end == len(arg)
+	var six [6]byte
+	at := 0
+	for i := range six {
+		if i > 0 {
+			at = skipBlanks(arg, at)
+			if at == len(arg) || arg[at] != ',' {
+				return netip.AddrPort{}, false
+			}
+			at = skipBlanks(arg, at+1)
+		}
+		v, n := number(arg[at:])
+		if n == 0 || v > 255 {
+			return netip.AddrPort{}, false
+		}
+		six[i] = byte(v)
+		at += n
+	}
+	if at != len(arg) {
+		return netip.AddrPort{}, false
+	}
+	return fromSix(six), true
 }
 
-// AppendPort writes an IPv4 address and port as PORT and 227 name it.
+func fromSix(b [6]byte) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), uint16(b[4])<<8|uint16(b[5]))
+}
+
+// AppendPort appends "h1,h2,h3,h4,p1,p2", the form of PORT and 227. It appends
+// nothing if a is not an IPv4 address.
 func AppendPort(dst []byte, a netip.AddrPort) []byte {
-	for _, b := range a.Addr().As4() {
+	addr := a.Addr().Unmap()
+	if !addr.Is4() {
+		return dst
+	}
+	for _, b := range addr.As4() {
 		dst = append(strconv.AppendUint(dst, uint64(b), 10), ',')
 	}
 	dst = append(strconv.AppendUint(dst, uint64(a.Port()>>8), 10), ',')
 	return strconv.AppendUint(dst, uint64(a.Port()&0xff), 10)
 }
 
-// EPRTArg is the argument of EPRT (RFC 2428 section 2).
+// EPRTArg is the argument of an EPRT command.
 type EPRTArg struct {
 	Delim  byte
-	Family byte           // as sent: '1' IPv4, '2' IPv6
-	Addr   netip.AddrPort // an IPv4-mapped address is unmapped
+	Family byte           // '1' or '2', as sent
+	Addr   netip.AddrPort // an IPv4 address in IPv6 form is unmapped; Family tells
 }
 
-// isDelim tells whether b may delimit the fields of EPRT and 229: printable ASCII (RFC 2428
-// section 2), and nothing that can stand in a field.
-func isDelim(b byte) bool {
-	return b >= 33 && b <= 126 && !isDigit(b) && b != '.' && b != ':' && !isHexLetter(b)
-}
-
-func isHexLetter(b byte) bool { return b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F' }
-
-// maxAddrText is the longest text of an address: IPv6 with an embedded IPv4 address.
-const maxAddrText = 45
-
-// ParseEPRT reads the argument of EPRT: |1|132.235.1.2|6275| or |2|1080::8:800:200C:417A|5282|.
-// The family must be that of the address; port 0 is refused.
+// ParseEPRT reads the argument of an EPRT command, "|family|address|port|" (RFC 2428
+// section 2), with any delimiter that [separates]. The address has the form of its
+// family, without brackets or zone. The port is 1..65535. Nothing may stand before or behind.
 func ParseEPRT(arg []byte) (EPRTArg, bool) {
-	if len(arg) < 3 || !isDelim(arg[0]) || arg[1] != '1' && arg[1] != '2' || arg[2] != arg[0] {
+	f, ok := cutAddress(arg)
+	if !ok || f.end != len(arg) || f.port == 0 {
 		return EPRTArg{}, false
 	}
-	e := EPRTArg{Delim: arg[0], Family: arg[1]}
-	end := 3
-	for end < len(arg) && arg[end] != e.Delim {
-		end++
-	}
-	addr, ok := parseAddr(arg[3:end], e.Family)
-	if !ok || end == len(arg) {
-		return EPRTArg{}, false
-	}
-	port, stop, ok := number(arg, end+1, 65535)
-	if !ok || port == 0 || stop != len(arg)-1 || arg[stop] != e.Delim {
-		return EPRTArg{}, false
-	}
-	e.Addr = netip.AddrPortFrom(addr, uint16(port))
-	return e, true
+	addr := netip.AddrPortFrom(f.addr.Unmap(), f.port)
+	return EPRTArg{Delim: arg[0], Family: arg[1], Addr: addr}, true
 }
 
-// parseAddr reads an address of a family, without a zone.
-func parseAddr(b []byte, family byte) (netip.Addr, bool) {
-	if family == '1' {
-		return parse4(b)
-	}
-	if len(b) > maxAddrText {
-		return netip.Addr{}, false
-	}
-	for _, c := range b {
-		if !isDigit(c) && !isHexLetter(c) && c != ':' && c != '.' {
-			return netip.Addr{}, false
-		}
-	}
-	a, err := netip.ParseAddr(string(b))
-	return a.Unmap(), err == nil && a.Is6()
-}
-
-func parse4(b []byte) (netip.Addr, bool) {
-	var v [4]byte
-	i := 0
-	for k := range v {
-		n, e, ok := number(b, i, 255)
-		if !ok || k < 3 && (e >= len(b) || b[e] != '.') {
-			return netip.Addr{}, false
-		}
-		v[k], i = byte(n), e+1
-	}
-	return netip.AddrFrom4(v), i == len(b)+1
-}
-
-// AppendEPRT writes the argument of EPRT. An IPv4 address with family '2' is written IPv4-mapped.
-func AppendEPRT(dst []byte, delim, family byte, a netip.AddrPort) []byte {
-	dst = append(dst, delim, family, delim)
-	addr := a.Addr()
-	if family == '2' && addr.Is4() {
+// AppendEPRT appends the argument of an EPRT command. An IPv4 address in family '2' is
+// written in its IPv6 form. It appends nothing if a is not valid, or is an IPv6
+// address in family '1'.
+func AppendEPRT(dst []byte, delim byte, family byte, a netip.AddrPort) []byte {
+	addr := a.Addr().Unmap().WithZone("")
+	switch {
+	case !addr.IsValid(), family == '1' && !addr.Is4():
+		return dst
+	case family == '2':
 		addr = netip.AddrFrom16(addr.As16())
 	}
+	dst = append(dst, delim, family, delim)
 	dst = append(addr.AppendTo(dst), delim)
-	return append(strconv.AppendUint(dst, uint64(a.Port()), 10), delim)
+	dst = strconv.AppendUint(dst, uint64(a.Port()), 10)
+	return append(dst, delim)
 }
 
-// PortPrefixOK tells whether the argument of a PORT, as far as it has come, can still become
-// the address own with a port from minPort up.
-func PortPrefixOK(arg []byte, own netip.Addr, minPort uint16) bool {
-	if !own.Is4() {
+// separates tells whether d may be the delimiter in EPRT and 229: visible ASCII (RFC
+// 2428 section 2), but nothing that may be part of a field. Where such a field ends is
+// anybody's guess, and a rewritten address might hold the delimiter. Family is that of
+// the address, 0 if there is none.
+func separates(d, family byte) bool {
+	switch {
+	case d < 33 || d > 126 || isDigit(d):
 		return false
-	}
-	want := own.As4()
-	i, p1 := 0, 0
-	for k := 0; k < 6; k++ {
-		for i < len(arg) && isBlank(arg[i]) {
-			i++
-		}
-		n, e, ok := number(arg, i, 255)
-		if !ok {
-			return i == len(arg) && e == i
-		}
-		for i = e; i < len(arg) && isBlank(arg[i]); {
-			i++
-		}
-		whole := i < len(arg) || i > e
-		switch {
-		case k < 4 && !mayBecome(n, int(want[k]), whole):
-			return false
-		case k == 4:
-			if p1 = n; p1 < int(minPort>>8) && (whole || !mayReach(p1, int(minPort>>8))) {
-				return false
-			}
-		case k == 5:
-			if p := p1<<8 | n; p < int(minPort) && (whole || !mayReach(n, int(minPort)&0xff)) {
-				return false
-			}
-			return i == len(arg)
-		}
-		if i == len(arg) {
-			return true
-		}
-		if arg[i] != ',' {
-			return false
-		}
-		i++
+	case family == '1':
+		return d != '.'
+	case family == '2':
+		return d != '.' && d != ':' && !isHex(d)
 	}
 	return true
 }
 
-// mayBecome tells whether more digits, if there may be more, make want of n.
-func mayBecome(n, want int, whole bool) bool {
-	if whole || n > want {
-		return n == want
-	}
-	for w := want; ; w /= 10 {
-		if w == n {
-			return true
-		}
-		if w == 0 {
-			return false
-		}
-	}
+// fields are those of "|family|address|port|", as offsets.
+type fields struct {
+	addrEnd, portEnd, end int // the address begins at 3, the port at addrEnd+1
+	addr                  netip.Addr
+	port                  uint16 // 0 if out of range
 }
 
-// mayReach tells whether more digits make of n a number from low to 255.
-func mayReach(n, low int) bool {
-	for n *= 10; n <= 255; n *= 10 {
-		if n+9 >= low || n >= low {
-			return true
-		}
-		if n == 0 {
-			return true // leading zeros
-		}
+// cutAddress reads "|family|address|port|" at the start of b.
+func cutAddress(b []byte) (f fields, ok bool) {
+	if len(b) < 3 || b[1] != '1' && b[1] != '2' || !separates(b[0], b[1]) || b[2] != b[0] {
+		return f, false
 	}
-	return false
+	f.addrEnd = fieldEnd(b, 3)
+	if f.addrEnd == len(b) {
+		return f, false
+	}
+	if f.addr, ok = parseAddr(b[3:f.addrEnd], b[1]); !ok {
+		return f, false
+	}
+	v, n := number(b[f.addrEnd+1:])
+	f.portEnd = f.addrEnd + 1 + n
+	f.end = f.portEnd + 1
+	if v <= 65535 {
+		f.port = uint16(v)
+	}
+	return f, n > 0 && f.portEnd < len(b) && b[f.portEnd] == b[0]
 }
 
-// EPRTPrefixOK is PortPrefixOK for EPRT. An IPv6 address has many spellings, so it is
-// compared when it is whole.
-func EPRTPrefixOK(arg []byte, own netip.Addr, minPort uint16) bool {
-	if len(arg) == 0 {
-		return true
-	}
-	d := arg[0]
-	if !isDelim(d) || len(arg) > 1 && arg[1] != '1' && arg[1] != '2' || len(arg) > 2 && arg[2] != d {
-		return false
-	}
-	if len(arg) < 4 {
-		return true
-	}
-	end := 3
-	for end < len(arg) && arg[end] != d {
-		end++
-	}
-	if end == len(arg) {
-		return end-3 <= maxAddrText
-	}
-	if a, ok := parseAddr(arg[3:end], arg[1]); !ok || a != own {
-		return false
-	}
-	n, e, ok := number(arg, end+1, 65535)
-	switch {
-	case !ok:
-		return e == end+1 && e == len(arg)
-	case e == len(arg):
-		for m := n; m <= 65535; m = m*10 + 9 {
-			if m >= int(minPort) && m > 0 {
-				return true
-			}
-			if m == 0 {
-				return true
-			}
+// fieldEnd returns where the delimiter b[0] follows from at on, no further than behind the
+// longest address; len(b) if nowhere.
+func fieldEnd(b []byte, at int) int {
+	for i := at; i < len(b) && i <= at+maxIPv6; i++ {
+		if b[i] == b[0] {
+			return i
 		}
-		return false
 	}
-	return n >= int(minPort) && n > 0 && arg[e] == d && e == len(arg)-1
+	return len(b)
 }

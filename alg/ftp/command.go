@@ -2,169 +2,201 @@ package ftp
 
 import "bytes"
 
-// Verb is a command, as far as it matters to a gateway.
+// Verb is what a command line is to a gateway. Commands that neither name an address
+// nor change what the session may do are [Other].
 type Verb uint8
 
 const (
-	None Verb = iota // a blank line, or only Telnet controls
-	Other
-	User
-	Pass
-	Acct
-	Rein
-	Quit
-	Host // RFC 7151
-	Auth // RFC 2228, RFC 4217
-	CCC  // RFC 2228
-	Port
-	EPRT // RFC 2428
-	Pasv
-	EPSV     // RFC 2428
-	CPSV     // PASV for a secure transfer between servers; answered by 227
-	LPRT     // RFC 1639
-	LPSV     // RFC 1639
-	Transfer // opens the data connection: RETR STOR STOU APPE LIST NLST MLSD
-	NumVerbs
+	None     Verb = iota // a blank line, or only Telnet controls
+	Other                // any other command, known or not
+	User                 // RFC 959 section 4.1.1
+	Pass                 // RFC 959 section 4.1.1
+	Acct                 // RFC 959 section 4.1.1
+	Rein                 // RFC 959 section 4.1.1
+	Quit                 // RFC 959 section 4.1.1
+	Host                 // RFC 7151
+	Auth                 // RFC 2228 section 3
+	CCC                  // RFC 2228 section 3
+	Port                 // RFC 959 section 4.1.2
+	EPRT                 // RFC 2428 section 2
+	Pasv                 // RFC 959 section 4.1.2
+	CPSV                 // answered like PASV; the data connection's TLS roles are swapped
+	EPSV                 // RFC 2428 section 3
+	LPRT                 // RFC 1639
+	LPSV                 // RFC 1639; and SPSV, whose reply has no address either that is understood here
+	Transfer             // RETR STOR STOU APPE LIST NLST (RFC 959), MLSD (RFC 3659)
+
+	// NumVerbs is the number of verbs: each is below it.
+	NumVerbs = int(Transfer) + 1
 )
 
 var verbNames = [NumVerbs]string{
-	None: "none", Other: "other", User: "USER", Pass: "PASS", Acct: "ACCT", Rein: "REIN", Quit: "QUIT", Host: "HOST",
-	Auth: "AUTH", CCC: "CCC", Port: "PORT", EPRT: "EPRT", Pasv: "PASV", EPSV: "EPSV", CPSV: "CPSV", LPRT: "LPRT", LPSV: "LPSV",
-	Transfer: "transfer",
+	"none", "other", "USER", "PASS", "ACCT", "REIN", "QUIT", "HOST", "AUTH", "CCC",
+	"PORT", "EPRT", "PASV", "CPSV", "EPSV", "LPRT", "LPSV", "transfer",
 }
 
-func (v Verb) String() string { return verbNames[v] }
+// String returns the command in upper case, or "none", "other" or "transfer".
+func (v Verb) String() string {
+	if int(v) < len(verbNames) {
+		return verbNames[v]
+	}
+	return "invalid"
+}
 
-// AsksPassive tells whether v is answered by the address of a data port.
-func (v Verb) AsksPassive() bool { return v == Pasv || v == EPSV || v == CPSV }
+// AsksPassive tells whether the command is answered by a 227 or 229.
+func (v Verb) AsksPassive() bool { return v == Pasv || v == CPSV || v == EPSV }
 
-var transfers = [...]string{"RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD"}
-
-// Command is a command line taken apart. The offsets are into the line.
+// Command is a command line taken apart.
 type Command struct {
-	Verb               Verb
-	Name               []byte // the verb as sent; part of the line
+	Verb Verb
+	Name []byte // the command as sent; part of the line
+	// NameStart..NameEnd is where Name stands. They are equal if Verb is None.
 	NameStart, NameEnd int
-	ArgStart, ArgEnd   int // without the blanks around it; equal: no argument
+	// ArgStart..ArgEnd is the argument without the blanks around it. They are equal
+	// if there is none.
+	ArgStart, ArgEnd int
 }
 
-// Telnet controls (RFC 854) that clients put before a command, ABOR above all.
-const (
-	iac  = 0xff
-	will = 0xfb
-	dont = 0xfe
-)
-
-func isBlank(b byte) bool { return b == ' ' || b == '\t' }
-
-func isEnd(b byte) bool { return b == '\r' || b == '\n' }
-
-func isDigit(b byte) bool { return b >= '0' && b <= '9' }
-
-// skipLead returns where a line's text begins behind Telnet controls, blanks, NULs and stray line ends.
-func skipLead(ln []byte) int {
-	i := 0
-	for i < len(ln) {
-		switch b := ln[i]; {
-		case b == iac && i+1 < len(ln) && ln[i+1] >= will && ln[i+1] <= dont:
-			i += 3
-		case b == iac:
-			i += 2
-		case isBlank(b), b == 0, b == '\r':
-			i++
-		default:
-			return i
-		}
+// ParseCommand takes a command line apart (RFC 959 section 5.3). It skips Telnet
+// controls, blanks, NULs and carriage returns before the command, and takes any run of
+// blanks for the one space. A carriage return or NUL further on is part of the
+// word it stands in. It never fails: what is no known command is [Other].
+func ParseCommand(line []byte) Command {
+	end := trimEnd(line)
+	start := skipLead(line[:end])
+	stop := start
+	for stop < end && !isBlank(line[stop]) {
+		stop++
 	}
-	return len(ln)
-}
-
-// ParseCommand takes a command line apart, with or without its end.
-func ParseCommand(ln []byte) Command {
-	i := skipLead(ln)
-	c := Command{NameStart: i}
-	for i < len(ln) && !isBlank(ln[i]) && !isEnd(ln[i]) {
-		i++
+	name := line[start:stop:stop]
+	return Command{
+		Verb: verbOf(name), Name: name, NameStart: start, NameEnd: stop,
+		ArgStart: skipBlanks(line[:end], stop), ArgEnd: end,
 	}
-	c.NameEnd, c.Name = i, ln[c.NameStart:i]
-	for i < len(ln) && isBlank(ln[i]) {
-		i++
-	}
-	end := len(ln)
-	for end > i && (isEnd(ln[end-1]) || isBlank(ln[end-1])) {
-		end--
-	}
-	c.ArgStart, c.ArgEnd = i, end
-	c.Verb = verbOf(c.Name)
-	return c
 }
 
 func verbOf(name []byte) Verb {
 	if len(name) == 0 {
 		return None
 	}
-	for v := User; v < Transfer; v++ {
-		if equalFold(name, verbNames[v]) {
-			return v
-		}
+	var upper [4]byte
+	if len(name) > len(upper) {
+		return Other
 	}
-	for _, t := range transfers {
-		if equalFold(name, t) {
-			return Transfer
+	for i, b := range name {
+		if 'a' <= b && b <= 'z' {
+			b -= 'a' - 'A'
 		}
+		upper[i] = b
+	}
+	switch string(upper[:len(name)]) {
+	case "USER":
+		return User
+	case "PASS":
+		return Pass
+	case "ACCT":
+		return Acct
+	case "REIN":
+		return Rein
+	case "QUIT":
+		return Quit
+	case "HOST":
+		return Host
+	case "AUTH":
+		return Auth
+	case "CCC":
+		return CCC
+	case "PORT":
+		return Port
+	case "EPRT":
+		return EPRT
+	case "PASV":
+		return Pasv
+	case "CPSV":
+		return CPSV
+	case "EPSV":
+		return EPSV
+	case "LPRT":
+		return LPRT
+	case "LPSV", "SPSV":
+		return LPSV
+	case "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD":
+		return Transfer
 	}
 	return Other
 }
 
-// equalFold compares ASCII letters in any case; want is in upper case.
-func equalFold(b []byte, want string) bool {
-	if len(b) != len(want) {
+// EPSVAll tells whether the argument of an EPSV is "ALL", in any case (RFC 2428 section 4).
+func EPSVAll(arg []byte) bool { return fold(arg, "ALL") }
+
+// fold tells whether b is s, the case of ASCII letters aside; s is in upper case.
+func fold(b []byte, s string) bool {
+	if len(b) != len(s) {
 		return false
 	}
-	for i, c := range b {
-		if c >= 'a' && c <= 'z' {
+	for i := range b {
+		c := b[i]
+		if 'a' <= c && c <= 'z' {
 			c -= 'a' - 'A'
 		}
-		if c != want[i] {
+		if c != s[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// EPSVAll tells whether the argument of an EPSV is ALL (RFC 2428 section 4).
-func EPSVAll(arg []byte) bool { return equalFold(arg, "ALL") }
-
-// Request words of other protocols that browsers and proxies can be made to send. PUT, GET
-// and the like are no FTP commands (RFC 959 section 4.1).
-var foreign = [...]string{
-	"GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "TRACE", "CONNECT", "PRI", "PROPFIND",
-	"EHLO", "HELO", "RCPT", "DATA", "INVITE", "REGISTER", "DESCRIBE", "SETUP", "STARTTLS", "NICK", "PRIVMSG",
+// trimEnd returns the length of the line without its end and the blanks before it.
+func trimEnd(line []byte) int {
+	end := bytes.IndexByte(line, '\n')
+	if end < 0 {
+		end = len(line)
+	}
+	for end > 0 && (isBlank(line[end-1]) || line[end-1] == '\r') {
+		end--
+	}
+	return end
 }
 
-// Foreign tells whether a client's line is of another protocol than FTP: a request of HTTP, SMTP,
-// SIP, RTSP or IRC, a header, an SSH banner, TLS or other binary data. A client that sends one
-// speaks to something else than an FTP server.
-func Foreign(ln []byte) bool {
-	if len(ln) > 1 && (ln[0] == 0x16 && ln[1] == 3 || ln[0]&0x80 != 0 && ln[0] != iac) || len(ln) == 1 && ln[0] == 0x16 {
-		return true // a TLS or SSLv2 hello
-	}
-	c := ParseCommand(ln)
-	for _, b := range c.Name {
-		// Letters and digits, and "P@SW", with which an old Java client tries its luck.
-		if b <= ' ' || b >= 0x7f || b == ':' || b == '/' || b == '<' || b == '{' {
-			return true
+// skipLead returns where the command begins.
+func skipLead(b []byte) int {
+	at := 0
+	for at < len(b) {
+		switch n := telnet(b[at:]); {
+		case n > 0:
+			at += n
+		case isBlank(b[at]) || b[at] == 0 || b[at] == '\r':
+			at++
+		default:
+			return at
 		}
 	}
-	for _, f := range foreign {
-		if equalFold(c.Name, f) {
-			return true
-		}
-	}
-	if bytes.HasPrefix(c.Name, []byte("SSH-")) {
-		return true
-	}
-	arg := ln[c.ArgStart:c.ArgEnd]
-	return equalFold(c.Name, "MAIL") && len(arg) > 5 && equalFold(arg[:5], "FROM:") ||
-		bytes.HasSuffix(arg, []byte(" HTTP/1.0")) || bytes.HasSuffix(arg, []byte(" HTTP/1.1"))
+	return at
 }
+
+// telnet returns the length of the Telnet command at the start of b, 0 if there is none
+// (RFC 854). One that is cut short reaches to the end of b. Two IAC are an escaped
+// data byte, no command.
+func telnet(b []byte) int {
+	const iac = 0xff
+	switch {
+	case b[0] != iac:
+		return 0
+	case len(b) == 1:
+		return 1
+	case b[1] >= 0xfb && b[1] <= 0xfe: // WILL, WONT, DO, DONT and an option
+		return min(3, len(b))
+	case b[1] >= 0xf0 && b[1] <= 0xfa:
+		return 2
+	}
+	return 0
+}
+
+func skipBlanks(b []byte, at int) int {
+	for at < len(b) && isBlank(b[at]) {
+		at++
+	}
+	return at
+}
+
+func isBlank(b byte) bool { return b == ' ' || b == '\t' }

@@ -11,7 +11,7 @@ import (
 const (
 	subsysQueue = 3 << 8 // NFNL_SUBSYS_QUEUE
 
-	msgPacket  = subsysQueue | 0
+	msgPacket  = subsysQueue
 	msgVerdict = subsysQueue | 1
 	msgConfig  = subsysQueue | 2
 
@@ -72,13 +72,11 @@ func appendAttr32(b []byte, typ uint16, v uint32) []byte {
 	return appendAttr(b, typ, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
-// configMessage binds the queue (if bind is true) and sets everything about it,
-// so that the kernel does it in one go and no packet meets a half-made queue.
-func configMessage(queue uint16, maxLen, seq uint32, bind bool) []byte {
+// configMessage binds the queue and sets everything about it, so that the kernel
+// does it in one go and no packet meets a half-made queue.
+func configMessage(queue uint16, maxLen, seq uint32) []byte {
 	b := appendHeader(nil, msgConfig, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq, queue)
-	if bind {
-		b = appendAttr(b, cfgCmd, cmdBind, 0, 0, 0)
-	}
+	b = appendAttr(b, cfgCmd, cmdBind, 0, 0, 0)
 	b = appendAttr(b, cfgParams, 0, 0, byte(copyRange>>8), byte(copyRange&0xff), nfq.NfQnlCopyPacket)
 	b = appendAttr32(b, cfgMaxLen, maxLen)
 	b = appendAttr32(b, cfgFlags, nfq.NfQaCfgFlagFailOpen)

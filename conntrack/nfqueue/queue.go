@@ -62,8 +62,12 @@ var (
 	ErrBound = errors.New("another program has this queue")
 )
 
-// bindTime is how long the kernel may take to answer to the binding.
-const bindTime = 2 * time.Second
+const (
+	// bindTime is how long the kernel may take to answer to the binding.
+	bindTime = 2 * time.Second
+	// bindSeq is the sequence number of the binding; verdicts have 0.
+	bindSeq = 1
+)
 
 // Queue is an open queue. One goroutine may use it; SetDeadline and Close may
 // be called by others.
@@ -106,56 +110,52 @@ func (q *Queue) setUp(c Config) error {
 	return q.SetDeadline(time.Time{})
 }
 
-// bind sends the one message that makes the queue and reads to its answer. If
-// the receive buffer overflows meanwhile, the answer may be what was lost; then
-// the settings are sent again without the command, which changes nothing and is
-// refused if the queue is not ours.
+// bind sends the one message that makes the queue and reads to its answer,
+// accepting packets that come first. If the receive buffer overflows meanwhile,
+// the answer may be what was lost; then a packet proves that the queue is ours,
+// because the kernel makes it and sets it up in one go or refuses it whole.
 func (q *Queue) bind(maxLen uint32) error {
-	seq := uint32(1)
-	q.t.out = configMessage(q.queue, maxLen, seq, true)
-	for {
-		if err := q.t.write(nil); err != nil {
-			return err
-		}
-		errno, err := q.awaitAnswer(seq)
-		switch {
+	q.t.out = configMessage(q.queue, maxLen, bindSeq)
+	if err := q.t.write(nil); err != nil {
+		return err
+	}
+	for lost := false; ; {
+		n, err := q.t.receive(len(q.t.bufs))
+		switch err = overrun(err); {
 		case errors.Is(err, ErrOverrun):
-			seq++
-			q.t.out = configMessage(q.queue, maxLen, seq, false)
+			lost = true
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("the kernel did not answer within %v", bindTime)
 		case err != nil:
 			return err
 		}
-		return q.bindError(errno)
+		packets, answered, errno, err := q.acceptAll(n)
+		switch {
+		case err != nil:
+			return err
+		case answered:
+			return q.bindError(errno)
+		case lost && packets > 0:
+			return nil
+		}
 	}
 }
 
-// awaitAnswer accepts packets until the answer with this sequence number comes.
-func (q *Queue) awaitAnswer(seq uint32) (unix.Errno, error) {
-	for {
-		n, err := q.t.receive(len(q.t.bufs))
-		if err != nil {
-			return 0, overrun(err)
-		}
-		var found bool
-		var errno unix.Errno
-		for i := range n {
-			var p Packet
-			switch k, s, e := decode(q.t.datagram(i), &p); {
-			case k == packet:
-				if err := q.Verdict(p.ID, Accept, nil); err != nil {
-					return 0, err
-				}
-			case k == answer && s == seq:
-				found, errno = true, e
-			}
-		}
-		if found {
-			return errno, nil
+// acceptAll accepts the packets among the n datagrams just received and looks
+// for the answer to the binding.
+func (q *Queue) acceptAll(n int) (packets int, answered bool, errno unix.Errno, err error) {
+	for i := range n {
+		var p Packet
+		switch k, seq, e := decode(q.t.datagram(i), &p); {
+		case k == packet:
+			packets++
+			err = errors.Join(err, q.Verdict(p.ID, Accept, nil))
+		case k == answer && seq == bindSeq:
+			answered, errno = true, e
 		}
 	}
+	return packets, answered, errno, err
 }
 
 // bindError explains a refusal. The kernel answers EPERM both to a queue of
@@ -166,7 +166,7 @@ func (q *Queue) bindError(errno unix.Errno) error {
 		return nil
 	case unix.EBUSY, unix.EPERM:
 		if s, err := ReadStats(q.queue); err == nil && s.PortID != 0 {
-			return fmt.Errorf("%w (netlink port %d, which mostly is its process id): stop it or choose another queue number: %w", ErrBound, s.PortID, errno)
+			return fmt.Errorf("%w (netlink port %d; a small number is its process id): stop it or choose another queue number: %w", ErrBound, s.PortID, errno)
 		}
 		return fmt.Errorf("CAP_NET_ADMIN is missing or %w: %w", ErrBound, errno)
 	case unix.EINVAL:
@@ -203,10 +203,10 @@ func (q *Queue) Receive(pkts []Packet) (int, error) {
 		}
 		filled := 0
 		for i := range n {
-			switch k, _, _ := decode(q.t.datagram(i), &pkts[filled]); k {
-			case packet:
+			switch k, _, errno := decode(q.t.datagram(i), &pkts[filled]); {
+			case k == packet:
 				filled++
-			case answer: // only refused verdicts are answered: the packet was gone (ENOENT)
+			case k == answer && errno != 0: // a refused verdict: the packet was gone (ENOENT)
 				q.gone++
 			}
 		}

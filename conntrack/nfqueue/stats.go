@@ -13,11 +13,13 @@ import (
 const statsFile = "/proc/thread-self/net/netfilter/nfnetlink_queue"
 
 // Stats is what the kernel tells of a queue (seq_show in
-// net/netfilter/nfnetlink_queue.c).
+// net/netfilter/nfnetlink_queue.c). With FAIL_OPEN, which Open sets, packets
+// pass unseen in place of being dropped and are counted nowhere: there only
+// ErrOverrun and a Waiting close to the maximum tell of them.
 type Stats struct {
 	PortID       uint32 // netlink port of the program that has it
 	Waiting      uint32 // packets that wait for a verdict
-	QueueDropped uint64 // packets dropped, or with FAIL_OPEN passed unseen, because the queue was full
+	QueueDropped uint64 // packets dropped because the queue was full
 	UserDropped  uint64 // packets dropped because the receive buffer was full
 }
 

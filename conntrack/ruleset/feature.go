@@ -1,10 +1,12 @@
 package ruleset
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/conntrack"
 )
@@ -53,8 +55,8 @@ func try(table string, f func(*nftables.Conn, *nftables.Table)) error {
 		nft.DelTable(t)
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("try nftables table %s: %w", table, err)
+	if errno := unix.Errno(0); errors.As(err, &errno) {
+		return fmt.Errorf("nftables answers: %w", errno)
 	}
-	return nil
+	return err
 }

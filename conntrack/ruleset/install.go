@@ -82,7 +82,10 @@ func Install(c Config) error {
 	err := transaction(func(nft *nftables.Conn) error {
 		return add(nft, c)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("install nftables table %s: the kernel lacks something that its rules need, `ftpalg check` tells what: %w", c.Table, err)
+	case err != nil:
 		return fmt.Errorf("install nftables table %s: %w", c.Table, err)
 	}
 	return nil
@@ -120,8 +123,6 @@ func explain(err error) error {
 		return fmt.Errorf("the kernel did not answer within %v: is nf_tables there? %w", answerTime, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("CAP_NET_ADMIN is missing: %w", err)
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the kernel lacks something that the rules need, `ftpalg check` tells what: %w", err)
 	}
 	return err
 }

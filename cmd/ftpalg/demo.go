@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/demo"
+)
+
+func newDemo() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show the gateway at work on network namespaces",
+		Long: `Build clients, a NAT gateway and servers out of network namespaces, transfer a
+file in every mode without the gateway and with it, and print what happened. It
+touches nothing of this machine's own network and leaves nothing behind.`,
+		Example: "  sudo ftpalg demo",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program's file: %w", err)
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT)
+			defer stop()
+			return demo.Run(ctx, c.OutOrStdout(), []string{self, "run", "--ports", "21", "--metrics-address", "off", "--log-format", "text"})
+		},
+	}
+}

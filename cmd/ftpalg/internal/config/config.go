@@ -1,0 +1,46 @@
+package config
+
+import (
+	"log/slog"
+
+	"github.com/ftpalg/ftpalg/alg"
+)
+
+// HelperAuto lets the probe choose the conntrack helper.
+const HelperAuto = "auto"
+
+// Config is all that can be configured.
+type Config struct {
+	Ports         []uint16 // of control connections
+	Queue         uint16
+	Table         string // name of the nftables table
+	ExternalRules bool   // the operator manages the rules
+	Helper        string // HelperAuto or the name of a conntrack helper
+	Metrics       Metrics
+	Log           Log
+	Policy        alg.Policy
+}
+
+// Metrics says where metrics are served.
+type Metrics struct {
+	Address string // empty: nowhere
+	Path    string
+}
+
+// Log says how the program logs.
+type Log struct {
+	JSON  bool
+	Level slog.Level
+}
+
+// Default returns the configuration of a program that is told nothing.
+func Default() Config {
+	return Config{
+		Ports:   []uint16{21},
+		Queue:   2121,
+		Table:   "ftpalg",
+		Helper:  HelperAuto,
+		Metrics: Metrics{Address: "127.0.0.1:9821", Path: "/metrics"},
+		Policy:  alg.DefaultPolicy(),
+	}
+}

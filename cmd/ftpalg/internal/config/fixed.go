@@ -1,0 +1,23 @@
+package config
+
+// Fixed names the keys that differ between two configurations and that a running
+// program cannot change: packets that wait in its queue would be lost.
+func Fixed(a, b Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		name    string
+		differs bool
+	}{
+		{"queue", a.Queue != b.Queue},
+		{"table", a.Table != b.Table},
+		{"rules", a.ExternalRules != b.ExternalRules},
+		{"helper", a.Helper != b.Helper},
+		{"metrics", a.Metrics != b.Metrics},
+		{"log.format", a.Log.JSON != b.Log.JSON},
+	} {
+		if k.differs {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is how the text of a key becomes part of the configuration.
+type value struct {
+	allowed string // for people
+	list    bool   // takes any number of texts, else exactly one
+	set     func(c *Config, texts []string) error
+}
+
+// one makes a value of a single text.
+func one(allowed string, set func(*Config, string) error) value {
+	return value{allowed: allowed, set: func(c *Config, texts []string) error { return set(c, texts[0]) }}
+}
+
+// each makes a list of what parse makes of the texts; what is wrong with each is reported.
+func each[T comparable](allowed string, at func(*Config) *[]T, parse func(string) (T, error)) value {
+	return value{allowed: allowed, list: true, set: func(c *Config, texts []string) error {
+		var list []T
+		var errs []error
+		for _, t := range texts {
+			v, err := parse(t)
+			switch {
+			case err != nil:
+				errs = append(errs, err)
+			case slices.Contains(list, v):
+				errs = append(errs, fmt.Errorf("%q is there twice", t))
+			default:
+				list = append(list, v)
+			}
+		}
+		*at(c) = list
+		return errors.Join(errs...)
+	}}
+}
+
+func number[T int | uint16](lo, hi T, at func(*Config) *T) value {
+	return one(fmt.Sprintf("%d to %d", lo, hi), func(c *Config, text string) error {
+		n, err := parseNumber(text, lo, hi)
+		*at(c) = n
+		return err
+	})
+}
+
+func parseNumber[T int | uint16](text string, lo, hi T) (T, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return lo, fmt.Errorf("%q is not a number", text)
+	}
+	if n < int64(lo) || n > int64(hi) {
+		return lo, fmt.Errorf("%d is out of range", n)
+	}
+	return T(n), nil
+}
+
+func ports(at func(*Config) *[]uint16) value {
+	v := each("one or more ports from 1 to 65535", at, func(text string) (uint16, error) {
+		return parseNumber[uint16](text, 1, 65535)
+	})
+	set := v.set
+	v.set = func(c *Config, texts []string) error {
+		if len(texts) == 0 {
+			return errors.New("no port")
+		}
+		return set(c, texts)
+	}
+	return v
+}
+
+type option[T any] struct {
+	word  string
+	value T
+}
+
+func choice[T any](at func(*Config) *T, options ...option[T]) value {
+	var words []string
+	for _, o := range options {
+		words = append(words, o.word)
+	}
+	return one(strings.Join(words, ", "), func(c *Config, text string) error {
+		i := slices.Index(words, text)
+		if i < 0 {
+			return fmt.Errorf("%q is not one of them", text)
+		}
+		*at(c) = options[i].value
+		return nil
+	})
+}
+
+func yes(at func(*Config) *bool) value {
+	return choice(at, option[bool]{"true", true}, option[bool]{"false", false})
+}
+
+func name(allowed string, form *regexp.Regexp, at func(*Config) *string) value {
+	return one(allowed, func(c *Config, text string) error {
+		if !form.MatchString(text) {
+			return fmt.Errorf("%q is not a name", text)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
+// off can be said where the empty text cannot, as in an environment variable.
+const off = "off"
+
+func listener(at func(*Config) *string) value {
+	return one(`an address with a port, as in 127.0.0.1:9821, or "" or off`, func(c *Config, text string) error {
+		if text == "" || text == off {
+			*at(c) = ""
+			return nil
+		}
+		host, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return fmt.Errorf("%q is not an address with a port", text)
+		}
+		if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+			return fmt.Errorf("%q is not an address", host)
+		}
+		if _, err := parseNumber[uint16](port, 1, 65535); err != nil {
+			return fmt.Errorf("port %w", err)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
+func path(at func(*Config) *string) value {
+	return one("a path that begins with /, without blanks", func(c *Config, text string) error {
+		if !strings.HasPrefix(text, "/") || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' }) {
+			return fmt.Errorf("%q is not a path", text)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
+func duration(lo, hi time.Duration, at func(*Config) *time.Duration) value {
+	return one(fmt.Sprintf("%v to %v in whole seconds, as in 90s or 2m", lo, hi), func(c *Config, text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d%time.Second != 0 {
+			return fmt.Errorf("%q is not a duration in whole seconds", text)
+		}
+		if d < lo || d > hi {
+			return fmt.Errorf("%v is out of range", d)
+		}
+		*at(c) = d
+		return nil
+	})
+}
+
+// external sets the IPv4 and the IPv6 address to show.
+func external() value {
+	const allowed = "an IPv4 address, an IPv6 address, or one of each"
+	return value{allowed: allowed, list: true, set: func(c *Config, texts []string) error {
+		p := &c.Policy
+		p.External4, p.External6 = netip.Addr{}, netip.Addr{}
+		var errs []error
+		for _, t := range texts {
+			a, err := netip.ParseAddr(t)
+			at := &p.External4
+			if a.Is6() {
+				at = &p.External6
+			}
+			switch {
+			case err != nil || a.Zone() != "" || a.Is4In6():
+				errs = append(errs, fmt.Errorf("%q is not an IP address", t))
+			case !a.IsGlobalUnicast():
+				errs = append(errs, fmt.Errorf("%s is not an address that others can connect to", a))
+			case at.IsValid():
+				errs = append(errs, fmt.Errorf("%s is a second address of its kind", a))
+			default:
+				*at = a
+			}
+		}
+		return errors.Join(errs...)
+	}}
+}
+
+func networks(at func(*Config) *[]netip.Prefix) value {
+	return each("networks as in 10.0.0.0/8 or fd00::/8, and single addresses", at, parseNetwork)
+}
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil || p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is not a network", text)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%s has bits set behind its prefix: the network is %s", p, p.Masked())
+	}
+	return p, nil
+}
+
+func portRange() value {
+	return one("FIRST-LAST within 1024 to 65535, as in 32768-60999", func(c *Config, text string) error {
+		a, b, ok := strings.Cut(text, "-")
+		if !ok {
+			return fmt.Errorf("%q is not a range", text)
+		}
+		first, err1 := parseNumber[uint16](strings.TrimSpace(a), 1024, 65535)
+		last, err2 := parseNumber[uint16](strings.TrimSpace(b), 1024, 65535)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if first > last {
+			return fmt.Errorf("%d is above %d", first, last)
+		}
+		c.Policy.FirstPort, c.Policy.LastPort = first, last
+		return nil
+	})
+}
+
+var command = regexp.MustCompile(`^[A-Za-z]{1,16}$`)
+
+func commands(at func(*Config) *[]string) value {
+	return each("FTP commands as in RETR, of letters only", at, func(text string) (string, error) {
+		if !command.MatchString(text) {
+			return "", fmt.Errorf("%q is not a command", text)
+		}
+		return strings.ToUpper(text), nil
+	})
+}

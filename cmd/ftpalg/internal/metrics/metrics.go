@@ -1,0 +1,46 @@
+package metrics
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+)
+
+// Metrics is the program's registry.
+type Metrics struct {
+	Latency  prometheus.Observer // seconds from the arrival of a packet to its verdict
+	Overruns atomic.Uint64       // times that packets passed because the queue's buffer was full
+
+	registry *prometheus.Registry
+}
+
+// New returns the metrics of a gateway. queue reads the kernel's counters of the queue.
+func New(s *alg.Stats, queue func() (nfqueue.Stats, error), b build.Info) *Metrics {
+	latency := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "ftpalg_packet_seconds",
+		Help:    "Time from the arrival of a packet of a control connection to its verdict.",
+		Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3},
+	})
+	m := &Metrics{Latency: latency, registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(
+		latency,
+		collector(families(s, &m.Overruns, queue, b)),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// Handler serves the metrics at path.
+func (m *Metrics) Handler(path string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+path, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
+	return mux
+}

@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+func metricsOf(s *alg.Stats) *Metrics {
+	queue := func() (nfqueue.Stats, error) { return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil }
+	return New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+}
+
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler("/metrics").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+func TestNamesFollowTheConventions(t *testing.T) {
+	problems, err := testutil.GatherAndLint(metricsOf(&alg.Stats{}).registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "ftpalg_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// TestNamesStay compares names, types, labels and texts: dashboards and alerts rest on them.
+func TestNamesStay(t *testing.T) {
+	const golden = "testdata/metrics.golden"
+	var got strings.Builder
+	for _, l := range strings.SplitAfter(scrape(t, metricsOf(&alg.Stats{})), "\n") {
+		if strings.Contains(l, "ftpalg_") {
+			got.WriteString(l)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("the metrics differ from %s; if that is meant run the test with -update. Got:\n%s", golden, &got)
+	}
+}
+
+func TestCountersAreReadAtTheScrape(t *testing.T) {
+	var s alg.Stats
+	m := metricsOf(&s)
+	s.Packets[alg.Rewrite].Add(7)
+	s.Refused[alg.ForeignAddress].Add(2)
+	s.Refused[alg.Unparsed].Add(1)
+	s.Opened[alg.ModeEPSV].Add(6)
+	s.Replies[2].Add(9)
+	s.Sessions.Store(5)
+	m.Overruns.Add(8)
+	m.Latency.Observe(20e-6)
+	text := scrape(t, m)
+	for _, want := range []string{
+		`ftpalg_packets_total{verdict="rewrite"} 7`,
+		`ftpalg_refusals_total{reason="foreign_address"} 2`,
+		`ftpalg_refusals_total{reason="unparsed"} 1`,
+		`ftpalg_expectations_total{mode="epsv"} 6`,
+		`ftpalg_replies_total{class="2xx"} 9`,
+		`ftpalg_control_sessions 5`,
+		`ftpalg_queue_overruns_total 8`,
+		`ftpalg_packet_seconds_bucket{le="2.5e-05"} 1`,
+		`ftpalg_queue_user_dropped_total 5`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+	for _, want := range []string{`(?m)^go_goroutines \d`, `(?m)^process_open_fds \d`} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("nothing like %s", want)
+		}
+	}
+}
+
+func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
+	for _, err := range []error{fs.ErrNotExist, errors.New("permission denied")} {
+		m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, err }, build.Info{})
+		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") || !strings.Contains(text, "ftpalg_packets_total") {
+			t.Errorf("%v: %s", err, text)
+		}
+	}
+}
+
+func TestObservingAllocatesNothing(t *testing.T) {
+	m := metricsOf(&alg.Stats{})
+	if n := testing.AllocsPerRun(100, func() { m.Latency.Observe(1e-5) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
+)
+
+// serveMetrics opens the only listener of the program.
+func (p *program) serveMetrics(m *metrics.Metrics) error {
+	if p.config.Metrics.Address == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", p.config.Metrics.Address)
+	if err != nil {
+		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
+	}
+	p.server = &http.Server{
+		Handler:           m.Handler(p.config.Metrics.Path),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+	p.undo = append(p.undo, p.server.Close)
+	go func() { _ = p.server.Serve(l) }() // ends with Close
+	return nil
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/probe"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
+)
+
+const (
+	// queueLen is how many packets may wait. Control connections are slow.
+	queueLen = 8192
+	// readBuffer must hold them in the kernel's accounting, or they pass unseen.
+	readBuffer = 16 << 20
+	// batch is how many packets are taken at once.
+	batch = 32
+	// ownExpectations of the helper that is registered: one in use and one that
+	// takes its place, for each control connection.
+	ownExpectations = 2
+)
+
+// program is the running gateway with all that it holds.
+type program struct {
+	sources config.Sources
+	config  config.Config
+	choice  probe.Choice
+	signals chan os.Signal
+
+	conn    *conntrack.Conn
+	gateway *alg.Gateway
+	queue   *nfqueue.Queue
+	server  *http.Server
+	log     *slog.Logger
+	level   *slog.LevelVar
+	journal *journal
+	loop    *loop
+
+	rulesIn bool           // the table is in force and ours to remove
+	undo    []func() error // what ends the program, the last first
+}
+
+// start does everything up to the first packet. If it fails it leaves nothing behind.
+func start(src config.Sources, logTo io.Writer) (*program, error) {
+	c, err := src.Load()
+	if err != nil {
+		return nil, err
+	}
+	p := &program{sources: src, config: c, level: &slog.LevelVar{}}
+	p.level.Set(c.Log.Level)
+	p.log = newLogger(logTo, c.Log.JSON, p.level)
+	p.journal = newJournal(p.log)
+	if err := p.setUp(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *program) setUp() error {
+	p.catchSignals()
+	if err := p.choose(); err != nil {
+		return err
+	}
+	if err := p.openConntrack(); err != nil {
+		return err
+	}
+	if err := p.openQueue(); err != nil {
+		return err
+	}
+	info := build.Read(version)
+	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
+	if err := p.serveMetrics(m); err != nil {
+		return err
+	}
+	p.loop = &loop{
+		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
+		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
+	}
+	// The rules come when there is a program on the queue.
+	p.undo = append(p.undo, p.removeRules)
+	if err := p.installRules(p.config.Ports); err != nil {
+		return err
+	}
+	p.logReady(info)
+	return nil
+}
+
+// choose finds out how the job is done on this kernel.
+func (p *program) choose() error {
+	choice, err := probe.Choose(probe.Run(probe.Options{Queue: p.config.Queue}))
+	if err != nil {
+		return err
+	}
+	if p.config.Helper != config.HelperAuto {
+		choice.Helper = p.config.Helper
+	}
+	p.choice = choice
+	return nil
+}
+
+// openConntrack registers the helper and takes over what an earlier process left.
+func (p *program) openConntrack() error {
+	conn, err := conntrack.Dial()
+	if err != nil {
+		return err
+	}
+	p.conn = conn
+	p.undo = append(p.undo, conn.Close)
+	if p.choice.Helper == conntrack.HelperOwn {
+		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {
+			return err
+		}
+	}
+	p.gateway = alg.New(conn, p.config.Policy)
+	p.gateway.OnOpened = p.journal.opened
+	p.gateway.OnRefused = p.journal.refused
+	p.gateway.OnKernelError = p.journal.kernelError
+	left, err := conn.Expectations()
+	if err != nil {
+		return err
+	}
+	p.gateway.Adopt(left)
+	return nil
+}
+
+func (p *program) openQueue() error {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: p.config.Queue, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch})
+	if errors.Is(err, nfqueue.ErrBound) {
+		return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; is ftpalg running already?)", err)
+	}
+	if err != nil {
+		return err
+	}
+	p.queue = q
+	p.undo = append(p.undo, q.Close)
+	return nil
+}
+
+func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.config.Queue) }
+
+// installRules makes the table, or puts another in its place.
+func (p *program) installRules(ports []uint16) error {
+	if p.config.ExternalRules {
+		return nil
+	}
+	if err := ruleset.Install(rulesFor(p.config, p.choice, ports)); err != nil {
+		return err
+	}
+	p.rulesIn = true
+	return nil
+}
+
+func (p *program) removeRules() error {
+	if !p.rulesIn {
+		return nil
+	}
+	p.rulesIn = false
+	return ruleset.Remove(p.config.Table)
+}
+
+func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Config {
+	return ruleset.Config{
+		Table: c.Table, Ports: ports, Queue: c.Queue, Helper: choice.Helper,
+		NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader,
+	}
+}
+
+// serve handles packets until a signal ends it.
+func (p *program) serve() error {
+	err := p.handle()
+	// First the rules, then the queue: what comes in between would be lost.
+	err = errors.Join(err, p.removeRules())
+	if err == nil {
+		err = p.drain()
+	}
+	err = errors.Join(err, p.close())
+	p.log.Info("stopped")
+	return err
+}
+
+// handle runs the packet loop.
+func (p *program) handle() error {
+	for !p.signalled() {
+		if _, err := p.loop.round(roundTime); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain handles what the rules have queued before they were removed.
+func (p *program) drain() error {
+	const most, quiet = time.Second, 50 * time.Millisecond
+	for until := time.Now().Add(most); time.Now().Before(until); {
+		if n, err := p.loop.round(quiet); n == 0 || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close gives back everything.
+func (p *program) close() error {
+	var errs []error
+	for i := len(p.undo) - 1; i >= 0; i-- {
+		errs = append(errs, p.undo[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// logReady says what was chosen, in the first line of the log.
+func (p *program) logReady(info build.Info) {
+	queueing, helper, rules := "xt", "carrier", "managed"
+	if p.choice.NativeQueue {
+		queueing = "native"
+	}
+	if p.choice.Helper == conntrack.HelperOwn {
+		helper = "own"
+	}
+	if p.config.ExternalRules {
+		rules = "external"
+	}
+	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.config.Queue,
+		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
+		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
+		"metrics", p.config.Metrics.Address)
+}

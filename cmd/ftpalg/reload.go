@@ -1,0 +1,29 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
+)
+
+// reload reads the configuration again. What is wrong leaves the old one in force.
+func (p *program) reload() {
+	c, err := p.sources.Load()
+	if err != nil {
+		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
+		return
+	}
+	if !slices.Equal(c.Ports, p.config.Ports) {
+		if err := p.installRules(c.Ports); err != nil {
+			p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
+			return
+		}
+	}
+	p.config.Ports, p.config.Policy = c.Ports, c.Policy
+	p.gateway.SetPolicy(c.Policy)
+	p.level.Set(c.Log.Level)
+	p.log.Info("configuration reloaded", "ports", c.Ports)
+	if keys := config.Fixed(p.config, c); len(keys) > 0 {
+		p.log.Warn("changes that wait for a restart, which no session notices", "keys", keys)
+	}
+}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// newRoot returns the whole command line.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ftpalg",
+		Short: "FTP through NAT and firewalls, and nothing else",
+		Long: `ftpalg reads the control connections of FTP on a Linux gateway, corrects the
+addresses in PORT, EPRT, 227 and 229, and lets in exactly the one data connection
+that was negotiated. Data never passes through it.`,
+		Example: `  sudo ftpalg demo         # see it work on three network namespaces
+  sudo ftpalg check        # can this machine do it?
+  sudo ftpalg run          # do it, for port 21`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newRun(), newCheck(), newDemo(), newInspect(), newRules(), newVersion())
+	return root
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newRun() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway",
+		Long: `Run the gateway until SIGTERM. It needs no configuration: then it serves port 21
+over IPv4 and IPv6 with a table "inet ftpalg" of its own, which it removes at its
+end, and metrics on 127.0.0.1:9821. SIGHUP reads the configuration again.
+
+It needs CAP_NET_ADMIN and gives up every other capability. When it dies, traffic
+goes on, and what it knew of running sessions is in the kernel.`,
+		Example: `  sudo ftpalg run
+  sudo ftpalg run --config /etc/ftpalg.yaml
+  sudo ftpalg run --ports 21,2121 --log-format json
+  sudo FTPALG_EXTERNAL_ADDRESS=203.0.113.7 ftpalg run`,
+		Args: cobra.NoArgs,
+	}
+	sources := addSettings(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		if err := keepNetAdmin(); err != nil {
+			return err
+		}
+		p, err := start(sources(), os.Stderr)
+		if err != nil {
+			return err
+		}
+		return p.serve()
+	}
+	return c
+}

@@ -1,0 +1,257 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
+)
+
+// Status is the result of looking for one thing.
+type Status uint8
+
+const (
+	Found   Status = iota // it is there, or nothing is in the way
+	Missing               // it is not there
+	Note                  // something that the operator should know
+)
+
+func (s Status) String() string { return [...]string{"found", "missing", "note"}[s] }
+
+// Item is one thing that was looked for.
+type Item struct {
+	Name     string
+	Status   Status
+	Detail   string // what was found
+	Fix      string // what to do about it; empty: nothing
+	Required bool   // ftpalg cannot work while it is missing
+}
+
+// Report is all that was found, in the order of looking.
+type Report struct{ Items []Item }
+
+// Names of the items on which Choose depends.
+const (
+	itemNative      = "queue statement"
+	itemTarget      = "NFQUEUE target"
+	itemInner       = "payload match"
+	itemOwnHelper   = "own helper"
+	itemCarrier     = "carrier helper"
+	itemHelper      = "conntrack helper"
+	itemQueueing    = "queueing rule"
+	itemQueueNumber = "queue number"
+)
+
+// Options is what the report is for.
+type Options struct {
+	Queue uint16 // the queue number that ftpalg will use
+}
+
+// prober collects items.
+type prober struct {
+	Options
+	table string // name of the throw-away table
+	items []Item
+}
+
+// Run looks for everything. It needs CAP_NET_ADMIN.
+func Run(o Options) Report {
+	p := &prober{Options: o, table: fmt.Sprintf("ftpalg_probe_%d", os.Getpid())}
+	p.kernel()
+	p.queue()
+	if p.tables() {
+		p.rules()
+		p.helpers()
+	}
+	p.ctnetlink()
+	p.conflicts()
+	p.forwarding()
+	return Report{p.items}
+}
+
+func (p *prober) add(i Item) { p.items = append(p.items, i) }
+
+// need adds a required item that err says is missing, or nil that it is there.
+func (p *prober) need(name, there, fix string, err error) bool {
+	if err != nil {
+		p.add(Item{name, Missing, err.Error(), privilege(err, fix), true})
+		return false
+	}
+	p.add(Item{Name: name, Status: Found, Detail: there, Required: true})
+	return true
+}
+
+// option adds an item for which there is something to fall back on.
+func (p *prober) option(name, there, without string, err error) bool {
+	if err != nil {
+		p.add(Item{Name: name, Status: Note, Detail: "missing, " + without + ": " + err.Error()})
+		return false
+	}
+	p.add(Item{Name: name, Status: Found, Detail: there})
+	return true
+}
+
+// privilege replaces the advice if the program was only not allowed to look.
+func privilege(err error, fix string) string {
+	if errors.Is(err, unix.EPERM) && unix.Geteuid() != 0 {
+		return "run it as root or give it CAP_NET_ADMIN"
+	}
+	return fix
+}
+
+func (p *prober) kernel() {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err == nil {
+		p.add(Item{Name: "kernel", Status: Found, Detail: unix.ByteSliceToString(u.Release[:])})
+	}
+}
+
+// queue binds a queue number that nobody uses: to bind the real one could take
+// packets from under a program that runs.
+func (p *prober) queue() {
+	var err error
+	var q *nfqueue.Queue
+	for number := uint16(65535); number > 65500; number-- {
+		if q, err = nfqueue.Open(nfqueue.Config{Queue: number, Batch: 1}); !errors.Is(err, nfqueue.ErrBound) {
+			break
+		}
+	}
+	if err == nil {
+		err = q.Close()
+	}
+	p.need("packet queue", "nfnetlink_queue answers", "load or build nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE)", err)
+
+	switch s, err := nfqueue.ReadStats(p.Queue); {
+	case err == nil:
+		p.add(Item{Name: itemQueueNumber, Status: Note,
+			Detail: fmt.Sprintf("queue %d belongs to a program with netlink port %d (a small number is its process id)", p.Queue, s.PortID),
+			Fix:    "if that is not ftpalg itself, choose another queue number"})
+	case errors.Is(err, fs.ErrPermission):
+		p.add(Item{Name: itemQueueNumber, Status: Note, Detail: "only root can see who uses a queue: " + err.Error()})
+	default:
+		p.add(Item{Name: itemQueueNumber, Status: Found, Detail: fmt.Sprintf("queue %d is free", p.Queue)})
+	}
+}
+
+func (p *prober) tables() bool {
+	return p.need("nftables", "tables of family inet", "load or build nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)",
+		ruleset.Try(p.table, ruleset.Tables))
+}
+
+func (p *prober) rules() {
+	p.need("conntrack labels", "nftables sets and reads them", "build the kernel with CONFIG_NF_CONNTRACK_LABELS and CONFIG_NFT_CT",
+		ruleset.Try(p.table, ruleset.Labels))
+
+	native := ruleset.Try(p.table, ruleset.NativeQueue)
+	target := ruleset.Try(p.table, ruleset.TargetQueue)
+	p.option(itemNative, "nftables can queue (CONFIG_NFT_QUEUE)", "the NFQUEUE target is used", native)
+	p.option(itemTarget, "nftables can use the xtables target (CONFIG_NFT_COMPAT)", "the queue statement is used", target)
+	var err error
+	if native != nil && target != nil {
+		err = errors.New("neither the queue statement nor the NFQUEUE target")
+	}
+	p.need(itemQueueing, "a rule can queue packets",
+		"load nft_queue (CONFIG_NFT_QUEUE), or nft_compat and xt_NFQUEUE, which is not loaded by itself", err)
+
+	p.option(itemInner, "pure ACKs stay in the kernel", "pure ACKs are queued too, which costs some speed (Linux 5.16 has it)",
+		ruleset.Try(p.table, ruleset.InnerHeader))
+}
+
+// helpers looks for a conntrack helper that carries expectations. The built-in
+// one is only tried if there is no other, since that may load its module.
+func (p *prober) helpers() {
+	own := withConn(func(c *conntrack.Conn) error { return c.CanRegisterHelper() })
+	if p.option(itemOwnHelper, "programs can register helpers (nfnetlink_cthelper)", "the carrier helper is used", own) {
+		p.add(Item{Name: itemHelper, Status: Found, Detail: "a helper of our own carries expectations", Required: true})
+		return
+	}
+	carrier := ruleset.TryHelper(p.table, conntrack.HelperCarrier)
+	p.option(itemCarrier, fmt.Sprintf("the kernel's %q helper: one waiting data connection a session", conntrack.HelperCarrier), "", carrier)
+	if carrier != nil {
+		carrier = fmt.Errorf("neither nfnetlink_cthelper nor the helper %q", conntrack.HelperCarrier)
+	}
+	p.need(itemHelper, "a helper carries expectations", "load nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER) or nf_conntrack_sane", carrier)
+}
+
+// ctnetlink tries what is told to conntrack, with the carrier helper if that is
+// what will be used.
+func (p *prober) ctnetlink() {
+	const fix = "load or build nf_conntrack_netlink (CONFIG_NF_CT_NETLINK)"
+	helper := ""
+	if status(p.items, itemCarrier) == Found {
+		helper = conntrack.HelperCarrier
+	}
+	var a conntrack.Abilities
+	err := withConn(func(c *conntrack.Conn) error {
+		a = c.Try(helper)
+		return a.Flows
+	})
+	if !p.need("conntrack entries", "ctnetlink finds and changes them", fix, err) {
+		return
+	}
+	p.need("sequence adjustment", "the kernel keeps what it is told", "build the kernel with CONFIG_NF_NAT", a.SeqAdj)
+	p.need("expectations", "the kernel takes them", fix, a.Expect)
+	switch {
+	case helper == "": // cannot be tried without one
+	case a.Translate != nil:
+		p.add(Item{Name: "translated expectations", Status: Note, Detail: "not possible now, because no NAT is in use: " + a.Translate.Error(),
+			Fix: "nothing if this machine does no NAT; else install the NAT rules and check again"})
+	default:
+		p.add(Item{Name: "translated expectations", Status: Found, Detail: "data connections follow the NAT of their control connection"})
+	}
+}
+
+func withConn(f func(*conntrack.Conn) error) error {
+	c, err := conntrack.Dial()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(c), c.Close())
+}
+
+// status of the item of that name; Missing if there is none.
+func status(items []Item, name string) Status {
+	for _, i := range items {
+		if i.Name == name {
+			return i.Status
+		}
+	}
+	return Missing
+}
+
+// Choice is how ftpalg works on this kernel: values for ruleset.Config.
+type Choice struct {
+	NativeQueue bool
+	InnerHeader bool
+	Helper      string // conntrack.HelperOwn, to be registered before the rules are installed, or conntrack.HelperCarrier
+}
+
+// Choose makes the best of what the report found. The error lists all that is
+// missing and what to do about it.
+func Choose(r Report) (Choice, error) {
+	var missing []string
+	for _, i := range r.Items {
+		if i.Required && i.Status == Missing {
+			missing = append(missing, fmt.Sprintf("%s: %s (to do: %s)", i.Name, i.Detail, i.Fix))
+		}
+	}
+	if len(missing) > 0 {
+		return Choice{}, fmt.Errorf("this system lacks what ftpalg needs:\n  %s", strings.Join(missing, "\n  "))
+	}
+	c := Choice{
+		NativeQueue: status(r.Items, itemNative) == Found,
+		InnerHeader: status(r.Items, itemInner) == Found,
+		Helper:      conntrack.HelperCarrier,
+	}
+	if status(r.Items, itemOwnHelper) == Found {
+		c.Helper = conntrack.HelperOwn
+	}
+	return c, nil
+}

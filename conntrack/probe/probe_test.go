@@ -1,0 +1,194 @@
+package probe
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
+)
+
+func run(n *netnstest.NS, o Options) (r Report) {
+	n.Do(func() { r = Run(o) })
+	return r
+}
+
+func item(t testing.TB, r Report, name string) Item {
+	t.Helper()
+	for _, i := range r.Items {
+		if i.Name == name {
+			return i
+		}
+	}
+	t.Fatalf("no item %q in %+v", name, r)
+	return Item{}
+}
+
+func TestWhatIsChosenCanBeInstalled(t *testing.T) {
+	n := netnstest.New(t)
+	r := run(n, Options{Queue: 7})
+	for _, i := range r.Items {
+		t.Logf("%-24s %-8v %s; %s", i.Name, i.Status, i.Detail, i.Fix)
+	}
+	choice, err := Choose(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", choice)
+	n.Do(func() {
+		if choice.Helper == conntrack.HelperOwn {
+			// The registry is one for all namespaces: this is not the name that counts.
+			choice.Helper = "ftpalg-test"
+			register(t, choice.Helper)
+		}
+		c := ruleset.Config{Ports: []uint16{21}, Queue: 7, Helper: choice.Helper, NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader}
+		if err := ruleset.Install(c); err != nil {
+			t.Error(err)
+		}
+		if err := ruleset.Remove(ruleset.DefaultTable); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// register registers a helper until the end of the test.
+func register(t testing.TB, name string) {
+	c, err := conntrack.Dial()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := c.RegisterHelper(name, 8, 60e9); err != nil {
+		t.Error(err)
+	}
+	t.Cleanup(func() {
+		if err := c.UnregisterHelper(name); err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+	})
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	n := netnstest.New(t)
+	run(n, Options{})
+	n.Nft(func(c *nftables.Conn) {
+		if tables, err := c.ListTables(); err != nil || len(tables) != 0 {
+			t.Errorf("%d tables, %v", len(tables), err)
+		}
+	})
+	n.Do(func() {
+		err := withConn(func(c *conntrack.Conn) error {
+			if all, err := c.Expectations(); err != nil || len(all) != 0 {
+				t.Errorf("%v, %v", all, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTranslatedExpectationsAreFoundWhereThereIsNAT(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	report := run(r.Gateway, Options{})
+	if status(report.Items, itemCarrier) != Found {
+		t.Skip("not looked for, as this kernel lets programs register helpers")
+	}
+	if i := item(t, report, "translated expectations"); i.Status != Found {
+		t.Errorf("%+v", i)
+	}
+}
+
+func TestForwardingThatIsOffIsNoted(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	if i := item(t, run(r.Gateway, Options{}), "IPv4 forwarding"); i.Status != Found {
+		t.Errorf("%+v", i)
+	}
+	if i := item(t, run(r.Client, Options{}), "IPv4 forwarding"); i.Status != Note || i.Fix == "" {
+		t.Errorf("%+v", i)
+	}
+}
+
+func TestProgramOnTheQueueIsNoted(t *testing.T) {
+	n := netnstest.New(t)
+	var q *nfqueue.Queue
+	n.Do(func() {
+		var err error
+		if q, err = nfqueue.Open(nfqueue.Config{Queue: 7}); err != nil {
+			t.Error(err)
+		}
+	})
+	defer func() { _ = q.Close() }()
+	if i := item(t, run(n, Options{Queue: 7}), itemQueueNumber); i.Status != Note || !strings.Contains(i.Detail, "netlink port") {
+		t.Errorf("%+v", i)
+	}
+	if i := item(t, run(n, Options{Queue: 8}), itemQueueNumber); i.Status != Found {
+		t.Errorf("%+v", i)
+	}
+}
+
+func TestKernelFTPHelperInAnotherTableIsNoted(t *testing.T) {
+	n := netnstest.New(t)
+	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Found {
+		t.Errorf("%+v", i)
+	}
+	n.Nft(func(c *nftables.Conn) {
+		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "filter"})
+		c.AddObj(&nftables.NamedObj{Table: table, Name: "h", Type: nftables.ObjTypeCtHelper,
+			Obj: &expr.CtHelper{Name: "ftp", L3Proto: unix.NFPROTO_INET, L4Proto: unix.IPPROTO_TCP}})
+	})
+	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Note || !strings.Contains(i.Detail, "inet filter") {
+		t.Errorf("%+v", i)
+	}
+}
+
+func TestCTTargetWithTheFTPHelperIsSeen(t *testing.T) {
+	info := make([]byte, 72) // struct xt_ct_target_info_v1
+	binary.NativeEndian.PutUint16(info, 1)
+	for name, want := range map[string]bool{"ftp": true, "ftp-2121": true, "": false, "tftp": false, "sane": false} {
+		copy(info[12:28], append([]byte(name), make([]byte, 16)...))
+		if got := isFTPTarget(info); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+	if isFTPTarget(info[:20]) {
+		t.Error("a short target was read")
+	}
+}
+
+func TestChooseListsEverythingThatIsMissing(t *testing.T) {
+	_, err := Choose(Report{Items: []Item{
+		{Name: "a", Status: Missing, Detail: "no a", Fix: "load a", Required: true},
+		{Name: "b", Status: Missing, Detail: "no b", Required: false},
+		{Name: "c", Status: Found, Required: true},
+		{Name: "d", Status: Missing, Detail: "no d", Fix: "load d", Required: true},
+	}})
+	const want = "this system lacks what ftpalg needs:\n  a: no a (to do: load a)\n  d: no d (to do: load d)"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestChooseTakesTheBestThatIsThere(t *testing.T) {
+	for _, c := range []struct {
+		items []Item
+		want  Choice
+	}{
+		{nil, Choice{Helper: conntrack.HelperCarrier}},
+		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemOwnHelper, Status: Note}}, Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
+		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
+	} {
+		if got, err := Choose(Report{c.items}); err != nil || got != c.want {
+			t.Errorf("%+v: %+v, %v", c.items, got, err)
+		}
+	}
+}
