@@ -74,7 +74,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	if f.State&conntrack.StateAskedPassive != 0 {
 		s.asks.push(ftp.Pasv)
 	}
-	if loopback || !f.NAT() {
+	if loopback || !f.HoldsOffsets() {
 		s.holds = holdsProgram
 	} else {
 		for d := range s.half {

@@ -10,8 +10,8 @@ import (
 
 // The kernel takes an expectation only for a connection that has a helper. Its
 // own "ftp" helper would parse, open and drop on its own account, so a carrier is
-// attached that does nothing with the packets: HelperOwn where the kernel lets
-// programs register helpers, else HelperCarrier.
+// attached that does nothing with the packets: HelperCarrier, or HelperOwn where the
+// kernel lacks it.
 const (
 	// HelperOwn is registered with RegisterHelper (CONFIG_NF_CT_NETLINK_HELPER).
 	HelperOwn = "ftpalg"

@@ -89,6 +89,11 @@ type Flow struct {
 // NAT tells whether the kernel translates an address or port of the flow.
 func (f *Flow) NAT() bool { return f.SNAT || f.DNAT }
 
+// HoldsOffsets tells whether the kernel can be given the sequence offsets of the flow. With a
+// helper of user space it cannot: then it applies them to every packet that comes back from a
+// queue, whosever queue it is (nf_confirm_cthelper), and once more when the packet leaves.
+func (f *Flow) HoldsOffsets() bool { return f.HasSeq && f.Helper != HelperOwn }
+
 // Direction tells which direction of the flow a packet with tuple t belongs to.
 func (f *Flow) Direction(t Tuple) Dir {
 	if t == f.Tuple[Original] {

@@ -62,8 +62,8 @@ type Command struct {
 // blanks for the one space. A carriage return or NUL further on is part of the
 // word it stands in. It never fails: what is no known command is [Other].
 func ParseCommand(line []byte) Command {
-	end := trimEnd(line)
-	start := skipLead(line[:end])
+	start := skipLead(line[:lineLen(line)])
+	end := max(start, trimEnd(line))
 	stop := start
 	for stop < end && !isBlank(line[stop]) {
 		stop++
@@ -146,12 +146,17 @@ func fold(b []byte, s string) bool {
 	return true
 }
 
+// lineLen returns the length of the line without its line feed.
+func lineLen(line []byte) int {
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		return i
+	}
+	return len(line)
+}
+
 // trimEnd returns the length of the line without its end and the blanks before it.
 func trimEnd(line []byte) int {
-	end := bytes.IndexByte(line, '\n')
-	if end < 0 {
-		end = len(line)
-	}
+	end := lineLen(line)
 	for end > 0 && (isBlank(line[end-1]) || line[end-1] == '\r') {
 		end--
 	}

@@ -37,10 +37,9 @@ func mayReach(v, n, lo, hi int) bool {
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
 // parseAddr reads an address in the text form of the address family, '1' for IPv4
-// and '2' for IPv6 (RFC 2428 section 2). It accepts what [netip.ParseAddr] does, without
-// its errors, which need memory, and zeros in front of the numbers of an IPv4 address;
-// and no zone, which means nothing to another host.
-// An IPv4 address in IPv6 form is returned as it is written.
+// and '2' for IPv6 (RFC 2428 section 2). It accepts what [netip.ParseAddr] does, whose errors
+// need memory, and in family '1' zeros in front of the numbers too; but no zone, which
+// means nothing to another host. An IPv4 address in IPv6 form is returned as it is written.
 func parseAddr(b []byte, family byte) (netip.Addr, bool) {
 	if family == '1' {
 		// Leading zeros are decimal, as in PORT.

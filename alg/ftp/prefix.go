@@ -1,9 +1,6 @@
 package ftp
 
-import (
-	"bytes"
-	"net/netip"
-)
+import "net/netip"
 
 // PortPrefixOK tells whether the argument of a PORT, of which arg has arrived, may
 // still become the address own with a port of at least minPort. It says no at the first
@@ -93,9 +90,24 @@ func EPRTPrefixOK(arg []byte, own netip.Addr, minPort uint16) bool {
 // addrPrefixOK tells whether b may still become own in the text form of the family.
 func addrPrefixOK(b []byte, family byte, own netip.Addr) bool {
 	if family == '1' {
-		// There is only one spelling.
-		var text [15]byte
-		return bytes.HasPrefix(own.AppendTo(text[:0]), b)
+		at := 0
+		for i, octet := range own.As4() {
+			if i > 0 {
+				if b[at] != '.' {
+					return false
+				}
+				at++
+			}
+			v, n := number(b[at:])
+			at += n
+			if at == len(b) {
+				return mayReach(v, n, int(octet), int(octet))
+			}
+			if n == 0 || v != int(octet) {
+				return false
+			}
+		}
+		return false
 	}
 	for _, c := range b {
 		if !isHex(c) && c != ':' && c != '.' {

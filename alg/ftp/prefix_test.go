@@ -55,7 +55,7 @@ func TestEPRTPrefixOK(t *testing.T) {
 	}{
 		{"", v4, true}, {"|", v4, true}, {"!", v6, true}, {":", v4, true}, {":", v6, false}, {"a", v6, false}, {"1", v4, false}, {" ", v4, false}, {"\x7f", v4, false}, {".", v4, false},
 		{"|1", v4, true}, {"|2", v4, true}, {"|1", v6, false}, {"|3", v6, false}, {"||", v4, false}, {"|1|", v4, true}, {"|1!", v4, false}, {"|12", v4, false},
-		{"|1|10.1", v4, true}, {"|1|10.13.0.1", v4, true}, {"|1|10.2", v4, false}, {"|1|010", v4, false}, {"|1|10.13.0.12", v4, false}, {"|1|10.13.0.|", v4, false},
+		{"|1|10.1", v4, true}, {"|1|10.13.0.1", v4, true}, {"|1|10.2", v4, false}, {"|1|010", v4, true}, {"|1|010.", v4, true}, {"|1|00001", v4, false}, {"|1|10.13.00.1|4000|", v4, true}, {"|1|10,", v4, false}, {"|1|.", v4, false}, {"|1|10.13.0.1.", v4, false}, {"|1|10.13.0.12", v4, false}, {"|1|10.13.0.|", v4, false},
 		{"|1|10.13.0.1|", v4, true}, {"|2|::ffff:10.13.0.1|", v4, true}, {"|2|::ffff:10.13.0.2|", v4, false}, {"|2|::FFFF:a0d:1|", v4, true},
 		{"|2|2001:DB8:0", v6, true}, {"|2|2001:0db8:0:0:0:0:0:1|", v6, true}, {"|2|2001:db8::2|", v6, false}, {"|2|2001:db8::1%", v6, false}, {"|2|[", v6, false}, {"|2||", v6, false},
 		{"|2|0000:0000:0000:0000:0000:0000:0000:0000:0000:00", v6, false},
@@ -106,6 +106,7 @@ func FuzzPortPrefixOK(f *testing.F) {
 func FuzzEPRTPrefixOK(f *testing.F) {
 	f.Add([]byte("|1|10.13.0.1|1050|"), []byte{10, 13, 0, 1}, uint16(1050))
 	f.Add([]byte("!2!::ffff:10.13.0.1!00001!"), []byte{10, 13, 0, 1}, uint16(0))
+	f.Add([]byte("|1|10.13.00.1|1050|"), []byte{10, 13, 0, 1}, uint16(1050))
 	f.Add([]byte("|2|::1|65535|"), []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"), uint16(65535))
 	f.Fuzz(func(t *testing.T, arg, octets []byte, minPort uint16) {
 		e, parsed := ParseEPRT(arg)

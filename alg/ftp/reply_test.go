@@ -217,7 +217,7 @@ func FuzzParsePassive(f *testing.F) {
 }
 
 func FuzzParseExtended(f *testing.F) {
-	for _, s := range []string{"229 (|||6446|)\r\n", "229 !!!1!", "229 (|2|::1|65535|)", "229 (|1|10.0.0.1|1|)", "229 (|||1|) |||0|", "229 (|||4294973742|)", "229 a1a1.1.1.1a1a", "229 ((((1()"} {
+	for _, s := range []string{"229 (|||6446|)\r\n", "229 !!!1!", "229 (|2|::1|65535|)", "229 (|1|10.0.0.1|1|)", "229 (|||1|) |||0|", "229 (|||4294973742|)", "229 a1a1.1.1.1a1a", "229 |1|0.00.0.0|1|", "229 ((((1()"} {
 		f.Add([]byte(s), uint16(51210))
 	}
 	f.Fuzz(func(t *testing.T, line []byte, port uint16) {
@@ -235,8 +235,8 @@ func FuzzParseExtended(f *testing.F) {
 			t.Fatalf("%q: %+v", line, e)
 		}
 		if e.HasAddr {
-			a, err := netip.ParseAddr(string(line[e.AddrStart:e.AddrEnd]))
-			if err != nil || a.Unmap() != e.Addr || e.AddrEnd+1 != e.PortStart || line[e.AddrStart-2] != e.Family {
+			a, ok := parseAddr(line[e.AddrStart:e.AddrEnd], e.Family)
+			if !ok || a.Unmap() != e.Addr || e.AddrEnd+1 != e.PortStart || line[e.AddrStart-2] != e.Family {
 				t.Fatalf("%q: %+v", line, e)
 			}
 		} else if e.AddrStart != 0 || e.AddrEnd != 0 || e.Family != 0 || e.Addr.IsValid() {

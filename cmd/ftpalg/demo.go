@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -25,9 +26,24 @@ touches nothing of this machine's own network and leaves nothing behind.`,
 			if err != nil {
 				return fmt.Errorf("find this program's file: %w", err)
 			}
+			if err := forgetEnvironment(); err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT)
 			defer stop()
-			return demo.Run(ctx, c.OutOrStdout(), []string{self, "run", "--ports", "21", "--metrics-address", "off", "--log-format", "text"})
+			return demo.Run(ctx, c.OutOrStdout(), []string{self, "run", "--metrics-address", "off"})
 		},
 	}
+}
+
+// forgetEnvironment makes the gateway of the demo run with the defaults.
+func forgetEnvironment() error {
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "FTPALG_") {
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -18,14 +18,14 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 	if err != nil {
 		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
-	p.server = &http.Server{
+	server := &http.Server{
 		Handler:           m.Handler(p.config.Metrics.Path),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
-	p.undo = append(p.undo, p.server.Close)
-	go func() { _ = p.server.Serve(l) }() // ends with Close
+	p.undo = append(p.undo, server.Close)
+	go func() { _ = server.Serve(l) }() // ends with Close
 	return nil
 }

@@ -66,8 +66,8 @@ func (l *loop) round(wait time.Duration) (int, error) {
 }
 
 // handle asks the gateway about one packet.
-func (l *loop) handle(now time.Time, id uint32, data []byte, loopback bool) {
-	switch v, out := l.gateway.Handle(now, id, data, loopback); v {
+func (l *loop) handle(now time.Time, id uint32, data []byte, onLoopback bool) {
+	switch v, out := l.gateway.Handle(now, id, data, onLoopback); v {
 	case alg.Accept:
 		l.answer(id, nfqueue.Accept, nil)
 	case alg.Rewrite:

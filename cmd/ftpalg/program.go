@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -38,10 +37,8 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
-	conn    *conntrack.Conn
 	gateway *alg.Gateway
 	queue   *nfqueue.Queue
-	server  *http.Server
 	log     *slog.Logger
 	level   *slog.LevelVar
 	journal *journal
@@ -115,7 +112,6 @@ func (p *program) openConntrack() error {
 	if err != nil {
 		return err
 	}
-	p.conn = conn
 	p.undo = append(p.undo, conn.Close)
 	if p.choice.Helper == conntrack.HelperOwn {
 		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {

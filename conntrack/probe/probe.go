@@ -164,20 +164,20 @@ func (p *prober) rules() {
 		ruleset.Try(p.table, ruleset.InnerHeader))
 }
 
-// helpers looks for a conntrack helper that carries expectations. The built-in
-// one is only tried if there is no other, since that may load its module.
+// helpers looks for a conntrack helper that carries expectations. One of our own
+// comes second: see [conntrack.Flow.HoldsOffsets].
 func (p *prober) helpers() {
-	own := withConn(func(c *conntrack.Conn) error { return c.CanRegisterHelper() })
-	if p.option(itemOwnHelper, "programs can register helpers (nfnetlink_cthelper)", "the carrier helper is used", own) {
-		p.add(Item{Name: itemHelper, Status: Found, Detail: "a helper of our own carries expectations", Required: true})
+	carrier := ruleset.TryHelper(p.table, conntrack.HelperCarrier)
+	if p.option(itemCarrier, fmt.Sprintf("the kernel's %q helper: one waiting data connection a session", conntrack.HelperCarrier), "a helper of our own is used, if there can be one", carrier) {
+		p.add(Item{Name: itemHelper, Status: Found, Detail: "a helper carries expectations", Required: true})
 		return
 	}
-	carrier := ruleset.TryHelper(p.table, conntrack.HelperCarrier)
-	p.option(itemCarrier, fmt.Sprintf("the kernel's %q helper: one waiting data connection a session", conntrack.HelperCarrier), "", carrier)
-	if carrier != nil {
-		carrier = fmt.Errorf("neither nfnetlink_cthelper nor the helper %q", conntrack.HelperCarrier)
+	own := withConn(func(c *conntrack.Conn) error { return c.CanRegisterHelper() })
+	p.option(itemOwnHelper, "programs can register helpers (nfnetlink_cthelper); the program holds all sequence offsets then, and rewritten sessions end with it", "", own)
+	if own != nil {
+		own = fmt.Errorf("neither the helper %q nor nfnetlink_cthelper", conntrack.HelperCarrier)
 	}
-	p.need(itemHelper, "a helper carries expectations", "load nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER) or nf_conntrack_sane", carrier)
+	p.need(itemHelper, "a helper of our own carries expectations", "load nf_conntrack_sane or nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER)", own)
 }
 
 // ctnetlink tries what is told to conntrack, with the carrier helper if that is
@@ -250,7 +250,7 @@ func Choose(r Report) (Choice, error) {
 		InnerHeader: status(r.Items, itemInner) == Found,
 		Helper:      conntrack.HelperCarrier,
 	}
-	if status(r.Items, itemOwnHelper) == Found {
+	if status(r.Items, itemCarrier) != Found {
 		c.Helper = conntrack.HelperOwn
 	}
 	return c, nil

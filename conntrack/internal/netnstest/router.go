@@ -62,6 +62,19 @@ func join(a *NS, aName string, b *NS, bName string, aAddrs, bAddrs []string) {
 		addresses(a.t, aName, aAddrs)
 	})
 	b.Do(func() { addresses(b.t, bName, bAddrs) })
+	a.Do(func() { awaitUp(a.t, aName) })
+	b.Do(func() { awaitUp(b.t, bName) })
+}
+
+// awaitUp waits for the kernel to have noticed that the link has a carrier: until
+// then it drops what is sent, and a connection would open a second late.
+func awaitUp(t testing.TB, name string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if l, err := netlink.LinkByName(name); err == nil && l.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Errorf("link %s does not come up", name)
 }
 
 func addresses(t testing.TB, link string, addrs []string) {

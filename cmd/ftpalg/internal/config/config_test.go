@@ -144,7 +144,7 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"strict: {deny: [SITE CHMOD]}\n", `f.yaml:1: strict.deny: "SITE CHMOD" is not a command`},
 		{"- 21\n", "f.yaml:1: this is not a list of keys with values; allowed: ports"},
 		{"queue: 1\n---\nqueue: 2\n", "f.yaml:2: a second document begins here; allowed: one document"},
-		{"queue: 1\n bad\n", "f.yaml:2: not YAML: "},
+		{"queue: 1\nbad: :: [\n", "f.yaml:2: not YAML: "},
 		{"queue: \"1\n", "not YAML: "},
 	} {
 		_, err := load(t, c.text)

@@ -45,8 +45,10 @@ func Replay(r io.Reader, ports []uint16, p alg.Policy) (Report, error) {
 		}
 		re.frame(f)
 	}
-	// What still waits for a lost predecessor goes on without it.
-	re.tick(re.ticked.Add(time.Minute))
+	// What still waits for a lost predecessor goes on without it, a session at a time.
+	for range re.report.Controls {
+		re.tick(re.ticked.Add(time.Minute))
+	}
 	return re.report, nil
 }
 

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ftpalg/ftpalg/alg"
+)
+
+func TestDataChannelIsOneLine(t *testing.T) {
+	d := alg.DataChannel{
+		Mode: alg.ModePORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
+		Open: netip.MustParseAddrPort("203.0.113.1:10120"), Target: netip.MustParseAddrPort("10.0.13.222:10120"),
+		Was: []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
+	}
+	var text bytes.Buffer
+	newJournal(newLogger(&text, false, slog.LevelInfo)).opened(d)
+	const want = `level=INFO msg="data channel" mode=port client=10.0.13.222:40000 server=10.0.1.66:21 for=10.0.1.66 ` +
+		`open=203.0.113.1:10120 target=10.0.13.222:10120 was=10,0,13,222,39,136 is=203,0,113,1,39,136` + "\n"
+	if _, line, _ := strings.Cut(text.String(), " "); line != want {
+		t.Errorf("got %swant %s", line, want)
+	}
+	text.Reset()
+	newJournal(newLogger(&text, true, slog.LevelInfo)).opened(d)
+	var fields map[string]string
+	if err := json.Unmarshal(text.Bytes(), &fields); err != nil || fields["open"] != "203.0.113.1:10120" || fields["mode"] != "port" {
+		t.Errorf("%v, %s", err, &text)
+	}
+}
+
+func TestRefusalsAreLimitedAndTheRestIsCounted(t *testing.T) {
+	var text bytes.Buffer
+	j := newJournal(newLogger(&text, false, slog.LevelInfo))
+	for range troubleRate + 5 {
+		j.refused(alg.Refusal{Client: clientAddr, Server: serverAddr, Reason: alg.LowPort, Line: []byte("PORT 1,2,3,4,0,21\r\n")})
+	}
+	j.kernelError("do it", errors.New("no"))
+	if n := strings.Count(text.String(), "level=WARN msg=refused reason=low_port"); n != troubleRate {
+		t.Errorf("%d lines, want %d", n, troubleRate)
+	}
+	j.tick()
+	if !strings.Contains(text.String(), "suppressed=6") {
+		t.Error(text.String())
+	}
+	text.Reset()
+	j.tick()
+	if text.Len() != 0 {
+		t.Errorf("a quiet second logged %s", &text)
+	}
+	j.kernelError("do it", errors.New("no"))
+	if !strings.Contains(text.String(), `doing="do it" error=no`) {
+		t.Error(text.String())
+	}
+}
+
+func TestStrangersBytesCannotSpoilTheLog(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"PORT 1,2,3,4,5,6\r\n", "PORT 1,2,3,4,5,6"},
+		{"a\x00\x1b[31m\xff\u202e\n", `a\x00\x1b[31m\xff\u202e`},
+		{"x\nlevel=ERROR msg=fake\n", `x\nlevel=ERROR msg=fake`},
+		{strings.Repeat("A", 1000), strings.Repeat("A", maxLogged) + "..."},
+		{"", ""},
+	} {
+		if got := printable([]byte(c.line)); got != c.want {
+			t.Errorf("%q: got %s, want %s", c.line, got, c.want)
+		}
+	}
+}
+
+func TestPasswordsAreNotLogged(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"PASS secret\r\n", "PASS ***"},
+		{"pass  secret", "pass ***"},
+		{"\xff\xf4PASS secret\n", "\xff\xf4PASS ***"},
+		{"ACCT secret", "ACCT ***"},
+		{"USER me\r\n", "USER me\r\n"},
+		{"PASV\r\n", "PASV\r\n"},
+	} {
+		if got := string(withoutSecret([]byte(c.line))); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.line, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+)
+
+// The client 10.0.13.222 dials 10.0.1.66 through source NAT to 203.0.113.1.
+var (
+	clientAddr  = netip.MustParseAddrPort("10.0.13.222:40000")
+	serverAddr  = netip.MustParseAddrPort("10.0.1.66:21")
+	outsideAddr = netip.MustParseAddrPort("203.0.113.1:40000")
+)
+
+// oneFlow is a kernel with one control connection, which is logged in.
+type oneFlow struct{ flow conntrack.Flow }
+
+func newFlow() *oneFlow {
+	return &oneFlow{conntrack.Flow{
+		Tuple: [2]conntrack.Tuple{{Src: clientAddr, Dst: serverAddr}, {Src: serverAddr, Dst: outsideAddr}},
+		SNAT:  true, Helper: "test", HasState: true, HasSeq: true,
+		State: conntrack.StateControl | conntrack.StateGreeted | conntrack.StateLoggedIn,
+	}}
+}
+
+func (k *oneFlow) Flow(conntrack.Tuple) (conntrack.Flow, error)   { return k.flow, nil }
+func (k *oneFlow) Update(conntrack.Tuple, conntrack.Update) error { return nil }
+func (k *oneFlow) Expect(conntrack.Expectation) error             { return nil }
+func (k *oneFlow) Withdraw(conntrack.Expectation) error           { return nil }
+
+// command makes a packet of the client with sequence number seq.
+func command(t testing.TB, seq uint32, text string) []byte {
+	t.Helper()
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: clientAddr.Addr().AsSlice(), DstIP: serverAddr.Addr().AsSlice()}
+	tcp := &layers.TCP{SrcPort: layers.TCPPort(clientAddr.Port()), DstPort: 21, Seq: seq, Ack: 1, ACK: true, Window: 1000}
+	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+		t.Fatal(err)
+	}
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, tcp, gopacket.Payload(text)); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// answer is a verdict that was given.
+type answer struct {
+	id      uint32
+	v       nfqueue.Verdict
+	payload string // of TCP, if the packet was replaced
+}
+
+// batchOrError is what one Receive returns.
+type batchOrError struct {
+	packets [][]byte
+	err     error
+}
+
+// fakeQueue gives its batches, numbering packets from 1, and then only deadlines.
+type fakeQueue struct {
+	batches []batchOrError
+	lastID  uint32
+	answers []answer
+	refuse  error // of verdicts with a payload
+}
+
+func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
+
+func (q *fakeQueue) Receive(pkts []nfqueue.Packet) (int, error) {
+	if len(q.batches) == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	b := q.batches[0]
+	q.batches = q.batches[1:]
+	for i, p := range b.packets {
+		q.lastID++
+		pkts[i] = nfqueue.Packet{ID: q.lastID, Payload: p}
+	}
+	return len(b.packets), b.err
+}
+
+func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error {
+	if payload != nil && q.refuse != nil {
+		return q.refuse
+	}
+	text := ""
+	if payload != nil {
+		text = string(payload[40:])
+	}
+	q.answers = append(q.answers, answer{id, v, text})
+	return nil
+}
+
+func newLoop(q packetQueue, log io.Writer) *loop {
+	g := alg.New(newFlow(), alg.DefaultPolicy())
+	j := newJournal(newLogger(log, false, slog.LevelInfo))
+	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError
+	return &loop{
+		gateway: g, queue: q, packets: make([]nfqueue.Packet, batch), journal: j,
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"}), overruns: &atomic.Uint64{},
+	}
+}
+
+// rounds lets the loop handle all batches.
+func rounds(t *testing.T, l *loop, q *fakeQueue) {
+	t.Helper()
+	for len(q.batches) > 0 {
+		if _, err := l.round(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const (
+	port     = "PORT 10,0,13,222,39,136\r\n"
+	portOut  = "PORT 203,0,113,1,39,136\r\n"
+	noop     = "NOOP\r\n"
+	startSeq = 1000
+)
+
+func TestLoopAnswersEachPacket(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		batches []batchOrError
+		want    []answer
+	}{
+		{"as it is", []batchOrError{{packets: [][]byte{command(t, startSeq, noop)}}}, []answer{{1, nfqueue.Accept, ""}}},
+		{"not TCP", []batchOrError{{packets: [][]byte{[]byte("x")}}}, []answer{{1, nfqueue.Accept, ""}}},
+		{"rewritten", []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, []answer{{1, nfqueue.Accept, portOut}}},
+		{"held until its predecessor comes",
+			[]batchOrError{
+				{packets: [][]byte{command(t, startSeq, noop), command(t, startSeq+6+8, port)}},
+				{packets: [][]byte{command(t, startSeq+6, "TYPE I\r\n")}},
+			},
+			[]answer{{1, nfqueue.Accept, ""}, {3, nfqueue.Accept, ""}, {2, nfqueue.Accept, portOut}}},
+		{"a batch with an overrun, and the next", []batchOrError{
+			{err: nfqueue.ErrOverrun}, {packets: [][]byte{command(t, startSeq, port)}}},
+			[]answer{{1, nfqueue.Accept, portOut}}},
+		{"a deadline, and the next", []batchOrError{
+			{err: os.ErrDeadlineExceeded}, {packets: [][]byte{command(t, startSeq, noop)}}},
+			[]answer{{1, nfqueue.Accept, ""}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := &fakeQueue{batches: c.batches}
+			rounds(t, newLoop(q, io.Discard), q)
+			if len(q.answers) != len(c.want) {
+				t.Fatalf("answers %+v, want %+v", q.answers, c.want)
+			}
+			for i, a := range q.answers {
+				if a != c.want[i] {
+					t.Errorf("answer %d: %+v, want %+v", i, a, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestOverrunsAreCounted(t *testing.T) {
+	q := &fakeQueue{batches: []batchOrError{{err: nfqueue.ErrOverrun}, {err: nfqueue.ErrOverrun}}}
+	l := newLoop(q, io.Discard)
+	rounds(t, l, q)
+	if n := l.overruns.Load(); n != 2 {
+		t.Errorf("counted %d", n)
+	}
+}
+
+func TestBrokenQueueEndsTheLoop(t *testing.T) {
+	broken := errors.New("broken")
+	if _, err := newLoop(&fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(0); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
+func TestVerdictThatCannotBeGivenDropsThePacket(t *testing.T) {
+	var log bytes.Buffer
+	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, refuse: errors.New("message too long")}
+	rounds(t, newLoop(q, &log), q)
+	if len(q.answers) != 1 || q.answers[0] != (answer{1, nfqueue.Drop, ""}) {
+		t.Errorf("answers %v", q.answers)
+	}
+	if !strings.Contains(log.String(), `msg="kernel error" doing="give a verdict" error="message too long"`) {
+		t.Error(log.String())
+	}
+}
+
+// endless gives the same packet again and again, as a sender does that hears no acknowledgement.
+type endless struct{ p nfqueue.Packet }
+
+func (q *endless) SetDeadline(time.Time) error                   { return nil }
+func (q *endless) Receive(pkts []nfqueue.Packet) (int, error)    { pkts[0] = q.p; return 1, nil }
+func (q *endless) Verdict(uint32, nfqueue.Verdict, []byte) error { return nil }
+
+func TestLoopAllocatesNothingForAPacket(t *testing.T) {
+	l := newLoop(&endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := l.round(0); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

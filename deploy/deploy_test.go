@@ -1,0 +1,130 @@
+// Package deploy holds what is needed to deploy the program; its tests keep that
+// in step with the program.
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ftpalg/ftpalg/alg"
+)
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// documents decodes all documents of a YAML file.
+func documents(t *testing.T, file string) []map[string]any {
+	t.Helper()
+	d := yaml.NewDecoder(bytes.NewReader([]byte(read(t, file))))
+	var docs []map[string]any
+	for {
+		var doc map[string]any
+		err := d.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		docs = append(docs, doc)
+	}
+}
+
+// at follows keys into maps and, where there is a list, its first entry.
+func at(t *testing.T, v any, keys ...string) any {
+	t.Helper()
+	for _, k := range keys {
+		if list, ok := v.([]any); ok && len(list) > 0 {
+			v = list[0]
+		}
+		m, ok := v.(map[string]any)
+		if !ok || m[k] == nil {
+			t.Fatalf("no %s in %v", k, v)
+		}
+		v = m[k]
+	}
+	return v
+}
+
+func equal(t *testing.T, what string, got, want any) {
+	t.Helper()
+	g, _ := yaml.Marshal(got)
+	w, _ := yaml.Marshal(want)
+	if !bytes.Equal(g, w) {
+		t.Errorf("%s is %swant %s", what, g, w)
+	}
+}
+
+func TestComposeGivesNetAdminAndNothingElse(t *testing.T) {
+	s := at(t, documents(t, "compose.yaml")[0], "services", "ftpalg")
+	equal(t, "cap_drop", at(t, s, "cap_drop"), []string{"ALL"})
+	equal(t, "cap_add", at(t, s, "cap_add"), []string{"NET_ADMIN"})
+	equal(t, "network_mode", at(t, s, "network_mode"), "host")
+	equal(t, "read_only", at(t, s, "read_only"), true)
+	if _, err := os.Stat("../" + at(t, s, "build", "dockerfile").(string)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDaemonSetGivesNetAdminAndNothingElse(t *testing.T) {
+	docs := documents(t, "kubernetes.yaml")
+	pod := at(t, docs[len(docs)-1], "spec", "template", "spec")
+	equal(t, "hostNetwork", at(t, pod, "hostNetwork"), true)
+	security := at(t, pod, "containers", "securityContext")
+	equal(t, "capabilities", at(t, security, "capabilities"), map[string][]string{"drop": {"ALL"}, "add": {"NET_ADMIN"}})
+	equal(t, "readOnlyRootFilesystem", at(t, security, "readOnlyRootFilesystem"), true)
+	equal(t, "selector", at(t, docs[len(docs)-1], "spec", "selector", "matchLabels"),
+		at(t, docs[len(docs)-1], "spec", "template", "metadata", "labels"))
+}
+
+func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
+	unit := read(t, "ftpalg.service")
+	for _, want := range []string{"CapabilityBoundingSet=CAP_NET_ADMIN", "NoNewPrivileges=yes", "ProtectSystem=strict", "ExecReload=/bin/kill -HUP $MAINPID"} {
+		if !strings.Contains(unit, "\n"+want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(unit, "AmbientCapabilities") {
+		t.Error("root needs no ambient capabilities")
+	}
+}
+
+// TestAlertsNameMetricsAndReasonsThatExist compares with the metrics' own golden file.
+func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
+	documents(t, "alerts.yaml")
+	rules, metrics := read(t, "alerts.yaml"), read(t, "../cmd/ftpalg/internal/metrics/testdata/metrics.golden")
+	for _, name := range regexp.MustCompile(`ftpalg_[a-z_]+`).FindAllString(rules, -1) {
+		if !strings.Contains(metrics, "\n"+name+" ") && !strings.Contains(metrics, "\n"+name+"{") {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	for _, m := range regexp.MustCompile(`reason=~"([a-z_|]+)"`).FindAllStringSubmatch(rules, -1) {
+		for _, reason := range strings.Split(m[1], "|") {
+			if !known(reason) {
+				t.Errorf("no reason %s", reason)
+			}
+		}
+	}
+}
+
+func known(reason string) bool {
+	for _, r := range alg.Reasons {
+		if r == reason {
+			return true
+		}
+	}
+	return false
+}
