@@ -52,7 +52,7 @@ type Gateway struct {
 	policy  Policy
 	table   table
 	orphans map[conntrack.Tuple]conntrack.Expectation // by original tuple of the control connection
-	ready   *session                                  // may have a held packet that can go on
+	ready   []*session                                // may have held packets that can go on
 
 	// Used anew for each packet.
 	now     time.Time
@@ -148,14 +148,14 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	}
 	switch send.Stream.Classify(p.Seq(), n) {
 	case rewrite.Gap:
-		if n > 0 && g.hold(s, dir, id, data) {
+		if n > 0 && g.hold(s, dir, id, data, loopback) {
 			return Hold, OutOfOrder, nil
 		}
 	case rewrite.InOrder:
 		if len(p.Payload()) > 0 {
 			g.read(s, dir, send.Stream.Fresh(p.Seq(), p.Payload()))
 			if len(s.held[dir]) > 0 {
-				g.ready = s
+				g.wake(s)
 			}
 		}
 		g.noteFIN(s, dir, p.Flags())
@@ -257,7 +257,7 @@ func (g *Gateway) missed(s *session, dir conntrack.Dir, ack uint32) {
 	h.Stream.Start(ack-uint32(delta), delta)
 	s.line[dir].reset()
 	if len(s.held[dir]) > 0 {
-		g.ready = s
+		g.wake(s)
 	}
 }
 

@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -11,8 +12,9 @@ import (
 // be edited, and then its own place changes. Loss and reordering are all that it
 // takes, so the wait is short; it is bounded in time and in number.
 const (
-	holdTime = 3 * time.Second
-	maxHeld  = 32 // packets of one direction of one session
+	holdTime     = 3 * time.Second
+	maxHeld      = 32   // packets of one direction of one session
+	maxHeldInAll = 1024 // packets; the queue must have room for others
 )
 
 // heldPacket is a packet whose verdict is still due.
@@ -33,12 +35,12 @@ type Held struct {
 }
 
 // hold keeps a packet back; it returns false if there are too many.
-func (g *Gateway) hold(s *session, dir conntrack.Dir, id uint32, data []byte) bool {
-	if len(s.held[dir]) >= maxHeld || g.table.held >= g.table.maxHeld() {
+func (g *Gateway) hold(s *session, dir conntrack.Dir, id uint32, data []byte, loopback bool) bool {
+	if len(s.held[dir]) >= maxHeld || g.table.held >= maxHeldInAll {
 		return false
 	}
 	g.table.held++
-	s.held[dir] = append(s.held[dir], heldPacket{id: id, seq: g.packet.Seq(), since: g.now, data: append([]byte(nil), data...), loop: s.holds == holdsProgram && !s.flow.NAT()})
+	s.held[dir] = append(s.held[dir], heldPacket{id: id, seq: g.packet.Seq(), since: g.now, data: append([]byte(nil), data...), loop: loopback})
 	return true
 }
 
@@ -49,10 +51,17 @@ func (g *Gateway) Next() (Held, bool) {
 		g.table.dropped = g.table.dropped[:n-1]
 		return Held{ID: h.id, Drop: true}, true
 	}
-	s := g.ready
-	if s == nil {
-		return Held{}, false
+	for len(g.ready) > 0 {
+		if h, ok := g.nextOf(g.ready[0]); ok {
+			return h, true
+		}
+		g.ready = g.ready[:copy(g.ready, g.ready[1:])]
 	}
+	return Held{}, false
+}
+
+// nextOf takes a packet out of a session's hold that needs to wait no longer.
+func (g *Gateway) nextOf(s *session) (Held, bool) {
 	for dir := range s.held {
 		st := &s.half[dir].Stream
 		for i, h := range s.held[dir] {
@@ -63,8 +72,14 @@ func (g *Gateway) Next() (Held, bool) {
 			}
 		}
 	}
-	g.ready = nil
 	return Held{}, false
+}
+
+// wake has Next look at the held packets of s.
+func (g *Gateway) wake(s *session) {
+	if !slices.Contains(g.ready, s) {
+		g.ready = append(g.ready, s)
+	}
 }
 
 // Tick lets go of held packets whose predecessor never came, and forgets ended
@@ -91,6 +106,6 @@ func (g *Gateway) expireHeld(s *session, now time.Time) {
 		h.Stream.Start(first, h.Stream.Delta())
 		s.line[dir].reset()
 		s.line[dir].skip = true
-		g.ready = s
+		g.wake(s)
 	}
 }

@@ -78,7 +78,7 @@ func natFlow(client, dialled, server, outside netip.AddrPort) conntrack.Flow {
 		ID:    1,
 		Tuple: [2]conntrack.Tuple{{Src: client, Dst: dialled}, {Src: server, Dst: outside}},
 		SNAT:  client != outside, DNAT: dialled != server,
-		Helper: "ftpalg", HasState: true, HasSeq: client != outside || dialled != server,
+		Helper: conntrack.HelperCarrier, HasState: true, HasSeq: client != outside || dialled != server,
 		State: conntrack.StateControl,
 	}
 }

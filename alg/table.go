@@ -2,6 +2,7 @@ package alg
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/ftp"
@@ -28,7 +29,6 @@ type table struct {
 
 // client counts what one client network has.
 type client struct {
-	addr     netip.Addr
 	sessions int
 	open     int
 	tokens   float64 // ports that it may open now
@@ -42,9 +42,6 @@ func (t *table) init() {
 }
 
 func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[k] }
-
-// maxHeld bounds the packets kept back in all.
-func (t *table) maxHeld() int { return 4096 }
 
 func (t *table) touch(s *session, now time.Time) {
 	s.lastSeen = now
@@ -100,9 +97,7 @@ func (g *Gateway) drop(s *session) {
 		t.held -= len(s.held[d])
 		t.dropped = append(t.dropped, s.held[d]...)
 	}
-	if g.ready == s {
-		g.ready = nil
-	}
+	g.ready = slices.DeleteFunc(g.ready, func(r *session) bool { return r == s })
 	s.unlink()
 	for _, k := range s.flow.Tuple {
 		if t.byTuple[k] == s {
@@ -111,9 +106,7 @@ func (g *Gateway) drop(s *session) {
 	}
 	t.n--
 	g.Stats.Sessions.Store(int64(t.n))
-	if s.client.sessions--; s.client.sessions == 0 {
-		delete(t.clients, s.client.addr)
-	}
+	s.client.sessions--
 }
 
 // client returns the counts of the network of a: one IPv4 address, or an IPv6 /64.
@@ -123,7 +116,7 @@ func (t *table) client(a netip.Addr, tokens int, now time.Time) *client {
 	}
 	c := t.clients[a]
 	if c == nil {
-		c = &client{addr: a, tokens: float64(tokens), filled: now}
+		c = &client{tokens: float64(tokens), filled: now}
 		t.clients[a] = c
 	}
 	return c
@@ -154,8 +147,19 @@ func (g *Gateway) countOpen(s *session) {
 
 func (g *Gateway) uncountOpen(s *session) { s.client.open-- }
 
+// forgetClients forgets those that have had no session for so long that their
+// allowance is whole again.
+func (t *table) forgetClients(now time.Time) {
+	for a, c := range t.clients {
+		if c.sessions == 0 && now.Sub(c.filled) > time.Minute {
+			delete(t.clients, a)
+		}
+	}
+}
+
 // sweep looks at the longest idle sessions and at those that hold packets.
 func (t *table) sweep(g *Gateway, now time.Time) {
+	t.forgetClients(now)
 	step := sweepStep
 	for s := t.list.next; s != &t.list; {
 		next := s.next

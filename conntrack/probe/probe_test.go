@@ -183,9 +183,9 @@ func TestChooseTakesTheBestThatIsThere(t *testing.T) {
 		items []Item
 		want  Choice
 	}{
-		{nil, Choice{Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemOwnHelper, Status: Note}}, Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
+		{[]Item{{Name: itemCarrier}}, Choice{Helper: conntrack.HelperCarrier}},
+		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemCarrier}}, Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
+		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemCarrier, Status: Note}, {Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
 	} {
 		if got, err := Choose(Report{c.items}); err != nil || got != c.want {
 			t.Errorf("%+v: %+v, %v", c.items, got, err)
