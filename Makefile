@@ -1,0 +1,26 @@
+# Everything here can be had without make too: see the recipes.
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o ftpalg ./cmd/ftpalg
+
+demo:
+	go run ./cmd/ftpalg demo
+
+test:
+	test/run
+
+# A million random schedules around the stream editor; some ten minutes.
+model:
+	go test ./rewrite -run PerfectProxy -schedules 1000000 -timeout 2h
+
+fuzz:
+	test/fuzz
+
+bench:
+	go test -run - -bench . -benchmem ./alg ./rewrite ./conntrack/...
+
+# The end-to-end tests on every stock kernel that Debian offers.
+kernels:
+	test/kernels/e2e all
+
+.PHONY: build demo test model fuzz bench kernels
