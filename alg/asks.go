@@ -6,6 +6,9 @@ import "github.com/ftpalg/ftpalg/alg/ftp"
 // command is still counted, but as one that asks for nothing.
 const maxAsks = 64
 
+// askEPSVAll stands for EPSV ALL, which asks for no port.
+const askEPSVAll = ftp.Verb(ftp.NumVerbs)
+
 // asks are the commands that wait for their reply, oldest first: servers answer
 // in order, each with one final reply (RFC 959 section 5.4).
 type asks struct {

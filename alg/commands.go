@@ -76,6 +76,9 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 		verb = ftp.Other
 	default:
 		ch, why = g.follow(s, ln, c)
+		if verb == ftp.EPSV && ftp.EPSVAll(ln[c.ArgStart:c.ArgEnd]) {
+			verb = askEPSVAll
+		}
 		if why != None {
 			verb = ftp.Other
 		}

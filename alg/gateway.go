@@ -174,7 +174,7 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, conntrack.Dir, Reason) {
 	t := conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}
 	s := g.table.find(t)
-	if s != nil && p.Flags()&rewrite.SYN != 0 {
+	if s != nil && p.Flags()&rewrite.SYN != 0 && (!s.begun || p.Seq() != s.isn) {
 		// Ports are used again for a new connection.
 		g.drop(s)
 		s = nil
@@ -199,11 +199,14 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, conntrack
 
 // begin starts both streams at the server's SYN/ACK.
 func (g *Gateway) begin(s *session, p *rewrite.Packet) {
-	if p.Flags()&rewrite.ACK == 0 {
+	if p.Flags()&rewrite.ACK == 0 || s.begun {
 		return
 	}
-	s.half[toClient].Stream.Start(p.Seq()+1, 0)
-	s.half[toServer].Stream.Start(p.Ack(), 0)
+	s.begun, s.isn = true, p.Seq()
+	for dir, seq := range [2]uint32{toServer: p.Ack(), toClient: p.Seq() + 1} {
+		h := &s.half[dir]
+		h.Stream.Start(seq, h.Kernel.At(seq))
+	}
 }
 
 // pickUp starts a direction in the middle: an earlier process had it, or nobody.
@@ -394,6 +397,16 @@ func (g *Gateway) storeOffset(s *session, dir conntrack.Dir) {
 	}
 }
 
+// renewOffset gives the kernel an offset that depends on no position any more, long before the
+// sequence numbers have gone so far that the position counts as being ahead of them.
+func (g *Gateway) renewOffset(s *session, dir conntrack.Dir) {
+	h := &s.half[dir]
+	if k := h.Kernel; k.Before != k.After && s.holds != holdsProgram && int32(h.Stream.Edge()-k.Pos) > 1<<30 {
+		h.Kernel.Before = k.After
+		g.storeOffset(s, dir)
+	}
+}
+
 // programHolds keeps the offsets of s here: all its packets must be queued from now on.
 func (g *Gateway) programHolds(s *session) {
 	s.holds = holdsProgram
@@ -408,7 +421,7 @@ func (s *session) inFlight() (flight [2]conntrack.Flight, busy bool) {
 		seq, delta, ok := h.Stream.Oldest()
 		busy = busy || ok || s.holds == holdsProgram && h.Stream.Delta() != 0
 		back := h.Kernel.Pos - seq
-		if ok && back > 0 && back < 1<<16 && s.holds == holdsKernel {
+		if ok && back > 0 && back < 1<<16 && s.holds != holdsProgram {
 			flight[d] = conntrack.Flight{Back: uint16(back), Base: int16(delta - h.Kernel.Before)}
 		}
 	}
@@ -420,6 +433,9 @@ func (g *Gateway) persist(s *session) {
 	s.set(conntrack.StateAskedPassive, s.asks.passive())
 	s.set(conntrack.StateMidLineClient, s.line[toServer].midLine())
 	s.set(conntrack.StateMidLineServer, s.line[toClient].midLine())
+	for dir := range s.half {
+		g.renewOffset(s, conntrack.Dir(dir))
+	}
 	flight, busy := s.inFlight()
 	want := s.state
 	if busy {

@@ -123,13 +123,11 @@ func (g *Gateway) answered(s *session, verb ftp.Verb, code int) {
 		if code == codeTLS || code == codeSecurity {
 			g.goOpaque(s)
 		}
-	case ftp.EPSV:
-		// EPSV ALL, or an EPSV that was not answered by 229.
+	case askEPSVAll:
 		if failed {
 			s.set(conntrack.StateEPSVAll, false)
-			g.withdraw(s, ServerRefused)
 		}
-	case ftp.Port, ftp.EPRT, ftp.Pasv, ftp.CPSV, ftp.Transfer:
+	case ftp.Port, ftp.EPRT, ftp.Pasv, ftp.CPSV, ftp.EPSV, ftp.Transfer:
 		if int32(s.asks.out-s.openAsk) < 0 {
 			return // answers a command from before the port was opened
 		}

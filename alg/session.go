@@ -22,6 +22,9 @@ type session struct {
 	held [2][]heldPacket
 	tls  [2]tlsRecords
 
+	begun bool   // the server's SYN/ACK was seen
+	isn   uint32 // its sequence number
+
 	// redo is set when a session that another process left is picked up where the
 	// sender repeats edits that the kernel knows: they must come out as long as they did then.
 	redo [2]bool

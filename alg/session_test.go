@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 func (d *dialogue) wantArrived(what, got, want string) {
@@ -309,6 +310,7 @@ func TestStateOfTheSessionDecides(t *testing.T) {
 		{"after 421", append(in[:5:5], "s>421 timeout\r\n", port), false},
 		{"after EPSV ALL", append(in[:5:5], "c>EPSV ALL\r\n", "s>200 ok\r\n", port), false},
 		{"EPSV ALL was refused", append(in[:5:5], "c>EPSV ALL\r\n", "s>502 no\r\n", port), true},
+		{"227 to EPSV ALL", append(in[:5:5], "c>EPSV ALL\r\n", "s>227 (10,0,1,66,39,136)\r\n"), false},
 		{"another USER", append(in[:5:5], "c>USER b\r\n", "s>331 pw\r\n", port), false},
 		{"AUTH TLS accepted", append(in[:5:5], "c>AUTH TLS\r\n", "s>234 go\r\n", port), false},
 		{"AUTH TLS refused", append(in[:5:5], "c>AUTH TLS\r\n", "s>530 no\r\n", port), true},
@@ -381,4 +383,41 @@ func TestDeniedTLSIsRefusedByTheServer(t *testing.T) {
 	d := newDialogue(t, firewallFlow(), p)
 	d.s("220 hi\r\n")
 	d.wantArrived("AUTH", d.c("AUTH TLS\r\n"), "AUTH xxx\r\n")
+}
+
+// Several edits are lost behind a gateway that then dies: its successor repeats them alike.
+func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
+	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	lines := []string{"PORT 10,0,13,222,39,136\r\n", "PORT 010,000,013,222,39,137\r\n", "NOOP\r\n", "PORT 10,0,13,222,39,138\r\n"}
+	var first, all string
+	for _, l := range lines {
+		first += d.c(l)
+		all += l
+	}
+	d.rcv[toServer] -= uint32(len(first))
+	d.got[toServer] = d.got[toServer][:len(d.got[toServer])-len(first)]
+	start := d.seq[toServer] - uint32(len(all))
+	d.restart()
+	d.packet(toServer, start, 0, []byte(lines[0]))
+	d.packet(toServer, start+uint32(len(lines[0])), 0, []byte(all[len(lines[0]):]))
+	if got := string(d.got[toServer]); !strings.HasSuffix(got, first) {
+		t.Errorf("the server has %q, want what the first gateway sent: %q", got, first)
+	}
+	d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
+}
+
+func TestNewConnectionWithTheSamePortsBeginsAnew(t *testing.T) {
+	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.k.flow = snatFlow()
+	d.k.expects = nil
+	d.seq = [2]uint32{700, 900}
+	d.rcv = d.seq
+	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,136\r\n"), "PORT xxxxxxxxxxxxxxxxxx\r\n")
+	d.wantOpen()
+	d.login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
 }
