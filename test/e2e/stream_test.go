@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ftpalg/ftpalg/test/ftptest"
 	"github.com/ftpalg/ftpalg/test/lab"
+	"golang.org/x/sys/unix"
 )
 
 // longOutside is what clients are translated to here: an address longer than theirs, so
@@ -175,12 +177,45 @@ var wireCases = []struct {
 		w.write("\xff\xf4\xff\xf2PORT \t10,0,13,222,200,11 \r\n")
 		w.replies(1)
 	}, []string{"port OUT,200,10\n", "\xff\xf4\xff\xf2PORT \tOUT,200,11 \r\n"}},
+	{"full segments that grow", func(w *wire) {
+		// Several segments of the largest size, with lines in them that grow.
+		var text strings.Builder
+		n := 0
+		for i := range 40 {
+			fmt.Fprintf(&text, "NOOP %s\r\nPORT 10,0,13,222,200,%d\r\n", strings.Repeat("x", 200), i)
+			n += 2
+		}
+		w.write(text.String()[:4000])
+		w.middle()
+		w.write(text.String()[4000:])
+		w.replies(n)
+	}, nil},
+	{"urgent data", func(w *wire) {
+		w.write("\xff\xf4\xff")
+		w.middle()
+		urgent(w, "\xf2")
+		w.write("NOOP\r\nPORT 10,0,13,222,200,10\r\n")
+		w.replies(2)
+	}, nil},
 	{"lines that cannot be parsed", func(w *wire) {
 		w.write("PORT\r\nPORT 1,2\r\nPORT help\r\nEPRT |2|\r\nPORT 10,0,13,222,200,10,1\r\n")
 		w.middle()
 		w.write("X\x00Y \x80\xfe\r\n")
 		w.replies(6)
 	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,200,10,1\r\n", "X\x00Y \x80\xfe\r\n"}},
+}
+
+// urgent writes bytes as urgent data.
+func urgent(w *wire, text string) {
+	w.Helper()
+	raw, err := w.c.Conn().(*net.TCPConn).SyscallConn()
+	must(w, err)
+	var sent error
+	must(w, raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), []byte(text), unix.MSG_OOB, nil)
+		return true
+	}))
+	must(w, sent)
 }
 
 func TestUnusualWritersKeepTheirSession(t *testing.T) {
@@ -338,4 +373,37 @@ func TestKilledGatewayCostsNoSessionAndNoTransferUnderWay(t *testing.T) {
 	if r, err := c.Cmd("NOOP"); err != nil || r.Code != 200 {
 		t.Errorf("with the gateway stopped NOOP is answered by %s, %v", r, err)
 	}
+}
+
+// A session that is older than the rules has no helper: nothing can be opened for it, which it
+// is told, and it goes on.
+func TestSessionOlderThanTheGatewayGoesOn(t *testing.T) {
+	r := natted(t)
+	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
+	c := login(t, r.Client, r.Server.AddrPort(false, 21))
+	g := startGateway(t, r.Gateway)
+	if r, err := c.Cmd("PORT 10,0,13,222,200,10"); err != nil || r.Code < 500 {
+		t.Errorf("PORT is answered by %s, %v, want a refusal", r, err)
+	}
+	g.wantNothingOpen()
+	if r, err := c.Cmd("NOOP"); err != nil || r.Code != 200 {
+		t.Errorf("NOOP is answered by %s, %v", r, err)
+	}
+	get(t, login(t, r.Client, r.Server.AddrPort(false, 21)), s, ftptest.PORT, "small")
+}
+
+func TestReloadLosesNoSession(t *testing.T) {
+	r := natted(t)
+	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
+	g := withConfig(t, r.Gateway, "min_port: 2000\n")
+	c := login(t, r.Client, r.Server.AddrPort(false, 21))
+	for range 3 {
+		get(t, c, s, ftptest.PORT, "small")
+		g.signal(unix.SIGHUP)
+		time.Sleep(300 * time.Millisecond)
+	}
+	if r, err := c.Cmd("PORT 10,0,13,222,4,10"); err != nil || r.Code < 500 {
+		t.Errorf("a port below min_port is answered by %s, %v", r, err)
+	}
+	get(t, c, s, ftptest.EPRT, "small")
 }
