@@ -165,19 +165,36 @@ func (g *Gateway) commandPiece(s *session, l *line, piece []byte, at int) {
 		}
 		pos := had + i
 		switch {
-		case isEnd(b) && (b == '\n' || l.plan.mode != undecided && pos >= l.plan.arg):
-			g.endCommand(s, l, pos, at+i, b)
+		case b == '\n':
+			g.endCommand(s, l, pos, at+i)
 		case l.plan.mode == undecided || l.plan.mode == pass || pos < l.plan.arg:
 		case l.plan.mode == early:
-			g.addEdit(at+i, 1, g.keep(l.plan.next()))
+			g.earlyCommand(l, at+i, b)
+		case b == '\r':
 		case l.plan.mode == own:
-			if !g.prefixOK(s, l, pos+1) {
+			if pos >= len(l.buf) || !g.prefixOK(s, l, pos+1) {
 				l.plan.mode = blank
 				g.addEdit(at+i, 1, filler[:1])
 			}
 		case l.plan.mode == blank:
 			g.addEdit(at+i, 1, filler[:1])
 		}
+	}
+}
+
+// earlyCommand replaces one byte of an argument whose new text is known beforehand. A
+// carriage return waits for the line feed, since only both end the line.
+func (g *Gateway) earlyCommand(l *line, at int, b byte) {
+	p := &l.plan
+	switch {
+	case b == '\r':
+		p.returns++
+		g.addEdit(at, 1, nil)
+	case p.returns > 0:
+		g.addEdit(at, 1, append(g.keep(p.rest(false)), '\r', b))
+		p.mode = blank
+	default:
+		g.addEdit(at, 1, g.keep(p.next()))
 	}
 }
 
@@ -245,34 +262,36 @@ func (g *Gateway) prefixOK(s *session, l *line, end int) bool {
 	return ftp.PortPrefixOK(arg, s.clientAddr().Addr(), g.policy.MinPort)
 }
 
-// endCommand judges a command that came in pieces, at the first byte of its end,
-// which stands at pos in the line and at in the data under way.
-func (g *Gateway) endCommand(s *session, l *line, pos, at int, end byte) {
+// endCommand judges a command that came in pieces, at its line feed, which stands at
+// pos in the line and at in the data under way.
+func (g *Gateway) endCommand(s *session, l *line, pos, at int) {
 	l.done = true
-	if l.long && l.plan.mode != early {
-		// Only the verb matters.
-		if c := ftp.ParseCommand(l.buf); c.Verb != ftp.None && !s.has(conntrack.StateNotFTP) {
-			g.Stats.Commands[c.Verb].Add(1)
-			if c.Verb == ftp.Port || c.Verb == ftp.EPRT {
-				g.refuse(s, LineTooLong, l.buf[:32])
-				c.Verb = ftp.Other
-			}
-			s.asks.push(c.Verb)
-		}
+	if l.long {
+		g.endLongCommand(s, l)
 		return
 	}
-	if pos > len(l.buf) {
-		pos = len(l.buf)
-	}
-	ln := l.buf[:pos]
-	if end == '\r' {
-		ln = append(ln, '\r', '\n')
-	} else {
-		ln = append(ln, '\n')
-	}
 	// What was passed on cannot be changed any more, but for the rest of the text.
-	_, why := g.command(s, ln, l.plan.port)
+	_, why := g.command(s, l.buf[:pos+1], l.plan.port)
 	if l.plan.mode == early {
-		g.addEdit(at, 1, append(g.keep(l.plan.rest(why == None && !l.long)), end))
+		text := g.keep(l.plan.rest(why == None))
+		for range l.plan.returns {
+			text = append(text, '\r')
+		}
+		g.addEdit(at, 1, append(text, '\n'))
 	}
+}
+
+// endLongCommand notes a command of which only the beginning is known. Where its
+// argument was being replaced, what is missing of the text stays missing: the server refuses it.
+func (g *Gateway) endLongCommand(s *session, l *line) {
+	c := ftp.ParseCommand(l.buf)
+	if c.Verb == ftp.None || s.has(conntrack.StateNotFTP) {
+		return
+	}
+	g.Stats.Commands[c.Verb].Add(1)
+	if c.Verb == ftp.Port || c.Verb == ftp.EPRT {
+		g.refuse(s, LineTooLong, l.buf[:32])
+		c.Verb = ftp.Other
+	}
+	s.asks.push(c.Verb)
 }

@@ -56,6 +56,8 @@ type plan struct {
 	keep int    // early: how much of text may be sent before the line is judged
 	port uint16 // early: the port in text
 	run  bool   // early, in a reply: the numbers have begun
+
+	returns int // early, in a command: carriage returns that wait for the line feed
 }
 
 // filler is what blanked arguments consist of.

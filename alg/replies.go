@@ -230,6 +230,9 @@ func (g *Gateway) replyPiece(s *session, l *line, piece []byte, at int) {
 			return
 		}
 		pos := had + i
+		if pos >= len(l.buf) && l.plan.mode == early {
+			l.plan = plan{mode: pass, text: l.plan.text} // too long for a 227
+		}
 		if l.plan.mode == early && pos >= l.plan.arg && !isEnd(b) {
 			g.earlyReply(s, l, pos, at+i, b)
 		} else if b == '\n' || isEnd(b) && l.plan.run {
