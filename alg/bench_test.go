@@ -35,7 +35,9 @@ func (s *steady) noop(pkt, answer []byte) {
 	s.d.seq[toClient] += 8
 }
 
-func put32(b []byte, v uint32) { b[0], b[1], b[2], b[3] = byte(v>>24), byte(v>>16), byte(v>>8), byte(v) }
+func put32(b []byte, v uint32) {
+	b[0], b[1], b[2], b[3] = byte(v>>24), byte(v>>16), byte(v>>8), byte(v)
+}
 
 func (s *steady) packets() (pkt, answer []byte) {
 	f := s.d.k.flow

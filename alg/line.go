@@ -56,6 +56,7 @@ type plan struct {
 	keep int    // early: how much of text may be sent before the line is judged
 	port uint16 // early: the port in text
 	run  bool   // early, in a reply: the numbers have begun
+	tail int    // early, in a reply: where the text behind them starts; 0: not yet
 
 	returns int // early, in a command: carriage returns that wait for the line feed
 }
@@ -77,7 +78,7 @@ func (p *plan) rest(ok bool) []byte {
 	if ok {
 		return p.text[p.at:]
 	}
-	return filler[:1]
+	return filler[:1:1]
 }
 
 // change is an edit of a line that came whole; del 0: none.

@@ -219,24 +219,21 @@ func (p *passive) append(dst []byte, shown netip.AddrPort) []byte {
 func (g *Gateway) replyPiece(s *session, l *line, piece []byte, at int) {
 	had := len(l.buf)
 	l.add(piece)
-	if l.done {
-		return
-	}
 	if l.plan.mode == undecided && len(l.buf) >= 4 {
 		g.planReply(s, l)
 	}
 	for i, b := range piece {
-		if l.done {
-			return
-		}
 		pos := had + i
-		if pos >= len(l.buf) && l.plan.mode == early {
-			l.plan = plan{mode: pass, text: l.plan.text} // too long for a 227
-		}
-		if l.plan.mode == early && pos >= l.plan.arg && !isEnd(b) {
-			g.earlyReply(s, l, pos, at+i, b)
-		} else if b == '\n' || isEnd(b) && l.plan.run {
-			g.endReply(s, l, pos, at+i, b)
+		switch {
+		case b == '\n':
+			g.endReply(s, l, at+i)
+		case l.plan.mode != early || pos < l.plan.arg:
+		case pos >= len(l.buf):
+			// Too long for a 227. What waits goes on, made unreadable.
+			g.addEdit(at+i, 1, append(g.keep(l.plan.waiting(l.buf, false)), b))
+			l.plan.mode = pass
+		default:
+			g.earlyReply(l, pos, at+i, b)
 		}
 	}
 }
@@ -260,34 +257,53 @@ func (g *Gateway) planReply(s *session, l *line) {
 	l.plan.keep = bytes.LastIndexByte(l.plan.text, ',') + 1
 }
 
-// earlyReply replaces the bytes of the six numbers as they come.
-func (g *Gateway) earlyReply(s *session, l *line, pos, at int, b byte) {
+// earlyReply replaces the bytes of the six numbers as they come. What follows them
+// waits for the end of the line, which the client waits for too.
+func (g *Gateway) earlyReply(l *line, pos, at int, b byte) {
 	p := &l.plan
 	digit := b >= '0' && b <= '9'
 	switch {
+	case p.tail > 0:
+		g.addEdit(at, 1, nil)
 	case !p.run && digit:
 		p.run, p.at = true, 0
 		g.addEdit(at, 1, g.keep(p.next()))
-	case p.run && (digit || b == ',' || b == ' ' && l.buf[pos-1] == ','):
+	case p.run && (digit || b == ',' || (b == ' ' || b == '\t') && (l.buf[pos-1] == ',' || l.buf[pos-1] == ' ' || l.buf[pos-1] == '\t')):
 		g.addEdit(at, 1, g.keep(p.next()))
 	case p.run:
-		if _, ok := ftp.ParsePassive(append(l.buf[:pos:pos], '\n')); ok {
-			g.endReply(s, l, pos, at, b)
+		if _, ok := ftp.ParsePassive(l.buf[:pos]); !ok {
+			p.run = false // a number of the text; the address comes later
 			return
 		}
-		p.run = false // a number of the text; the address comes later
+		p.tail = pos
+		g.addEdit(at, 1, nil)
 	}
 }
 
-// endReply judges a reply that came in pieces at the first byte behind its numbers, or at its end.
-func (g *Gateway) endReply(s *session, l *line, pos, at int, end byte) {
-	l.done = true
+// endReply judges a reply that came in pieces, at its line feed, which stands at at
+// in the data under way.
+func (g *Gateway) endReply(s *session, l *line, at int) {
+	ln := l.buf
 	if l.long {
-		l.plan.mode = pass
+		ln = append(ln, '\n') // the code counts all the same
 	}
-	ln := append(l.buf[:min(pos, len(l.buf)):min(pos, len(l.buf))], '\r', '\n')
 	_, why := g.reply(s, ln, l.plan.port)
 	if l.plan.mode == early && l.plan.run {
-		g.addEdit(at, 1, append(g.keep(l.plan.rest(why == None)), end))
+		if l.plan.tail == 0 {
+			l.plan.tail = len(l.buf) - 1
+		}
+		g.addEdit(at, 1, g.keep(l.plan.waiting(l.buf, why == None)))
 	}
+}
+
+// waiting is what of a reply has not been sent yet: the end of the new text, and what
+// followed the numbers in the line.
+func (p *plan) waiting(buf []byte, ok bool) []byte {
+	if !p.run {
+		return nil
+	}
+	if p.tail == 0 {
+		return p.rest(ok)
+	}
+	return append(p.rest(ok), buf[p.tail:]...)
 }
