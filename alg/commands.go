@@ -48,6 +48,9 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 	}
 	c := ftp.ParseCommand(ln)
 	if ftp.Foreign(ln) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
+		if g.policy.Strict.active() {
+			return g.keepOut(s, ln, c), NotFTP
+		}
 		g.notFTP(s)
 		return change{}, NotFTP
 	}
@@ -61,7 +64,7 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 
 	var ch change
 	verb := c.Verb
-	why := g.policy.Strict.denies(ln, c)
+	why := g.denies(s, ln, c)
 	switch {
 	case why != None:
 		ch = blanked(c.NameStart, c.NameEnd)
@@ -85,6 +88,9 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 	}
 	if why != None {
 		g.refuse(s, why, ln)
+		if why.strict() {
+			g.violated(s, why)
+		}
 	}
 	s.asks.push(verb)
 	return ch, why
@@ -149,7 +155,7 @@ func (g *Gateway) portCommand(s *session, ln []byte, c ftp.Command, smuggled boo
 // is where it stands in the data under way.
 func (g *Gateway) commandPiece(s *session, l *line, piece []byte, at int) {
 	had := len(l.buf)
-	if had == 0 && s.state&(conntrack.StateNotFTP|conntrack.StateLoggedIn) == 0 && ftp.Foreign(piece) {
+	if had == 0 && s.state&(conntrack.StateNotFTP|conntrack.StateLoggedIn) == 0 && !g.policy.Strict.active() && ftp.Foreign(piece) {
 		g.notFTP(s)
 	}
 	l.add(piece)
@@ -210,7 +216,7 @@ func (g *Gateway) planCommand(s *session, l *line) {
 		l.plan.mode = pass
 	case c.Verb == ftp.Auth && g.policy.TLS == TLSDeny:
 		l.plan.mode = blank
-	case g.policy.Strict.denies(nil, c) != None:
+	case g.policy.Strict.deniesVerb(c) != None:
 		l.plan.mode = blank
 	case c.Verb != ftp.Port && c.Verb != ftp.EPRT:
 		l.plan.mode = pass
@@ -267,7 +273,7 @@ func (g *Gateway) prefixOK(s *session, l *line, end int) bool {
 func (g *Gateway) endCommand(s *session, l *line, pos, at int) {
 	l.done = true
 	if l.long {
-		g.endLongCommand(s, l)
+		g.endLongCommand(s, l, at)
 		return
 	}
 	// What was passed on cannot be changed any more, but for the rest of the text.
@@ -278,18 +284,25 @@ func (g *Gateway) endCommand(s *session, l *line, pos, at int) {
 			text = append(text, '\r')
 		}
 		g.addEdit(at, 1, append(text, '\n'))
+	} else if why.strict() || why == NotFTP && g.policy.Strict.active() {
+		g.spoil(l, at)
 	}
 }
 
 // endLongCommand notes a command of which only the beginning is known. Where its
 // argument was being replaced, what is missing of the text stays missing: the server refuses it.
-func (g *Gateway) endLongCommand(s *session, l *line) {
+func (g *Gateway) endLongCommand(s *session, l *line, at int) {
 	c := ftp.ParseCommand(l.buf)
 	if c.Verb == ftp.None || s.has(conntrack.StateNotFTP) {
 		return
 	}
 	g.Stats.Commands[c.Verb].Add(1)
-	if c.Verb == ftp.Port || c.Verb == ftp.EPRT {
+	if why := g.denies(s, append(l.buf, "\r\n"...), c); why != None {
+		g.refuse(s, why, l.buf)
+		g.violated(s, why)
+		g.spoil(l, at)
+		c.Verb = ftp.Other
+	} else if c.Verb == ftp.Port || c.Verb == ftp.EPRT {
 		g.refuse(s, LineTooLong, l.buf[:32])
 		c.Verb = ftp.Other
 	}

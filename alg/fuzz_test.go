@@ -81,7 +81,7 @@ func (o *oracle) reply(ln string) {
 			return
 		}
 		o.multi = ""
-	} else if len(ln) > 3 && ln[3] == '-' {
+	} else if len(ln) > 3 && ln[3] == '-' && lastNumber.FindString(ln) == ln[:3] {
 		o.multi = ln[:3]
 		return
 	}

@@ -61,17 +61,22 @@ type Gateway struct {
 	arena   []byte // the texts of edits
 	scratch [128]byte
 	out     []byte
+	reset   bool // the packet breaks a strict rule and becomes a reset
 }
 
 // New returns a gateway.
 func New(k Kernel, p Policy) *Gateway {
-	g := &Gateway{kernel: k, policy: p, orphans: map[conntrack.Tuple]conntrack.Expectation{}}
+	g := &Gateway{kernel: k, orphans: map[conntrack.Tuple]conntrack.Expectation{}}
+	g.SetPolicy(p)
 	g.table.init()
 	return g
 }
 
 // SetPolicy changes the policy for everything from the next packet on.
-func (g *Gateway) SetPolicy(p Policy) { g.policy = p }
+func (g *Gateway) SetPolicy(p Policy) {
+	p.Strict = p.Strict.whole()
+	g.policy = p
+}
 
 // Adopt tells the gateway of expectations that an earlier process made, so that a
 // line that comes again is rewritten to the same port.
@@ -109,7 +114,7 @@ func (g *Gateway) Handle(now time.Time, id uint32, data []byte, loopback bool) (
 }
 
 func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (Verdict, Reason, []byte) {
-	g.now, g.edits, g.arena = now, g.edits[:0], g.arena[:0]
+	g.now, g.edits, g.arena, g.reset = now, g.edits[:0], g.arena[:0], false
 	p := &g.packet
 	if !p.Parse(data) {
 		return Accept, NotTCP, nil
@@ -139,17 +144,24 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		g.pickUp(s, dir, p.Seq(), p.Payload())
 	}
 	if p.Flags()&rewrite.ACK != 0 && recv.Stream.Started() && !recv.Stream.Acked(p.Ack()) {
-		g.missed(s, dir.Opposite(), p.Ack())
+		g.claim(s, dir.Opposite(), p.Ack())
 	}
 
 	n := len(p.Payload())
 	if p.Flags()&rewrite.FIN != 0 && n == 0 {
 		n = 1
 	}
+	if send.Stream.Classify(p.Seq(), n) == rewrite.Gap && n > 0 && s.hasClaim(dir, p.Seq()) {
+		g.missed(s, dir, p.Seq())
+	}
 	switch send.Stream.Classify(p.Seq(), n) {
 	case rewrite.Gap:
-		if n > 0 && g.hold(s, dir, id, data, loopback) {
+		switch {
+		case n == 0:
+		case g.hold(s, dir, id, data, loopback):
 			return Hold, OutOfOrder, nil
+		default:
+			return Drop, OutOfOrder, nil // lost, to the sender: it sends it again
 		}
 	case rewrite.InOrder:
 		if len(p.Payload()) > 0 {
@@ -163,6 +175,9 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	g.persist(s)
 
 	out, changed := rewrite.Translate(g.out[:0], p, send, recv)
+	if g.reset {
+		return Rewrite, None, g.asReset(p, out, changed)
+	}
 	if !changed {
 		return Accept, None, nil
 	}
@@ -174,13 +189,17 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, conntrack.Dir, Reason) {
 	t := conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}
 	s := g.table.find(t)
-	if s != nil && p.Flags()&rewrite.SYN != 0 && (!s.begun || p.Seq() != s.isn) {
-		// Ports are used again for a new connection.
-		g.drop(s)
-		s = nil
+	if p.Flags()&rewrite.SYN != 0 {
+		if p.Flags()&rewrite.ACK == 0 {
+			return nil, 0, None // anybody can send one
+		}
+		if s != nil && g.anew(s, p, t) {
+			g.drop(s)
+			s = nil
+		}
 	}
 	if s == nil {
-		if p.Flags()&rewrite.RST != 0 || p.Flags()&(rewrite.SYN|rewrite.ACK) == rewrite.SYN {
+		if p.Flags()&rewrite.RST != 0 {
 			return nil, 0, None
 		}
 		f, err := g.kernel.Flow(t)
@@ -197,16 +216,25 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, conntrack
 	return s, s.flow.Direction(t), None
 }
 
-// begin starts both streams at the server's SYN/ACK.
+// anew tells whether a SYN/ACK belongs to a new connection that has the ports of s again. Then
+// the kernel has a new entry for it, in which nothing has been noted yet. A server
+// that sends one in the middle must not make us forget where we are.
+func (g *Gateway) anew(s *session, p *rewrite.Packet, t conntrack.Tuple) bool {
+	if s.begun && p.Seq() == s.isn {
+		return false // the handshake's, once more
+	}
+	f, err := g.kernel.Flow(t)
+	return err == nil && f.State&^conntrack.StateControl == 0
+}
+
+// begin starts both streams at the server's SYN/ACK, of a connection on which nothing was said yet.
 func (g *Gateway) begin(s *session, p *rewrite.Packet) {
-	if p.Flags()&rewrite.ACK == 0 || s.begun {
+	if s.begun || s.stored&^conntrack.StateControl != 0 {
 		return
 	}
 	s.begun, s.isn = true, p.Seq()
-	for dir, seq := range [2]uint32{toServer: p.Ack(), toClient: p.Seq() + 1} {
-		h := &s.half[dir]
-		h.Stream.Start(seq, h.Kernel.At(seq))
-	}
+	s.half[toServer].Stream.Start(p.Ack(), 0)
+	s.half[toClient].Stream.Start(p.Seq()+1, 0)
 }
 
 // pickUp starts a direction in the middle: an earlier process had it, or nobody.
@@ -252,16 +280,39 @@ func startsLine(dir conntrack.Dir, b byte) bool {
 	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
 }
 
-// missed goes on behind bytes that passed by unseen: the receiver has everything before final number ack.
-func (g *Gateway) missed(s *session, dir conntrack.Dir, ack uint32) {
-	g.Stats.Untouched[MissedSegments].Add(1)
-	h := &s.half[dir]
-	delta := h.Stream.Delta()
-	h.Stream.Start(ack-uint32(delta), delta)
-	s.line[dir].reset()
-	if len(s.held[dir]) > 0 {
-		g.wake(s)
+// claim notes that the receiver of direction dir acknowledged up to final number ack more than we have
+// seen. If it is true then something passed by while the queue was full, and what the
+// sender sends next starts behind it.
+func (g *Gateway) claim(s *session, dir conntrack.Dir, ack uint32) {
+	s.claimed[dir], s.claims[dir] = ack-uint32(s.half[dir].Stream.Delta()), true
+	for _, h := range s.held[dir] {
+		if s.hasClaim(dir, h.seq) {
+			g.missed(s, dir, h.seq)
+			return
+		}
 	}
+}
+
+// hasClaim tells whether the receiver claims to have all before original number seq.
+func (s *session) hasClaim(dir conntrack.Dir, seq uint32) bool {
+	return s.claims[dir] && int32(s.claimed[dir]-seq) >= 0
+}
+
+// missed goes on at original number seq, behind bytes that passed by unseen. Where a line ends
+// there is not known, so nothing counts until the next end.
+func (g *Gateway) missed(s *session, dir conntrack.Dir, seq uint32) {
+	g.Stats.Untouched[MissedSegments].Add(1)
+	g.skipTo(s, dir, seq)
+}
+
+// skipTo starts a direction at seq, in the middle of a line.
+func (g *Gateway) skipTo(s *session, dir conntrack.Dir, seq uint32) {
+	h := &s.half[dir]
+	h.Stream.Start(seq, h.Stream.Delta())
+	s.line[dir].reset()
+	s.line[dir].skip = true
+	s.claims[dir] = false
+	g.wake(s)
 }
 
 // read passes new data to the dialogue and the stream.

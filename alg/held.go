@@ -102,10 +102,6 @@ func (g *Gateway) expireHeld(s *session, now time.Time) {
 			}
 		}
 		g.Stats.Untouched[HoldExpired].Add(1)
-		h := &s.half[dir]
-		h.Stream.Start(first, h.Stream.Delta())
-		s.line[dir].reset()
-		s.line[dir].skip = true
-		g.wake(s)
+		g.skipTo(s, conntrack.Dir(dir), first)
 	}
 }

@@ -54,7 +54,17 @@ const (
 	ActiveOff      // active mode is switched off
 	PassiveOff     // passive mode is switched off
 	TLSDenied      // AUTH is not allowed
-	CommandDenied  // the strict policy forbids the command
+
+	// Why the strict policy kept a command from the server.
+	ReplyAwaited   // another waits for its reply
+	NoCRLF         // it has a line feed or carriage return alone
+	WrongDirection // PORT from the server, or 227 from the client
+	OverMaxLine    // longer than allowed
+	TrailingText   // too much behind the port
+	ReadOnly       // it changes files
+	FileDenied     // it names such a file
+	UserDenied     // it names such a user
+	CommandDenied  // it is not allowed at all
 
 	// Why an open port was closed again.
 	Superseded    // another PORT or PASV came
@@ -72,8 +82,13 @@ var Reasons = [numReasons]string{
 	ForeignAddress: "foreign_address", LowPort: "low_port", WrongFamily: "wrong_family", Unsolicited: "unsolicited", MixedLineEnds: "mixed_line_ends",
 	NoHelper: "no_helper", PortTaken: "port_taken", TableFull: "table_full", KernelError: "kernel_error",
 	SessionLimit: "session_limit", PinholeLimit: "pinhole_limit", RateLimit: "rate_limit", ActiveOff: "active_off", PassiveOff: "passive_off",
-	TLSDenied: "tls_denied", CommandDenied: "command_denied",
+	TLSDenied: "tls_denied",
+	ReplyAwaited: "reply_awaited", NoCRLF: "no_crlf", WrongDirection: "wrong_direction", OverMaxLine: "over_max_line", TrailingText: "trailing_text",
+	ReadOnly: "read_only", FileDenied: "file_denied", UserDenied: "user_denied", CommandDenied: "command_denied",
 	Superseded: "superseded", ServerRefused: "server_refused", SessionEnded: "session_ended",
 }
 
 func (r Reason) String() string { return Reasons[r] }
+
+// strict tells whether it is the strict policy that refuses.
+func (r Reason) strict() bool { return r >= ReplyAwaited && r <= CommandDenied }

@@ -10,6 +10,7 @@ import (
 
 // Reply codes that change the session (RFC 959 section 4.2, RFC 2228 section 5.5, RFC 2428).
 const (
+	codeSystem      = 215
 	codeReady       = 220
 	codeGoodbye     = 221
 	codePassive     = 227
@@ -33,7 +34,11 @@ func (g *Gateway) replies(s *session, data []byte) {
 		case l.skip:
 			l.skip = !whole
 		case whole && len(l.buf) == 0:
+			from := g.maskedFrom(s, piece)
 			c, _ := g.reply(s, piece, 0)
+			if from >= 0 {
+				c = masked(piece, from)
+			}
 			g.addEdit(at+c.at, c.del, c.text)
 		default:
 			g.replyPiece(s, l, piece, at)

@@ -22,6 +22,9 @@ type session struct {
 	held [2][]heldPacket
 	tls  [2]tlsRecords
 
+	claimed [2]uint32 // what the receiver acknowledged that we never saw, in original numbers
+	claims  [2]bool   // whether it did
+
 	begun bool   // the server's SYN/ACK was seen
 	isn   uint32 // its sequence number
 

@@ -190,6 +190,9 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 	}
 	hi := seq + uint32(len(payload))
 	o0, f0 := s.oldest()
+	if after(hi, s.edge) {
+		return payload, s.Final(seq) // not taken: the caller knows better
+	}
 	if !after(hi, o0) {
 		// Acknowledged and forgotten: every byte of it is a duplicate to the
 		// receiver wherever it ends before f0.
