@@ -452,7 +452,7 @@ func (g *Gateway) storeOffset(s *session, dir conntrack.Dir) {
 // sequence numbers have gone so far that the position counts as being ahead of them.
 func (g *Gateway) renewOffset(s *session, dir conntrack.Dir) {
 	h := &s.half[dir]
-	if k := h.Kernel; k.Before != k.After && s.holds != holdsProgram && int32(h.Stream.Edge()-k.Pos) > 1<<30 {
+	if k := h.Kernel; h.Stream.Started() && k.Before != k.After && s.holds != holdsProgram && int32(h.Stream.Edge()-k.Pos) > 1<<30 {
 		h.Kernel.Before = k.After
 		g.storeOffset(s, dir)
 	}

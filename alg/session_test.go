@@ -385,6 +385,27 @@ func TestDeniedTLSIsRefusedByTheServer(t *testing.T) {
 	d.wantArrived("AUTH", d.c("AUTH TLS\r\n"), "AUTH xxx\r\n")
 }
 
+// The server may speak first after a restart, whatever numbers the client counts with.
+func TestRestartInOneDirectionLeavesTheOthersOffsetAlone(t *testing.T) {
+	for isn := uint32(0); isn < 8; isn++ {
+		d := newDialogue(t, snatFlow(), DefaultPolicy())
+		d.seq[toServer] = isn << 29
+		d.rcv[toServer] = isn << 29
+		d.k.flow.State = conntrack.StateControl
+		d.restart()
+		d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+		d.login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.s("200 ok\r\n")
+		want := d.k.flow.Seq[toServer]
+		d.restart()
+		d.s("226 done\r\n")
+		if got := d.k.flow.Seq[toServer]; got != want {
+			t.Errorf("with numbers from %d the kernel's offset became %+v, want %+v", isn<<29, got, want)
+		}
+	}
+}
+
 // Several edits are lost behind a gateway that then dies: its successor repeats them alike.
 func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
 	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()

@@ -240,7 +240,7 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 					wantLines(t, lines, k.want)
 				}
 				if r, err := w.c.Cmd("NOOP"); err != nil || r.Code != 200 {
-					t.Fatalf("afterwards NOOP is answered by %s, %v", r, err)
+					t.Fatalf("afterwards NOOP is answered by %s, %v; the server received %q", r, err, w.seen())
 				}
 				get(t, w.c, s, ftptest.PORT, "big")
 				get(t, w.c, s, ftptest.EPRT, "big")
