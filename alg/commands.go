@@ -296,8 +296,13 @@ func (g *Gateway) endLongCommand(s *session, l *line, at int) {
 	if c.Verb == ftp.None || s.has(conntrack.StateNotFTP) {
 		return
 	}
+	if g.policy.Strict.active() && ftp.Foreign(l.buf) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
+		g.keepOut(s, l.buf, c)
+		g.spoil(l, at)
+		return
+	}
 	g.Stats.Commands[c.Verb].Add(1)
-	if why := g.denies(s, append(l.buf, "\r\n"...), c); why != None {
+	if why := g.denies(s, append(bytes.TrimRight(l.buf, "\r"), "\r\n"...), c); why != None {
 		g.refuse(s, why, l.buf)
 		g.violated(s, why)
 		g.spoil(l, at)

@@ -82,7 +82,7 @@ var Reasons = [numReasons]string{
 	ForeignAddress: "foreign_address", LowPort: "low_port", WrongFamily: "wrong_family", Unsolicited: "unsolicited", MixedLineEnds: "mixed_line_ends",
 	NoHelper: "no_helper", PortTaken: "port_taken", TableFull: "table_full", KernelError: "kernel_error",
 	SessionLimit: "session_limit", PinholeLimit: "pinhole_limit", RateLimit: "rate_limit", ActiveOff: "active_off", PassiveOff: "passive_off",
-	TLSDenied: "tls_denied",
+	TLSDenied:    "tls_denied",
 	ReplyAwaited: "reply_awaited", NoCRLF: "no_crlf", WrongDirection: "wrong_direction", OverMaxLine: "over_max_line", TrailingText: "trailing_text",
 	ReadOnly: "read_only", FileDenied: "file_denied", UserDenied: "user_denied", CommandDenied: "command_denied",
 	Superseded: "superseded", ServerRefused: "server_refused", SessionEnded: "session_ended",

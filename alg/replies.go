@@ -59,6 +59,9 @@ func (g *Gateway) replies(s *session, data []byte) {
 func (g *Gateway) reply(s *session, ln []byte, port uint16) (change, Reason) {
 	code, kind := ftp.ParseReply(ln)
 	inside := s.multi
+	if kind == ftp.NotReply && inside == 0 {
+		g.fromServer(s, ln)
+	}
 	switch {
 	case kind == ftp.NotReply, inside != 0 && (kind != ftp.Final || code != inside):
 		return change{}, Unsolicited // text of a multi-line reply
@@ -227,11 +230,14 @@ func (g *Gateway) replyPiece(s *session, l *line, piece []byte, at int) {
 	if l.plan.mode == undecided && len(l.buf) >= 4 {
 		g.planReply(s, l)
 	}
+	from := g.maskedFrom(s, l.buf)
 	for i, b := range piece {
 		pos := had + i
 		switch {
 		case b == '\n':
 			g.endReply(s, l, at+i)
+		case from >= 0 && pos >= from && b != '\r':
+			g.addEdit(at+i, 1, mask[:1])
 		case l.plan.mode != early || pos < l.plan.arg:
 		case pos >= len(l.buf):
 			// Too long for a 227. What waits goes on, made unreadable.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,9 @@ port_range: 40000 - 40100
 pinhole_timeout: 2m
 tls: deny
 limits: {sessions: 1, sessions_per_client: 2, open_per_client: 3, new_per_minute: 0}
-strict: {allow: [retr, LIST], deny: site, read_only: true, max_line: 512}
+strict:
+  {allow: [retr, LIST], deny: site, read_only: true, max_line: 512, enabled: true, max_trailing: 8, wait_for_reply: true, need_crlf: true,
+   direction: true, mask_banner: true, mask_syst: true, deny_users: ^ftp$, deny_files: ['\.exe$', "a{1,2}"], reset: true}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +100,10 @@ strict: {allow: [retr, LIST], deny: site, read_only: true, max_line: 512}
 			AnyPassiveAddress: true, FXP: []netip.Prefix{netip.MustParsePrefix("fd00::/8")},
 			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: alg.TLSDeny,
 			Limits: alg.Limits{Sessions: 1, SessionsPerClient: 2, OpenPerClient: 3},
-			Strict: alg.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512},
+			Strict: alg.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512,
+				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true, MaskBanner: true, MaskSYST: true,
+				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
+				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)}, Reset: true},
 		},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -142,6 +148,11 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"pinhole_timeout: 2h\n", "f.yaml:1: pinhole_timeout: 2h0m0s is out of range"},
 		{"limits: {sessions: -1}\n", "f.yaml:1: limits.sessions: -1 is out of range; allowed: 0 to 1000000000 (0: no limit)"},
 		{"strict: {deny: [SITE CHMOD]}\n", `f.yaml:1: strict.deny: "SITE CHMOD" is not a command`},
+		{"strict: {deny_files: [\"(a\"]}\n", `f.yaml:1: strict.deny_files: "(a" is not a regular expression; allowed: regular expressions (RE2)`},
+		{"strict: {deny_users: [a, a]}\n", `f.yaml:1: strict.deny_users: "a" is there twice`},
+		{"strict: {deny_users: ''}\n", "f.yaml:1: strict.deny_users: an empty pattern fits everything"},
+		{"strict: {max_trailing: -1}\n", "f.yaml:1: strict.max_trailing: -1 is out of range"},
+		{"strict: {enabled: asa}\n", `f.yaml:1: strict.enabled: "asa" is not one of them; allowed: true, false`},
 		{"- 21\n", "f.yaml:1: this is not a list of keys with values; allowed: ports"},
 		{"queue: 1\n---\nqueue: 2\n", "f.yaml:2: a second document begins here; allowed: one document"},
 		{"queue: 1\nbad: :: [\n", "f.yaml:2: not YAML: "},

@@ -55,10 +55,20 @@ var keys = []key{
 	{"limits.sessions_per_client", limit(func(l *alg.Limits) *int { return &l.SessionsPerClient })},
 	{"limits.open_per_client", limit(func(l *alg.Limits) *int { return &l.OpenPerClient })},
 	{"limits.new_per_minute", limit(func(l *alg.Limits) *int { return &l.NewPerMinute })},
+	{"strict.enabled", yes(func(c *Config) *bool { return &c.Policy.Strict.Enabled })},
 	{"strict.allow", commands(func(c *Config) *[]string { return &c.Policy.Strict.Allow })},
 	{"strict.deny", commands(func(c *Config) *[]string { return &c.Policy.Strict.Deny })},
 	{"strict.read_only", yes(func(c *Config) *bool { return &c.Policy.Strict.ReadOnly })},
 	{"strict.max_line", number(0, 65535, func(c *Config) *int { return &c.Policy.Strict.MaxLine })},
+	{"strict.max_trailing", number(0, 65535, func(c *Config) *int { return &c.Policy.Strict.MaxTrailing })},
+	{"strict.wait_for_reply", yes(func(c *Config) *bool { return &c.Policy.Strict.WaitForReply })},
+	{"strict.need_crlf", yes(func(c *Config) *bool { return &c.Policy.Strict.NeedCRLF })},
+	{"strict.direction", yes(func(c *Config) *bool { return &c.Policy.Strict.Direction })},
+	{"strict.mask_banner", yes(func(c *Config) *bool { return &c.Policy.Strict.MaskBanner })},
+	{"strict.mask_syst", yes(func(c *Config) *bool { return &c.Policy.Strict.MaskSYST })},
+	{"strict.deny_users", patterns(func(c *Config) *[]*regexp.Regexp { return &c.Policy.Strict.DenyUsers })},
+	{"strict.deny_files", patterns(func(c *Config) *[]*regexp.Regexp { return &c.Policy.Strict.DenyFiles })},
+	{"strict.reset", yes(func(c *Config) *bool { return &c.Policy.Strict.Reset })},
 }
 
 func limit(at func(*alg.Limits) *int) value {

@@ -235,3 +235,27 @@ func commands(at func(*Config) *[]string) value {
 		return strings.ToUpper(text), nil
 	})
 }
+
+// patterns are regular expressions.
+func patterns(at func(*Config) *[]*regexp.Regexp) value {
+	const allowed = `regular expressions (RE2) as in ^/etc/ or (?i)\.exe$; in a variable or flag without commas and blanks`
+	return value{allowed: allowed, list: true, set: func(c *Config, texts []string) error {
+		var list []*regexp.Regexp
+		var errs []error
+		for i, t := range texts {
+			p, err := regexp.Compile(t)
+			switch {
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%q is not a regular expression", t))
+			case t == "":
+				errs = append(errs, errors.New("an empty pattern fits everything"))
+			case slices.Contains(texts[:i], t):
+				errs = append(errs, fmt.Errorf("%q is there twice", t))
+			default:
+				list = append(list, p)
+			}
+		}
+		*at(c) = list
+		return errors.Join(errs...)
+	}}
+}
