@@ -10,8 +10,6 @@ import (
 type steady struct {
 	d       *dialogue
 	payload []byte // a command, again and again with new sequence numbers
-	reply   []byte
-	ack     []byte // a pure ACK from the server while an edit is in flight
 	seq     uint32
 }
 

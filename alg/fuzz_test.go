@@ -75,7 +75,9 @@ func (o *oracle) command(ln string) {
 }
 
 func (o *oracle) reply(ln string) {
-	ln = strings.TrimLeft(ln, "\xff\xf4\xf2")
+	for ln != "" && ln[0] >= 0xf0 { // Telnet controls
+		ln = ln[1:]
+	}
 	if o.multi != "" {
 		if !strings.HasPrefix(ln, o.multi) || strings.HasPrefix(ln, o.multi+"-") {
 			return

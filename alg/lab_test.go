@@ -18,7 +18,6 @@ type fakeKernel struct {
 	expects []conntrack.Expectation
 	taken   map[uint16]bool
 	fail    error
-	log     []string
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
@@ -98,7 +97,6 @@ type dialogue struct {
 	rcv    [2]uint32 // next number that each direction's receiver expects
 	got    [2][]byte // what each direction's receiver has
 	id     uint32
-	refs   []Refusal
 	opens  []string
 	refuse []Reason
 }

@@ -33,7 +33,6 @@ type world struct {
 	send, recv Half
 	held       [][]byte
 	want       []byte // what a perfect proxy would have sent so far
-	began      bool
 	plan       editPlan
 
 	// The receiver, in final numbers.
