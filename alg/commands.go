@@ -277,7 +277,9 @@ func (g *Gateway) endCommand(s *session, l *line, pos, at int) {
 		return
 	}
 	// What was passed on cannot be changed any more, but for the rest of the text.
+	g.fixed = l.plan.mode != early
 	_, why := g.command(s, l.buf[:pos+1], l.plan.port)
+	g.fixed = false
 	if l.plan.mode == early {
 		text := g.keep(l.plan.rest(why == None))
 		for range l.plan.returns {

@@ -62,6 +62,7 @@ type Gateway struct {
 	scratch [128]byte
 	out     []byte
 	reset   bool // the packet breaks a strict rule and becomes a reset
+	fixed   bool // the line under way was passed on as it was: the port in it will have to do
 }
 
 // New returns a gateway.

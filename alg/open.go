@@ -145,7 +145,7 @@ func (g *Gateway) expect(s *session, m Mode, e conntrack.Expectation, port uint1
 	switch {
 	case port != 0:
 		e.Dst, tries = addrPort(e.Dst.Addr(), port), 1
-	case !e.Translate:
+	case !e.Translate, g.fixed:
 		tries = 1 // nobody would lead the connection back to the port that the peer listens on
 	case g.inherited(s, e.Target):
 		// The line is a repetition: the other side may have read it before.

@@ -251,9 +251,13 @@ func (g *Gateway) replyPiece(s *session, l *line, piece []byte, at int) {
 
 // planReply decides what happens to the numbers of a 227 before they are all there.
 func (g *Gateway) planReply(s *session, l *line) {
-	l.plan.mode = pass
 	code, kind := ftp.ParseReply(l.buf)
-	if code != codePassive || kind != ftp.Final || s.multi != 0 && s.multi != code ||
+	at := bytes.Index(l.buf, []byte("227 "))
+	if at < 0 && l.buf[0] == 0xff && len(l.buf) < 16 {
+		return // behind the Telnet controls the code may still come
+	}
+	l.plan.mode = pass
+	if at < 0 || code != codePassive || kind != ftp.Final || s.multi != 0 && s.multi != code ||
 		!s.asks.passive() || !s.has(conntrack.StateGreeted) || g.mayOpenPassive(s) != None || !s.flow.NAT() {
 		return
 	}
@@ -262,7 +266,7 @@ func (g *Gateway) planReply(s *session, l *line) {
 		return
 	}
 	l.plan.mode = early
-	l.plan.arg = 4
+	l.plan.arg = at + 4
 	l.plan.port = g.pickPort()
 	l.plan.text = ftp.AppendPort(l.plan.text[:0], addrPort(shown, l.plan.port))
 	l.plan.keep = bytes.LastIndexByte(l.plan.text, ',') + 1
@@ -298,7 +302,9 @@ func (g *Gateway) endReply(s *session, l *line, at int) {
 	if l.long {
 		ln = append(ln, '\n') // the code counts all the same
 	}
+	g.fixed = l.plan.mode != early
 	_, why := g.reply(s, ln, l.plan.port)
+	g.fixed = false
 	if l.plan.mode == early && l.plan.run {
 		if l.plan.tail == 0 {
 			l.plan.tail = len(l.buf) - 1

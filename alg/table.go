@@ -29,6 +29,7 @@ type table struct {
 
 // client counts what one client network has.
 type client struct {
+	net      netip.Addr // an IPv4 address, or the first of an IPv6 /64
 	sessions int
 	open     int
 	tokens   float64 // ports that it may open now
@@ -106,7 +107,10 @@ func (g *Gateway) drop(s *session) {
 	}
 	t.n--
 	g.Stats.Sessions.Store(int64(t.n))
-	s.client.sessions--
+	c := s.client
+	if c.sessions--; c.sessions == 0 && c.tokens >= float64(g.policy.Limits.NewPerMinute) {
+		delete(t.clients, c.net) // nothing of it needs to be remembered
+	}
 }
 
 // client returns the counts of the network of a: one IPv4 address, or an IPv6 /64.
@@ -116,7 +120,7 @@ func (t *table) client(a netip.Addr, tokens int, now time.Time) *client {
 	}
 	c := t.clients[a]
 	if c == nil {
-		c = &client{tokens: float64(tokens), filled: now}
+		c = &client{net: a, tokens: float64(tokens), filled: now}
 		t.clients[a] = c
 	}
 	return c

@@ -93,7 +93,11 @@ func (s *Stream) Append(data []byte, edits []Edit) {
 	for _, e := range edits {
 		s.copySpan(data[at:e.At])
 		s.edited = true
-		s.spans = append(s.spans, span{o: s.edge, on: uint32(e.Del), f: s.final, fn: uint32(len(e.Text)), edited: true})
+		if k := len(s.spans) - 1; k >= 0 && s.spans[k].edited && s.spans[k].fn == 0 && len(e.Text) == 0 {
+			s.spans[k].on += uint32(e.Del) // so that an endless line swallowed byte by byte is one span
+		} else {
+			s.spans = append(s.spans, span{o: s.edge, on: uint32(e.Del), f: s.final, fn: uint32(len(e.Text)), edited: true})
+		}
 		s.buf = append(s.buf, e.Text...)
 		s.edge += uint32(e.Del)
 		s.final += uint32(len(e.Text))

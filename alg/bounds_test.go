@@ -1,0 +1,254 @@
+package alg
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// crowd is a connection tracker that has an entry for whoever asks.
+type crowd struct {
+	fakeKernel
+}
+
+func (k *crowd) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
+	if t.Src.Port() == 21 {
+		t = t.Reverse()
+	}
+	return natFlow(t.Src, t.Dst, t.Dst, t.Src), nil
+}
+
+// member n of the crowd has an address of its own.
+func member(n int) conntrack.Tuple {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], 10<<24|uint32(n))
+	return conntrack.Tuple{Src: netip.AddrPortFrom(netip.AddrFrom4(a), 40000), Dst: serverAddr}
+}
+
+func newCrowd(p Policy) (*Gateway, *crowd) {
+	k := &crowd{}
+	k.taken = map[uint16]bool{}
+	return New(k, p), k
+}
+
+func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
+	const limit, n = 64, 100000
+	for _, c := range []struct {
+		name    string
+		packets func(m conntrack.Tuple) [][]byte
+	}{
+		{"half open", func(m conntrack.Tuple) [][]byte {
+			return [][]byte{tcpPacket(m.Reverse(), 1, 1, rewrite.SYN|rewrite.ACK, nil)}
+		}},
+		{"endless line", func(m conntrack.Tuple) [][]byte {
+			line := []byte(strings.Repeat("PORT 1 ", 10))
+			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, line), tcpPacket(m, 71, 1, rewrite.ACK, line)}
+		}},
+		{"out of order", func(m conntrack.Tuple) [][]byte {
+			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")), tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
+		}},
+	} {
+		p := DefaultPolicy()
+		p.Limits.Sessions = limit
+		g, _ := newCrowd(p)
+		now := time.Unix(1e9, 0)
+		for i := range n {
+			for _, pkt := range c.packets(member(i)) {
+				g.Handle(now, uint32(i), pkt, false)
+			}
+			for _, ok := g.Next(); ok; _, ok = g.Next() {
+			}
+			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.table.clients) > limit || g.table.held > maxHeldInAll || len(g.table.dropped) > 0 || len(g.ready) > limit {
+				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d held, %d ready", c.name, i+1, g.table.n, len(g.table.byTuple), len(g.table.clients), g.table.held, len(g.ready))
+			}
+		}
+		if g.table.n != limit || g.Stats.Sessions.Load() != limit {
+			t.Errorf("%s: %d sessions are left, want %d", c.name, g.table.n, limit)
+		}
+	}
+}
+
+func TestLongestIdleSessionGoesFirst(t *testing.T) {
+	p := DefaultPolicy()
+	p.Limits.Sessions = 3
+	g, _ := newCrowd(p)
+	now := time.Unix(1e9, 0)
+	for _, i := range []int{1, 2, 3, 1, 4} { // 1 speaks again before 4 comes
+		g.Handle(now, 1, tcpPacket(member(i), 1, 1, rewrite.ACK, []byte("NOOP\r\n")), false)
+		now = now.Add(time.Second)
+	}
+	for i, want := range map[int]bool{1: true, 2: false, 3: true, 4: true} {
+		if got := g.table.find(member(i)) != nil; got != want {
+			t.Errorf("session %d is known: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// retained is what a session keeps of its dialogue, in bytes.
+func retained(s *session) (n int) {
+	for d := range s.line {
+		n += cap(s.line[d].buf) + cap(s.line[d].plan.text) + int(unsafe.Sizeof(heldPacket{}))*len(s.held[d])
+		for _, field := range []string{"buf", "spans"} { // of another package: reflection may look, not touch
+			f := reflect.ValueOf(&s.half[d].Stream).Elem().FieldByName(field)
+			n += f.Cap() * int(f.Type().Elem().Size())
+		}
+	}
+	return n
+}
+
+func TestEndlessLinesKeepASessionSmall(t *testing.T) {
+	const most = 64 << 10
+	for _, c := range []struct {
+		name string
+		flow conntrack.Flow
+		dir  conntrack.Dir
+		ask  string
+		fill string
+	}{
+		{"command", snatFlow(), toServer, "STOR ", "aaaaaaaaaa"},
+		{"PORT behind NAT", snatFlow(), toServer, "PORT ", "1111111111"},
+		{"PORT of blanks behind NAT", snatFlow(), toServer, "PORT ", "          "},
+		{"PORT of returns behind NAT", snatFlow(), toServer, "PORT 1", "\r\r\r\r\r\r\r\r\r\r"},
+		{"PORT", firewallFlow(), toServer, "PORT ", "          "},
+		{"EPRT behind NAT", snatFlow(), toServer, "EPRT |", "||||||||||"},
+		{"nothing", snatFlow(), toServer, "", "\xff\xf4\xff\xf4\xff\xf4\x00\x00\r "},
+		{"227 of digits", dnatFlow(), toClient, "227 ", "1111111111"},
+		{"227 of words", dnatFlow(), toClient, "227 ", "a 1,1,1,1 "},
+		{"227 with a tail", dnatFlow(), toClient, "227 (10,0,1,66,39,136) ", "aaaaaaaaaa"},
+	} {
+		d := newDialogue(t, c.flow, DefaultPolicy()).login()
+		if c.dir == toClient {
+			d.c("PASV\r\n")
+		}
+		d.send(c.dir, c.ask)
+		s := d.g.table.find(d.k.flow.Tuple[0])
+		for i := range 2000 {
+			d.send(c.dir, strings.Repeat(c.fill, 50))
+			d.packet(c.dir.Opposite(), d.seq[c.dir.Opposite()], 0, nil) // the receiver acknowledges
+			if n := retained(s); n > most {
+				t.Errorf("%s: after %d bytes the session keeps %d", c.name, (i+1)*500, n)
+				break
+			}
+		}
+		d.wantOpen()
+		d.send(c.dir, "\r\n")
+		d.wantArrived("what follows", d.send(c.dir, "200 ok\r\n"), "200 ok\r\n")
+	}
+}
+
+// Each limit refuses with its own reason, and only who is over it.
+func TestLimitsRefuseWithTheirReason(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		limits Limits
+		want   []Reason // of ports asked for in turn by three sessions of one client
+	}{
+		{"none", Limits{}, []Reason{None, None, None}},
+		{"sessions", Limits{SessionsPerClient: 2}, []Reason{None, None, SessionLimit}},
+		{"open ports", Limits{OpenPerClient: 1}, []Reason{None, PinholeLimit, PinholeLimit}},
+		{"ports a minute", Limits{NewPerMinute: 2}, []Reason{None, None, RateLimit}},
+	} {
+		p := DefaultPolicy()
+		p.Limits = c.limits
+		g, k := newCrowd(p)
+		var got []Reason
+		g.OnRefused = func(r Refusal) { got[len(got)-1] = r.Reason }
+		now := time.Unix(1e9, 0)
+		var seq [2]uint32
+		say := func(m conntrack.Tuple, dir conntrack.Dir, text string) {
+			from := m
+			if dir == toClient {
+				from = m.Reverse()
+			}
+			g.Handle(now, 1, tcpPacket(from, 1+seq[dir], 1+seq[dir.Opposite()], rewrite.ACK, []byte(text)), false)
+			seq[dir] += uint32(len(text))
+		}
+		open := func(m conntrack.Tuple) {
+			seq = [2]uint32{}
+			g.Handle(now, 1, tcpPacket(m.Reverse(), 0, 1, rewrite.SYN|rewrite.ACK, nil), false)
+			say(m, toClient, "220 hi\r\n")
+			say(m, toServer, "USER a\r\n")
+			say(m, toClient, "230 in\r\n")
+			got = append(got, None)
+			say(m, toServer, fmt.Sprintf("EPRT |1|%v|%d|\r\n", m.Src.Addr(), 5000+len(got)))
+		}
+		for i := range c.want {
+			m := member(1)
+			m.Src = netip.AddrPortFrom(m.Src.Addr(), uint16(40000+i))
+			open(m)
+		}
+		opened := 0
+		for i := range c.want {
+			if c.want[i] == None {
+				opened++
+			}
+			if got[i] != c.want[i] {
+				t.Errorf("%s: port %d is refused because of %v, want %v", c.name, i, got[i], c.want[i])
+			}
+		}
+		if len(k.expects) != opened {
+			t.Errorf("%s: open are %d, want %d", c.name, len(k.expects), opened)
+		}
+		open(member(2)) // another client has its own allowance
+		if got[len(got)-1] != None {
+			t.Errorf("%s: another client is refused because of %v", c.name, got[len(got)-1])
+		}
+		if c.limits.NewPerMinute > 0 {
+			now = now.Add(time.Minute)
+			m := member(1)
+			m.Src = netip.AddrPortFrom(m.Src.Addr(), 41000)
+			if open(m); got[len(got)-1] != None {
+				t.Errorf("%s: a minute later it is still %v", c.name, got[len(got)-1])
+			}
+		}
+	}
+}
+
+func TestClientOfIPv6IsItsNetwork(t *testing.T) {
+	var tab table
+	tab.init()
+	a := netip.MustParseAddr
+	one := tab.client(a("2001:db8:1:2::1"), 5, time.Time{})
+	if tab.client(a("2001:db8:1:2:ffff::9"), 5, time.Time{}) != one {
+		t.Error("two addresses of a /64 are two clients")
+	}
+	if tab.client(a("2001:db8:1:3::1"), 5, time.Time{}) == one || tab.client(a("10.0.0.1"), 5, time.Time{}) == tab.client(a("10.0.0.2"), 5, time.Time{}) {
+		t.Error("two networks are one client")
+	}
+}
+
+// What was passed on of a line that came in pieces cannot name another port any more: if the one
+// it names is taken then nothing may open in its place.
+func TestLineInPiecesOpensThePortItNamesOrNone(t *testing.T) {
+	for _, c := range []struct {
+		flow      conntrack.Flow
+		dir       conntrack.Dir
+		ask, line string
+	}{
+		{dnatFlow(), toClient, "EPSV\r\n", "229 x (|||10120|)\r\n"},
+		{snatFlow(), toClient, "PASV\r\n", "227 x (10,0,1,66,39,136)\r\n"},
+		{dnatFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n"},
+		{dnatFlow(), toServer, "", "EPRT |1|10.0.13.222|10120|\r\n"},
+	} {
+		for cut := 1; cut < len(c.line); cut++ {
+			d := newDialogue(t, c.flow, DefaultPolicy()).login()
+			d.k.taken[10120] = true
+			d.c(c.ask)
+			got := d.send(c.dir, c.line[:cut]) + d.send(c.dir, c.line[cut:])
+			for _, e := range d.k.expects {
+				port := e.Dst.Port()
+				if !strings.Contains(got, fmt.Sprint(port)) && !strings.Contains(got, fmt.Sprintf("%d,%d", port>>8, port&255)) {
+					t.Errorf("%q cut at %d arrived as %q, but port %d is open", c.line, cut, got, port)
+				}
+			}
+		}
+	}
+}
