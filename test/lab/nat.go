@@ -107,7 +107,7 @@ type builder struct {
 func newBuilder(ns int, table string) (*builder, error) {
 	// A kernel without nf_tables never answers.
 	deadline := nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return c.SetDeadline(time.Now().Add(10 * time.Second))
+		return c.SetDeadline(time.Now().Add(30 * time.Second))
 	})
 	c, err := nftables.New(nftables.WithNetNSFd(ns), deadline)
 	if err != nil {
