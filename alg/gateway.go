@@ -48,11 +48,12 @@ type Gateway struct {
 	OnRefused     func(Refusal)
 	OnKernelError func(doing string, err error)
 
-	kernel  Kernel
-	policy  Policy
-	table   table
-	orphans map[conntrack.Tuple]conntrack.Expectation // by original tuple of the control connection
-	ready   []*session                                // may have held packets that can go on
+	kernel   Kernel
+	policy   Policy
+	table    table
+	orphans  map[conntrack.Tuple]conntrack.Expectation // by original tuple of the control connection
+	orphaned time.Time                                 // when the last of them came
+	ready    []*session                                // may have held packets that can go on
 
 	// Used anew for each packet.
 	now     time.Time
@@ -83,8 +84,14 @@ func (g *Gateway) SetPolicy(p Policy) {
 // line that comes again is rewritten to the same port.
 func (g *Gateway) Adopt(es []conntrack.Expectation) {
 	for _, e := range es {
-		g.orphans[e.Master] = e
+		g.orphan(e)
 	}
+}
+
+// orphan keeps an expectation whose session is not known, or not any more.
+func (g *Gateway) orphan(e conntrack.Expectation) {
+	g.orphans[e.Master] = e
+	g.orphaned = g.now
 }
 
 // keep stores the text of an edit until the packet is done.
@@ -200,8 +207,8 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, conntrack
 		}
 	}
 	if s == nil {
-		if p.Flags()&rewrite.RST != 0 {
-			return nil, 0, None
+		if p.Flags()&rewrite.RST != 0 && len(g.orphans) == 0 {
+			return nil, 0, None // nothing to close
 		}
 		f, err := g.kernel.Flow(t)
 		if err != nil {
@@ -423,6 +430,7 @@ func (g *Gateway) noteFIN(s *session, dir conntrack.Dir, flags byte) {
 // end closes what the control connection opened.
 func (g *Gateway) end(s *session) {
 	s.over = true
+	s.uncount()
 	g.withdraw(s, SessionEnded)
 }
 

@@ -50,6 +50,7 @@ type session struct {
 	openedAt time.Time
 
 	client     *client
+	counted    bool // in client.sessions
 	lastSeen   time.Time
 	prev, next *session // in order of lastSeen
 }

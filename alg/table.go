@@ -85,6 +85,15 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	g.Stats.SessionsTotal.Add(1)
 	s.client = t.client(s.clientAddr().Addr(), g.policy.Limits.NewPerMinute, g.now)
 	s.client.sessions++
+	s.counted = true
+	if e, ok := g.orphans[f.Tuple[conntrack.Original]]; ok {
+		// It is ours to close. How it was asked for is not known any more, only by whom.
+		s.open, s.openMode, s.openedAt = e, ModePASV, g.now
+		if e.Dir == conntrack.Reply {
+			s.openMode = ModePORT
+		}
+		s.client.open++
+	}
 	limit := g.policy.Limits.SessionsPerClient
 	s.overLimit = limit > 0 && s.client.sessions > limit
 	return s
@@ -93,7 +102,10 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 // drop forgets a session.
 func (g *Gateway) drop(s *session) {
 	t := &g.table
-	g.settleOpen(s)
+	if s.openMode != ModeNone {
+		g.orphan(s.open)
+		g.settleOpen(s)
+	}
 	for d := range s.held {
 		t.held -= len(s.held[d])
 		t.dropped = append(t.dropped, s.held[d]...)
@@ -108,8 +120,17 @@ func (g *Gateway) drop(s *session) {
 	t.n--
 	g.Stats.Sessions.Store(int64(t.n))
 	c := s.client
-	if c.sessions--; c.sessions == 0 && c.tokens >= float64(g.policy.Limits.NewPerMinute) {
+	s.uncount()
+	if c.sessions == 0 && c.tokens >= float64(g.policy.Limits.NewPerMinute) {
 		delete(t.clients, c.net) // nothing of it needs to be remembered
+	}
+}
+
+// uncount leaves a session out of its client's count: it ended, or is forgotten.
+func (s *session) uncount() {
+	if s.counted {
+		s.counted = false
+		s.client.sessions--
 	}
 }
 
@@ -164,6 +185,9 @@ func (t *table) forgetClients(now time.Time) {
 // sweep looks at the longest idle sessions and at those that hold packets.
 func (t *table) sweep(g *Gateway, now time.Time) {
 	t.forgetClients(now)
+	if now.Sub(g.orphaned) > g.policy.Timeout {
+		clear(g.orphans) // the kernel has let them go
+	}
 	step := sweepStep
 	for s := t.list.next; s != &t.list; {
 		next := s.next
