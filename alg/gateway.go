@@ -91,7 +91,9 @@ func (g *Gateway) Adopt(es []conntrack.Expectation) {
 // orphan keeps an expectation whose session is not known, or not any more.
 func (g *Gateway) orphan(e conntrack.Expectation) {
 	g.orphans[e.Master] = e
-	g.orphaned = g.now
+	if end := g.now.Add(e.Timeout); end.After(g.orphaned) {
+		g.orphaned = end
+	}
 }
 
 // keep stores the text of an edit until the packet is done.

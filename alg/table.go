@@ -185,8 +185,8 @@ func (t *table) forgetClients(now time.Time) {
 // sweep looks at the longest idle sessions and at those that hold packets.
 func (t *table) sweep(g *Gateway, now time.Time) {
 	t.forgetClients(now)
-	if now.Sub(g.orphaned) > g.policy.Timeout {
-		clear(g.orphans) // the kernel has let them go
+	if now.After(g.orphaned) {
+		clear(g.orphans)
 	}
 	step := sweepStep
 	for s := t.list.next; s != &t.list; {
