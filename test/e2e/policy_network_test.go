@@ -33,8 +33,10 @@ type guarded struct {
 	clientNeighbour, serverNeighbour *lab.Host
 	dialled                          [2]netip.Addr // by clients, for IPv4 and IPv6
 	control                          map[uint16]net.Listener
-	// restart, if any, is said before the program is killed and started anew.
+	// restart, if any, is said before the program is killed and started anew, and then
+	// nobody says anything for the pause.
 	restart []string
+	pause   time.Duration
 }
 
 // controlPorts may pass the firewall; only the first is FTP's.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ftpalg/ftpalg/test/ftptest"
 )
@@ -22,6 +23,23 @@ func TestPortOfAnEarlierProcessIsClosed(t *testing.T) {
 			n := newGuarded(t, kinds[1], "")
 			n.restart = []string{"c>" + own, "s>200 ok\r\n"}
 			n.judge(t, c, false, 21, n.Client, n.Server)
+		})
+	}
+	t.Run("long after the start", func(t *testing.T) {
+		t.Parallel()
+		n := newGuarded(t, kinds[1], "")
+		n.restart, n.pause = []string{"c>" + own, "s>200 ok\r\n"}, 2500*time.Millisecond
+		n.judge(t, ruling{"", loggedIn, []string{"c>QUIT\r\n", "s>221 bye\r\n"}, 51210, shut, 0}, false, 21, n.Client, n.Server)
+	})
+	for _, c := range []ruling{
+		{"227 by an error of the transfer", loggedIn, []string{"c>RETR x\r\n", "s>550 no\r\n"}, 51210, shut, 0},
+		{"227, and not opened by another that nobody asked for", loggedIn, []string{"c>RETR x\r\n", "s>550 no\r\n", "s>" + offer}, 51210, shut, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := newGuarded(t, kinds[2], "")
+			n.restart = []string{"c>PASV\r\n", "s>" + offer}
+			n.judge(t, c, false, 21, n.Server, n.Client)
 		})
 	}
 }

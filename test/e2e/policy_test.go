@@ -276,6 +276,7 @@ func (n *guarded) judge(t *testing.T, k ruling, ipv6 bool, control uint16, host,
 		d.play(n.restart...)
 		n.g.kill()
 		n.g.start()
+		time.Sleep(n.pause)
 	}
 	d.play(k.segments...)
 	if k.opens {
