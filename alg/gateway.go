@@ -83,6 +83,7 @@ func (g *Gateway) SetPolicy(p Policy) {
 // Adopt tells the gateway of expectations that an earlier process made, so that a
 // line that comes again is rewritten to the same port.
 func (g *Gateway) Adopt(es []conntrack.Expectation) {
+	g.now = time.Now()
 	for _, e := range es {
 		g.orphan(e)
 	}

@@ -139,6 +139,8 @@ func (g *Gateway) expect(s *session, m Mode, e conntrack.Expectation, port uint1
 	if why := g.overLimits(s); why != None {
 		return 0, why
 	}
+	was, inherited := g.orphans[e.Master]
+	inherited = inherited && was.Target == e.Target
 	g.withdraw(s, Superseded)
 	e.Timeout = g.policy.Timeout
 	tries := portTries
@@ -147,11 +149,10 @@ func (g *Gateway) expect(s *session, m Mode, e conntrack.Expectation, port uint1
 		e.Dst, tries = addrPort(e.Dst.Addr(), port), 1
 	case !e.Translate, g.fixed:
 		tries = 1 // nobody would lead the connection back to the port that the peer listens on
-	case g.inherited(s, e.Target):
+	case inherited:
 		// The line is a repetition: the other side may have read it before.
-		e.Dst = g.orphans[e.Master].Dst
+		e.Dst = was.Dst
 	}
-	delete(g.orphans, e.Master)
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
@@ -200,6 +201,7 @@ func (g *Gateway) withdraw(s *session, why Reason) {
 func (g *Gateway) settleOpen(s *session) {
 	if s.openMode != ModeNone {
 		s.openMode = ModeNone
+		delete(g.orphans, s.open.Master)
 		g.uncountOpen(s)
 	}
 }

@@ -111,6 +111,7 @@ func (g *Gateway) answered(s *session, verb ftp.Verb, code int) {
 	case ftp.User:
 		if code == codeNeedPass || code == codeNeedAccount {
 			s.set(conntrack.StateLoggedIn, false)
+			g.withdraw(s, SessionEnded)
 		}
 	case ftp.Rein:
 		if !failed {
@@ -121,6 +122,7 @@ func (g *Gateway) answered(s *session, verb ftp.Verb, code int) {
 		// RFC 7151 section 3.3: as after REIN, where it is allowed at all.
 		if !failed {
 			s.set(conntrack.StateLoggedIn, false)
+			g.withdraw(s, SessionEnded)
 		}
 	case ftp.Quit:
 		if !failed {

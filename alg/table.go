@@ -89,7 +89,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	if e, ok := g.orphans[f.Tuple[conntrack.Original]]; ok {
 		// It is ours to close. How it was asked for is not known any more, only by whom.
 		s.open, s.openMode, s.openedAt = e, ModePASV, g.now
-		if e.Dir == conntrack.Reply {
+		if e.Src == s.serverAddr().Addr() {
 			s.openMode = ModePORT
 		}
 		s.client.open++
@@ -103,8 +103,8 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 func (g *Gateway) drop(s *session) {
 	t := &g.table
 	if s.openMode != ModeNone {
-		g.orphan(s.open)
 		g.settleOpen(s)
+		g.orphan(s.open)
 	}
 	for d := range s.held {
 		t.held -= len(s.held[d])
