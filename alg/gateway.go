@@ -1,7 +1,9 @@
 package alg
 
 import (
+	"bytes"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -152,15 +154,19 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		return Accept, OpaqueFlow, nil
 	}
 	if !send.Stream.Started() {
-		g.pickUp(s, dir, p.Seq(), p.Payload())
+		g.pickUp(s, dir, p.Seq())
 	}
-	if p.Flags()&rewrite.ACK != 0 && recv.Stream.Started() && !recv.Stream.Acked(p.Ack()) {
-		g.claim(s, dir.Opposite(), p.Ack())
+	if p.Flags()&rewrite.ACK != 0 && recv.Stream.Started() {
+		g.acked(s, dir.Opposite(), p.Ack())
 	}
 
 	n := len(p.Payload())
 	if p.Flags()&rewrite.FIN != 0 && n == 0 {
 		n = 1
+	}
+	if n > 0 && s.resume[dir] == awaiting && !g.repeats(s, dir, p.Seq(), n) {
+		g.out = rewrite.Probe(g.out[:0], p, send, recv)
+		return Rewrite, OutOfOrder, g.out
 	}
 	if send.Stream.Classify(p.Seq(), n) == rewrite.Gap && n > 0 && s.hasClaim(dir, p.Seq()) {
 		g.missed(s, dir, p.Seq())
@@ -248,47 +254,27 @@ func (g *Gateway) begin(s *session, p *rewrite.Packet) {
 	s.half[toClient].Stream.Start(p.Seq()+1, 0)
 }
 
-// pickUp starts a direction in the middle: an earlier process had it, or nobody.
-func (g *Gateway) pickUp(s *session, dir conntrack.Dir, seq uint32, payload []byte) {
-	h, l := &s.half[dir], &s.line[dir]
-	h.Stream.Start(seq, h.Kernel.At(seq))
-	g.mayRepeat(s, dir, seq)
-	mid := conntrack.StateMidLineClient
-	if dir == toClient {
-		mid = conntrack.StateMidLineServer
-	}
-	l.skip = s.has(mid) || len(payload) > 0 && !startsLine(dir, payload[0])
-}
-
-// mayRepeat sees to it that a direction that is picked up before its last edit
-// repeats the edits of the process before us.
-func (g *Gateway) mayRepeat(s *session, dir conntrack.Dir, seq uint32) {
-	h, f := &s.half[dir], s.flow.Flight[dir]
-	k := h.Kernel
-	first, base := k.Pos, k.Before
-	if k.After < k.Before {
-		first++ // see rewrite.Shift
-	}
-	if f != (conntrack.Flight{}) {
-		first, base = k.Pos-uint32(f.Back), k.Before+int32(f.Base)
-	} else if k.Before == k.After {
-		return
-	}
-	if int32(seq-first) <= 0 && first-seq < recently {
-		s.redo[dir] = true
-		h.Stream.Start(seq, base)
-	}
-}
-
-// recently bounds, in bytes, how far before an edit the sender may be that repeats it.
-const recently = 4096
-
 // startsLine tells whether a line of this direction can begin with b.
 func startsLine(dir conntrack.Dir, b byte) bool {
 	if dir == toClient {
 		return b >= '1' && b <= '6' || b == 0xff
 	}
 	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
+}
+
+// acked takes an acknowledgement of direction dir.
+func (g *Gateway) acked(s *session, dir conntrack.Dir, ack uint32) {
+	h := &s.half[dir]
+	switch {
+	case s.resume[dir] == resumed:
+		if !h.Stream.Acked(ack) {
+			g.claim(s, dir, ack)
+		}
+	case int32(ack-h.Kernel.Pos-uint32(h.Kernel.After)) > 0:
+		g.allArrived(s, dir, ack)
+	default:
+		h.Stream.Acked(ack)
+	}
 }
 
 // claim notes that the receiver of direction dir acknowledged up to final number ack more than we have
@@ -319,7 +305,12 @@ func (g *Gateway) missed(s *session, dir conntrack.Dir, seq uint32) {
 // skipTo starts a direction at seq, in the middle of a line.
 func (g *Gateway) skipTo(s *session, dir conntrack.Dir, seq uint32) {
 	h := &s.half[dir]
-	h.Stream.Start(seq, h.Stream.Delta())
+	delta := h.Stream.Delta()
+	if s.resume[dir] != resumed {
+		delta = h.Kernel.At(seq)
+		s.resume[dir] = resumed
+	}
+	h.Stream.Start(seq, delta)
 	s.line[dir].reset()
 	s.line[dir].skip = true
 	s.claims[dir] = false
@@ -328,8 +319,10 @@ func (g *Gateway) skipTo(s *session, dir conntrack.Dir, seq uint32) {
 
 // read passes new data to the dialogue and the stream.
 func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
-	h := &s.half[dir]
-	seq, was := h.Stream.Edge(), h.Stream.Delta()
+	if s.midway[dir] {
+		s.midway[dir] = false
+		s.line[dir].skip = s.has(midLine[dir]) || !startsLine(dir, data[0])
+	}
 	clear := data
 	if s.opaque() {
 		clear = g.clearAgain(s, dir, data)
@@ -347,42 +340,44 @@ func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
 			g.edits[i].At += at
 		}
 	}
-	if s.redo[dir] {
-		g.repeat(s, dir, data)
-		return
+	edits := g.edits
+	if s.resume[dir] == repeating {
+		data, edits = g.repeat(s, dir, data, edits)
 	}
-	h.Stream.Append(data, g.edits)
-	if is := h.Stream.Delta(); is != was && s.holds != holdsProgram {
-		h.Kernel = rewrite.Shift(seq, was, is)
-		g.storeOffset(s, dir)
-	}
+	g.take(s, dir, data, edits)
 }
 
-// repeat takes data of a picked-up direction, up to the last edit of the process before us.
-// Behind it the offset must be what the kernel knows it was.
-func (g *Gateway) repeat(s *session, dir conntrack.Dir, data []byte) {
+// midLine is the bit that tells that a direction's last byte was not the end of a line.
+var midLine = [2]conntrack.State{toServer: conntrack.StateMidLineClient, toClient: conntrack.StateMidLineServer}
+
+// take appends data to the stream and moves the kernel's offset accordingly.
+func (g *Gateway) take(s *session, dir conntrack.Dir, data []byte, edits []rewrite.Edit) {
 	h := &s.half[dir]
-	if past := int32(h.Stream.Edge() + uint32(len(data)) - h.Kernel.Pos); past <= 1 || data[len(data)-1] != '\n' {
-		h.Stream.Append(data, g.edits)
+	seq, was := h.Stream.Edge(), h.Stream.Delta()
+	h.Stream.Append(data, edits)
+
+	var n, at int // how many edits changed the length, and where the last one is
+	before, is := was, was
+	for _, e := range edits {
+		if grown := int32(len(e.Text) - e.Del); grown != 0 {
+			n, at, before = n+1, e.At, is
+			is += grown
+		}
+	}
+	if n == 0 || s.holds == holdsProgram {
 		return
 	}
-	s.redo[dir] = false
-	want := int(h.Kernel.After - h.Stream.Delta())
-	for _, e := range g.edits {
-		want -= len(e.Text) - e.Del
+	edit := seq + uint32(at)
+	s.tangled[dir] = n > 1 || len(data) > neverSplit || is < was && bytes.IndexByte(data[:at], '\n') >= 0
+	if s.tangled[dir] {
+		seq = edit
 	}
-	if n := len(data) + want; want != 0 && n > 0 {
-		// What it said is not known any more. Repeat its end, or leave out its start:
-		// at worst a line is refused, but the stream stays in step.
-		text := g.keep(data)
-		for len(text) < n {
-			text = append(text, data[max(0, len(data)-(n-len(text))):]...)
-		}
-		g.edits = g.edits[:0]
-		g.addEdit(0, len(data), text[len(text)-n:])
-	}
-	h.Stream.Append(data, g.edits)
+	h.Kernel = rewrite.Shift(seq, edit, before, is)
 }
+
+// neverSplit is a number of bytes that arrive together or not at all: they fit into a
+// segment on every path, also after an edit.
+const neverSplit = 400
 
 // clearAgain returns what of data is clear text again after TLS (CCC).
 func (g *Gateway) clearAgain(s *session, dir conntrack.Dir, data []byte) []byte {
@@ -437,36 +432,12 @@ func (g *Gateway) end(s *session) {
 	g.withdraw(s, SessionEnded)
 }
 
-// storeOffset hands a changed offset to the kernel before the packet that needs it leaves.
-func (g *Gateway) storeOffset(s *session, dir conntrack.Dir) {
-	u := conntrack.Update{StateMask: conntrack.StateBusy, State: conntrack.StateBusy}
-	k := s.half[dir].Kernel
-	u.Seq[dir], u.SetSeq[dir] = conntrack.SeqAdj{Pos: k.Pos, Before: k.Before, After: k.After}, true
-	s.stored |= conntrack.StateBusy
-	orig := s.flow.Tuple[conntrack.Original]
-	if err := g.kernel.Update(orig, u); err != nil {
-		g.kernelError("store a sequence offset", err)
-		g.programHolds(s)
-		return
-	}
-	if s.holds == holdsUnknown {
-		// Where the entry has no room for it the kernel says nothing.
-		f, err := g.kernel.Flow(orig)
-		if err != nil || f.Seq[dir] != u.Seq[dir] {
-			g.programHolds(s)
-			return
-		}
-		s.holds = holdsKernel
-	}
-}
-
 // renewOffset gives the kernel an offset that depends on no position any more, long before the
 // sequence numbers have gone so far that the position counts as being ahead of them.
 func (g *Gateway) renewOffset(s *session, dir conntrack.Dir) {
 	h := &s.half[dir]
 	if k := h.Kernel; h.Stream.Started() && k.Before != k.After && s.holds != holdsProgram && int32(h.Stream.Edge()-k.Pos) > 1<<30 {
 		h.Kernel.Before = k.After
-		g.storeOffset(s, dir)
 	}
 }
 
@@ -476,22 +447,41 @@ func (g *Gateway) programHolds(s *session) {
 	s.half[toServer].Kernel, s.half[toClient].Kernel = rewrite.Offset{}, rewrite.Offset{}
 }
 
-// inFlight notes the edits in flight for a process after us, and tells whether
-// the kernel alone cannot translate the session's acknowledgements.
-func (s *session) inFlight() (flight [2]conntrack.Flight, busy bool) {
+// inFlight notes the edits in flight for a process after us, and tells what of
+// StateBusy and StateNoBypass must be set for them.
+//
+// The kernel knows one position. Without us that is enough for one edit, in a segment that
+// cannot be delivered in part; see rewrite.Shift. With more of them it would put the sender's
+// repetition in the wrong place, or acknowledge what did not arrive.
+func (s *session) inFlight() (flight [2]conntrack.Flight, must conntrack.State) {
 	for d := range s.half {
 		h := &s.half[d]
-		seq, delta, ok := h.Stream.Oldest()
-		busy = busy || ok || s.holds == holdsProgram && h.Stream.Delta() != 0
-		back := h.Kernel.Pos - seq
-		if ok && back > 0 && back < 1<<16 && s.holds != holdsProgram {
-			flight[d] = conntrack.Flight{Back: uint16(back), Base: int16(delta - h.Kernel.Before)}
+		n, seq, delta := h.Stream.InFlight()
+		switch {
+		case s.holds == holdsProgram:
+			if n > 0 || h.Stream.Delta() != 0 {
+				must |= conntrack.StateBusy
+			}
+			continue
+		case s.resume[d] != resumed:
+			must |= s.stored & conntrack.StateNoBypass // as the process before us left it
+			if n == 0 {
+				seq, delta = h.Stream.Edge(), h.Stream.Delta()
+			}
+		case n == 0:
+			continue
+		case n > 1, s.tangled[d]:
+			must |= conntrack.StateNoBypass
 		}
+		must |= conntrack.StateBusy
+		back := max(1, min(int32(h.Kernel.Pos+1-seq), math.MaxUint16))
+		flight[d] = conntrack.Flight{Back: uint16(back), Base: int16(delta - h.Kernel.Before)}
 	}
-	return flight, busy
+	return flight, must
 }
 
-// persist brings what the kernel keeps of the session up to date.
+// persist brings what the kernel keeps of the session up to date, before the
+// packet that needs it leaves.
 func (g *Gateway) persist(s *session) {
 	s.set(conntrack.StateAskedPassive, s.asks.passive())
 	s.set(conntrack.StateMidLineClient, s.line[toServer].midLine())
@@ -499,24 +489,50 @@ func (g *Gateway) persist(s *session) {
 	for dir := range s.half {
 		g.renewOffset(s, conntrack.Dir(dir))
 	}
-	flight, busy := s.inFlight()
-	want := s.state
-	if busy {
-		want |= conntrack.StateBusy
-	}
-	if busy || g.policy.TLS == TLSWatch && !s.has(conntrack.StateNotFTP) {
+	flight, must := s.inFlight()
+	want := s.state | must
+	if must != 0 || g.policy.TLS == TLSWatch && !s.has(conntrack.StateNotFTP) {
 		want &^= conntrack.StateOpaque
 	}
-	if want == s.stored && flight == s.flow.Flight || !s.flow.HasState {
-		return
-	}
 	u := conntrack.Update{StateMask: want ^ s.stored, State: want, Flight: flight}
+	if !s.flow.HasState {
+		u.StateMask = 0
+	}
 	for d := range flight {
-		u.SetFlight[d] = flight[d] != s.flow.Flight[d]
+		k := s.half[d].Kernel
+		u.Seq[d] = conntrack.SeqAdj{Pos: k.Pos, Before: k.Before, After: k.After}
+		u.SetSeq[d] = s.holds != holdsProgram && u.Seq[d] != s.flow.Seq[d]
+		u.SetFlight[d] = s.flow.HasState && flight[d] != s.flow.Flight[d]
+	}
+	if u.StateMask == 0 && u.SetFlight == [2]bool{} && u.SetSeq == [2]bool{} {
+		return
 	}
 	if err := g.kernel.Update(s.flow.Tuple[conntrack.Original], u); err != nil {
 		g.kernelError("store the state of a session", err)
+		if u.SetSeq != [2]bool{} {
+			g.programHolds(s)
+		}
 		return
 	}
-	s.stored, s.flow.Flight = want, flight
+	if s.flow.HasState {
+		s.stored, s.flow.Flight = want, flight
+	}
+	if u.SetSeq != [2]bool{} {
+		g.offsetsStored(s, u)
+	}
+}
+
+// offsetsStored notes that the kernel was given offsets. The first time it makes sure
+// that it took them: where the entry has no room for them it says nothing.
+func (g *Gateway) offsetsStored(s *session, u conntrack.Update) {
+	if s.holds == holdsUnknown {
+		f, err := g.kernel.Flow(s.flow.Tuple[conntrack.Original])
+		if err != nil || u.SetSeq[0] && f.Seq[0] != u.Seq[0] || u.SetSeq[1] && f.Seq[1] != u.Seq[1] {
+			g.programHolds(s)
+			g.persist(s) // what was stored for it is not so
+			return
+		}
+		s.holds = holdsKernel
+	}
+	s.flow.Seq = u.Seq
 }

@@ -28,9 +28,10 @@ type session struct {
 	begun bool   // the server's SYN/ACK was seen
 	isn   uint32 // its sequence number
 
-	// redo is set when a session that another process left is picked up where the
-	// sender repeats edits that the kernel knows: they must come out as long as they did then.
-	redo [2]bool
+	resume  [2]resume
+	probes  [2]uint8 // sent while waiting for the repetition, in a row
+	midway  [2]bool  // the stream was picked up where a line need not start
+	tangled [2]bool  // the last edit needs us till it is acknowledged: see inFlight
 
 	asks        asks
 	multi       int  // code of the multi-line reply under way; 0: none
@@ -54,6 +55,16 @@ type session struct {
 	lastSeen   time.Time
 	prev, next *session // in order of lastSeen
 }
+
+// resume tells how far a direction is in which another process left edits in flight. What the
+// sender repeats of them must come out as long as it did then.
+type resume uint8
+
+const (
+	resumed   resume = iota
+	awaiting         // that the sender repeats them, or the receiver acknowledges all
+	repeating        // they come again
+)
 
 // holds says who carries the offsets of a session once edits are acknowledged.
 type holds uint8

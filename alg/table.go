@@ -68,7 +68,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.drop(t.list.next)
 	}
 	s := &session{flow: f, state: f.State, stored: f.State}
-	s.set(conntrack.StateBusy, false)
+	s.set(conntrack.StateBusy|conntrack.StateNoBypass, false)
 	if f.State&conntrack.StateAskedPassive != 0 {
 		s.asks.push(ftp.Pasv)
 	}
@@ -77,6 +77,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	} else {
 		for d := range s.half {
 			s.half[d].Kernel = rewrite.Offset{Pos: f.Seq[d].Pos, Before: f.Seq[d].Before, After: f.Seq[d].After}
+			s.await(conntrack.Dir(d))
 		}
 	}
 	t.byTuple[f.Tuple[0]], t.byTuple[f.Tuple[1]] = s, s

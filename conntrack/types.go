@@ -36,7 +36,7 @@ func (d Dir) String() string {
 
 // State is what ftpalg remembers of a control connection in the last two bytes
 // (14 and 15) of its conntrack label, so that it outlives the program. The
-// queue rules read two of the bits.
+// queue rules read some of the bits.
 type State uint16
 
 const (
@@ -50,6 +50,7 @@ const (
 	StateMidLineServer                   // the server's last byte was not the end of a line
 	StateNotFTP                          // the client spoke another protocol: nothing opens any more
 	StateGreeted                         // the server sent its 220
+	StateNoBypass                        // no packet may pass while no program has the queue: the kernel would put it in the wrong place
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction
@@ -62,11 +63,10 @@ type SeqAdj struct {
 	After  int32  // bytes
 }
 
-// Flight is what must be known beside SeqAdj where several edits of one direction are not
-// acknowledged yet. It lies in the label too. Both values are relative to SeqAdj, of the
-// last edit; zero if there is one edit only.
+// Flight is what must be known beside SeqAdj, which is that of the last edit, while edits
+// of one direction are not acknowledged yet. It lies in the label too.
 type Flight struct {
-	Back uint16 // how many bytes before Pos the first of the edits is
+	Back uint16 // how many bytes before Pos+1 the first of the edits is, at least 1; 0: none is in flight
 	Base int16  // what to add to Before for the offset in front of it, bytes
 }
 

@@ -225,7 +225,19 @@ func (w *world) stepEditor(b []byte) {
 			seq, was := st.Edge(), st.Delta()
 			st.Append(fresh, edits)
 			if is := st.Delta(); is != was && w.kernel {
-				w.send.Kernel = Shift(seq, was, is)
+				at, from := uint32(0), was
+				for d, i := was, 0; i < len(edits); i++ {
+					e := edits[i]
+					if n := int32(len(e.Text) - e.Del); n != 0 {
+						at, from = uint32(e.At), d
+						d += n
+					}
+				}
+				if w.IntN(2) == 0 {
+					w.send.Kernel = Shift(seq, seq+at, was, is)
+				} else {
+					w.send.Kernel = Shift(seq+at, seq+at, from, is)
+				}
 			}
 		}
 	}

@@ -60,8 +60,8 @@ func (k Offset) Ack(orig uint32) (ack uint32, exact bool) {
 	return k.Pos + uint32(k.Before), false
 }
 
-// Shift returns the adjustment after an edit in the segment that starts at
-// original number seq has changed the sum of all edits from one to another
+// Shift returns the adjustment after one edit, at original number edit in the segment
+// that starts at number seg, has changed the sum of all edits from one to another
 // number of bytes.
 //
 // The position is chosen for the case that we die before the edit is
@@ -70,9 +70,9 @@ func (k Offset) Ack(orig uint32) (ack uint32, exact bool) {
 // they are, and the sender's repetition of the rest fills the hole; after a
 // shrinking one they go out so that they end where the edited ones did. Either
 // way the line may be spoilt, but the stream stays in step.
-func Shift(seq uint32, from, to int32) Offset {
+func Shift(seg, edit uint32, from, to int32) Offset {
 	if to < from {
-		seq--
+		return Offset{Pos: seg - 1, Before: from, After: to}
 	}
-	return Offset{Pos: seq, Before: from, After: to}
+	return Offset{Pos: edit, Before: from, After: to}
 }

@@ -29,6 +29,7 @@ type Stream struct {
 	final   uint32 // the final sequence number that it gets
 	acked   uint32 // the highest final number that the receiver acknowledged
 	edited  bool   // there was an edit ever
+	behind  bool   // see Resume
 	spans   []span // from the oldest remembered byte to the edge, without a gap
 	buf     []byte // their final bytes
 }
@@ -40,8 +41,22 @@ func (s *Stream) Start(seq uint32, delta int32) {
 	s.acked = s.final
 }
 
+// Resume is Start where another editor has sent more, of which we do not know what
+// it was: until the sender repeats it, or Start is called anew, acknowledgements
+// of it count as acknowledgements of what is known.
+func (s *Stream) Resume(seq uint32, delta int32) {
+	s.Start(seq, delta)
+	s.behind = true
+}
+
+// CaughtUp says that everything that the other editor edited has come again.
+func (s *Stream) CaughtUp() { s.behind = false }
+
 // Started tells whether Start was called.
 func (s *Stream) Started() bool { return s.started }
+
+// knows tells whether the stream can say where original number o goes.
+func (s *Stream) knows(o uint32) bool { return s.started && !(s.behind && after(o, s.edge)) }
 
 // Edge returns the original sequence number of the next new byte.
 func (s *Stream) Edge() uint32 { return s.edge }
@@ -52,15 +67,17 @@ func (s *Stream) FinalEdge() uint32 { return s.final }
 // Delta returns how many bytes longer the final stream is than the original one at the edge.
 func (s *Stream) Delta() int32 { return int32(s.final - s.edge) }
 
-// Oldest returns the original number at which the oldest edit in flight that changed the
-// length starts, and what the edits before it add up to in bytes; ok is false if there is none.
-func (s *Stream) Oldest() (seq uint32, delta int32, ok bool) {
+// InFlight returns how many edits that changed the length are in flight, the original
+// number at which the oldest of them starts, and what the edits before it add up to in bytes.
+func (s *Stream) InFlight() (n int, seq uint32, delta int32) {
 	for i := range s.spans {
 		if p := &s.spans[i]; p.on != p.fn && after(p.f+p.fn, s.acked) {
-			return p.o, int32(p.f - p.o), true
+			if n++; n == 1 {
+				seq, delta = p.o, int32(p.f-p.o)
+			}
 		}
 	}
-	return 0, 0, false
+	return n, seq, delta
 }
 
 // Class says where a segment lies in the stream.
@@ -258,6 +275,9 @@ func (s *Stream) Original(a uint32) uint32 {
 		return o0 - (f0 - a)
 	}
 	if after(a, s.final) {
+		if s.behind {
+			return s.edge
+		}
 		return s.edge + (a - s.final)
 	}
 	o := o0

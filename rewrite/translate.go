@@ -23,9 +23,9 @@ const (
 // tail that does not fit stays unacknowledged, and the sender repeats it.
 func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 	payload, flags := p.Payload(), p.Flags()
-	out, final := payload, p.Seq()
-	if send.Stream.Started() && flags&SYN == 0 {
-		out, final = send.Stream.Emit(final, payload)
+	out, final := payload, p.Seq()+uint32(send.Kernel.At(p.Seq()))
+	if flags&SYN == 0 && send.Stream.knows(p.Seq()) {
+		out, final = send.Stream.Emit(p.Seq(), payload)
 	}
 	seq, lower, ok := send.Kernel.Seq(final)
 	if !ok {
@@ -36,13 +36,7 @@ func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 		out, flags = out[:room], flags&^FIN
 	}
 
-	ack := p.Ack()
-	sack := p.SACK()
-	if flags&ACK == 0 || !recv.Stream.Started() {
-		sack = nil
-	} else {
-		ack, _ = recv.Kernel.Ack(recv.Stream.Original(ack))
-	}
+	ack, sack := recv.acknowledgement(p)
 	if seq == p.Seq() && ack == p.Ack() && len(out) == len(payload) && string(out) == string(payload) && !recv.sackChanges(sack) {
 		return dst, false
 	}
@@ -51,11 +45,37 @@ func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 	if sack != nil {
 		recv.translateSACK(findOption(q.options(), optSACK))
 	}
-	if flags&URG != 0 && send.Stream.Started() {
+	if flags&URG != 0 && send.Stream.knows(p.Seq()) {
 		q.setUrgent(uint16(send.Stream.Final(p.Seq()+uint32(p.urgent())) - final))
 	}
 	q.Finish()
 	return dst, true
+}
+
+// Probe appends to dst a packet in place of p that asks its receiver what it has: one byte
+// that was acknowledged long ago, like a keep-alive (RFC 9293 section 3.8.4). The
+// sender repeats p.
+func Probe(dst []byte, p *Packet, send, recv *Half) []byte {
+	_, final := send.Stream.oldest()
+	seq, _, _ := send.Kernel.Seq(final - 1)
+	ack, sack := recv.acknowledgement(p)
+	dst, q := p.AppendChanged(dst, seq, ack, p.Flags()&^(FIN|PSH|URG), []byte{0})
+	if sack != nil {
+		recv.translateSACK(findOption(q.options(), optSACK))
+	}
+	q.Finish()
+	return dst
+}
+
+// acknowledgement returns the number and the SACK option, nil if there is none to
+// translate, with which p's acknowledgement must leave us.
+func (h *Half) acknowledgement(p *Packet) (ack uint32, sack []byte) {
+	ack = p.Ack()
+	if p.Flags()&ACK == 0 || !h.Stream.Started() {
+		return ack, nil
+	}
+	ack, _ = h.Kernel.Ack(h.Stream.Original(ack))
+	return ack, p.SACK()
 }
 
 // expressible moves the start of a segment out of the hole that a growing edit

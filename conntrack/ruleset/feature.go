@@ -31,9 +31,9 @@ func Try(table string, f Feature) error {
 	case Labels:
 		exprs = join(setLabel(conntrack.StateControl), hasLabel(conntrack.StateBusy))
 	case NativeQueue:
-		exprs = toQueue(Config{NativeQueue: true})
+		exprs = toQueue(Config{NativeQueue: true}, bypass)
 	case TargetQueue:
-		exprs = toQueue(Config{})
+		exprs = toQueue(Config{}, bypass)
 	case InnerHeader:
 		exprs = hasPayload()
 	}

@@ -56,7 +56,7 @@ func chains(c Config) []chain {
 
 // control is what happens to a packet of a control connection.
 func control(c Config) []rule {
-	queue := queueText(c)
+	queue, always := queueText(c), fmt.Sprintf("queue to %d", c.Queue)
 	rules := []rule{{
 		// The bit that marks the connection also makes the kernel give labels to
 		// connections at all: it does so only while some rule sets one.
@@ -72,16 +72,19 @@ func control(c Config) []rule {
 	rules = append(rules,
 		// A first packet is never queued: its entry cannot be looked up yet.
 		rule{"ct state new return", join(isNew(), verdict(expr.VerdictReturn))},
-		rule{"tcp flags & (fin | rst) != 0 " + queue, join(tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0), toQueue(c))},
-		rule{"tcp flags & (syn | ack) == (syn | ack) " + queue, join(tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK), toQueue(c))},
+		// While the kernel alone cannot translate a connection it waits for the
+		// program to come back: its ends repeat what is dropped.
+		rule{"ct label " + bit(conntrack.StateNoBypass) + " " + always, join(hasLabel(conntrack.StateNoBypass), toQueue(c, 0))},
+		rule{"tcp flags & (fin | rst) != 0 " + queue, join(tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0), toQueue(c, bypass))},
+		rule{"tcp flags & (syn | ack) == (syn | ack) " + queue, join(tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK), toQueue(c, bypass))},
 		rule{"ct label " + bit(conntrack.StateOpaque) + " return", join(hasLabel(conntrack.StateOpaque), verdict(expr.VerdictReturn))},
 	)
 	if !c.InnerHeader {
-		return append(rules, rule{queue, toQueue(c)})
+		return append(rules, rule{queue, toQueue(c, bypass)})
 	}
 	return append(rules,
-		rule{"@ih,0,8 >= 0 " + queue, join(hasPayload(), toQueue(c))},
-		rule{"ct label " + bit(conntrack.StateBusy) + " " + queue, join(hasLabel(conntrack.StateBusy), toQueue(c))},
+		rule{"@ih,0,8 >= 0 " + queue, join(hasPayload(), toQueue(c, bypass))},
+		rule{"ct label " + bit(conntrack.StateBusy) + " " + queue, join(hasLabel(conntrack.StateBusy), toQueue(c, bypass))},
 	)
 }
 
@@ -184,15 +187,17 @@ func gotoChain(name string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: name}}
 }
 
-// toQueue queues the packet, or lets it pass if no program has the queue.
-func toQueue(c Config) []expr.Any {
+// bypass lets a packet pass if no program has the queue: NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS.
+const bypass = 1
+
+// toQueue queues the packet. If no program has the queue it is dropped, unless flags is bypass.
+func toQueue(c Config, flags uint16) []expr.Any {
 	if c.NativeQueue {
-		return []expr.Any{&expr.Queue{Num: c.Queue, Total: 1, Flag: expr.QueueFlagBypass}}
+		return []expr.Any{&expr.Queue{Num: c.Queue, Total: 1, Flag: expr.QueueFlag(flags)}}
 	}
-	const bypass = 1                                       // NFQ_FLAG_BYPASS
 	info := binary.NativeEndian.AppendUint16(nil, c.Queue) // struct xt_NFQ_info_v3, aligned to 8 bytes
 	info = binary.NativeEndian.AppendUint16(info, 1)
-	info = binary.NativeEndian.AppendUint16(info, bypass)
+	info = binary.NativeEndian.AppendUint16(info, flags)
 	info = append(info, 0, 0)
 	return []expr.Any{&expr.Target{Name: "NFQUEUE", Rev: 3, Info: (*xt.Unknown)(&info)}}
 }

@@ -176,7 +176,7 @@ func TestTextLoads(t *testing.T) {
 	text := ruleset.Text(c)
 	if !c.NativeQueue {
 		t.Log("this kernel has no queue statement: it is replaced by accept")
-		text = strings.ReplaceAll(text, "queue flags bypass to 7", "accept")
+		text = strings.NewReplacer("queue flags bypass to 7", "accept", "queue to 7", "drop").Replace(text)
 	}
 	n.Do(func() {
 		cmd := exec.Command(nft, "-c", "-f", "-")
@@ -317,10 +317,10 @@ func queuedPackets(t *testing.T, r *netnstest.Router, server string) {
 	w.expect(t, "a port that is not ours", "")
 }
 
-// set writes both of the bits that the rules read: the given one and no other.
+// set writes the bits that the rules read: the given ones and no other.
 func set(t testing.TB, ct *conntrack.Conn, orig conntrack.Tuple, s conntrack.State) {
 	t.Helper()
-	u := conntrack.Update{StateMask: conntrack.StateBusy | conntrack.StateOpaque, State: s}
+	u := conntrack.Update{StateMask: conntrack.StateBusy | conntrack.StateOpaque | conntrack.StateNoBypass, State: s}
 	if err := ct.Update(orig, u); err != nil {
 		t.Fatal(err)
 	}
@@ -359,6 +359,31 @@ func TestTrafficPassesWhileNobodyHasTheQueue(t *testing.T) {
 	install(t, r.Gateway, config(t, r.Gateway))
 	client, peer := connect(t, r, netnstest.Server, "21")
 	say(t, client, peer, "USER")
+}
+
+func TestConnectionThatNeedsTheProgramWaitsForIt(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	install(t, r.Gateway, config(t, r.Gateway))
+	ct := dial(t, r.Gateway)
+	client, peer := connect(t, r, netnstest.Server, "21")
+	say(t, client, peer, "USER")
+	orig := conntrack.Tuple{Src: addrPort(t, client.LocalAddr()), Dst: addrPort(t, client.RemoteAddr())}
+	set(t, ct, orig, conntrack.StateBusy|conntrack.StateNoBypass)
+	if _, err := client.Write([]byte("PORT")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64)
+	_ = peer.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	if n, err := peer.Read(b); err == nil {
+		t.Fatalf("%q passed while nobody had the queue", b[:n])
+	}
+	watch(t, r.Gateway)
+	_ = peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := peer.Read(b); err != nil || string(b[:n]) != "PORT" {
+		t.Errorf("with the program back the server read %q, %v", b[:n], err)
+	}
+	set(t, ct, orig, 0)
+	say(t, peer, client, "200")
 }
 
 func dial(t testing.TB, n *netnstest.NS) (c *conntrack.Conn) {
