@@ -57,7 +57,7 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 		}},
 	} {
 		p := DefaultPolicy()
-		p.Limits.Sessions = limit
+		p.Limits.Total.Sessions = limit
 		g, _ := newCrowd(p)
 		now := time.Unix(1e9, 0)
 		for i := range n {
@@ -78,7 +78,7 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 
 func TestLongestIdleSessionGoesFirst(t *testing.T) {
 	p := DefaultPolicy()
-	p.Limits.Sessions = 3
+	p.Limits.Total.Sessions = 3
 	g, _ := newCrowd(p)
 	now := time.Unix(1e9, 0)
 	for _, i := range []int{1, 2, 3, 1, 4} { // 1 speaks again before 4 comes
@@ -150,11 +150,14 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		name   string
 		limits Limits
 		want   []Reason // of ports asked for in turn by three sessions of one client
+		other  Reason   // of a port that another client asks for then
 	}{
-		{"none", Limits{}, []Reason{None, None, None}},
-		{"sessions", Limits{SessionsPerClient: 2}, []Reason{None, None, SessionLimit}},
-		{"open ports", Limits{OpenPerClient: 1}, []Reason{None, PinholeLimit, PinholeLimit}},
-		{"ports a minute", Limits{NewPerMinute: 2}, []Reason{None, None, RateLimit}},
+		{"none", Limits{}, []Reason{None, None, None}, None},
+		{"sessions", Limits{PerClient: Limit{Sessions: 2}}, []Reason{None, None, SessionLimit}, None},
+		{"open ports", Limits{PerClient: Limit{Open: 1}}, []Reason{None, PinholeLimit, PinholeLimit}, None},
+		{"ports a minute", Limits{PerClient: Limit{NewPerMinute: 2}}, []Reason{None, None, RateLimit}, None},
+		{"open ports in all", Limits{Total: Limit{Open: 2}}, []Reason{None, None, PinholeLimit}, PinholeLimit},
+		{"ports a minute in all", Limits{Total: Limit{NewPerMinute: 3}, PerClient: Limit{NewPerMinute: 100}}, []Reason{None, None, None}, RateLimit},
 	} {
 		p := DefaultPolicy()
 		p.Limits = c.limits
@@ -197,11 +200,10 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		if len(k.expects) != opened {
 			t.Errorf("%s: open are %d, want %d", c.name, len(k.expects), opened)
 		}
-		open(member(2)) // another client has its own allowance
-		if got[len(got)-1] != None {
-			t.Errorf("%s: another client is refused because of %v", c.name, got[len(got)-1])
+		if open(member(2)); got[len(got)-1] != c.other {
+			t.Errorf("%s: another client is refused because of %v, want %v", c.name, got[len(got)-1], c.other)
 		}
-		if c.limits.NewPerMinute > 0 {
+		if c.limits.PerClient.NewPerMinute > 0 {
 			now = now.Add(time.Minute)
 			m := member(1)
 			m.Src = netip.AddrPortFrom(m.Src.Addr(), 41000)
@@ -212,16 +214,24 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 	}
 }
 
-func TestClientOfIPv6IsItsNetwork(t *testing.T) {
-	var tab table
-	tab.init()
-	a := netip.MustParseAddr
-	one := tab.client(a("2001:db8:1:2::1"), 5, time.Time{})
-	if tab.client(a("2001:db8:1:2:ffff::9"), 5, time.Time{}) != one {
-		t.Error("two addresses of a /64 are two clients")
-	}
-	if tab.client(a("2001:db8:1:3::1"), 5, time.Time{}) == one || tab.client(a("10.0.0.1"), 5, time.Time{}) == tab.client(a("10.0.0.2"), 5, time.Time{}) {
-		t.Error("two networks are one client")
+func TestClientIsItsNetwork(t *testing.T) {
+	for _, c := range []struct {
+		limits Limits
+		a, b   string
+		same   bool
+	}{
+		{Limits{}, "2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+		{Limits{}, "2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		{Limits{}, "10.0.0.1", "10.0.0.2", false},
+		{Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.0.2", true},
+		{Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.1.1", false},
+		{Limits{IPv6Bits: 48}, "2001:db8:1:2::1", "2001:db8:1:3::1", true},
+		{Limits{IPv6Bits: 128}, "2001:db8:1:2::1", "2001:db8:1:2::2", false},
+	} {
+		a, b := c.limits.network(netip.MustParseAddr(c.a)), c.limits.network(netip.MustParseAddr(c.b))
+		if (a == b) != c.same {
+			t.Errorf("%+v: %s is of %v, %s of %v", c.limits, c.a, a, c.b, b)
+		}
 	}
 }
 

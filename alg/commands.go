@@ -48,7 +48,7 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 	}
 	c := ftp.ParseCommand(ln)
 	if ftp.Foreign(ln) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
-		if g.policy.Strict.active() {
+		if s.policy.Strict.active() {
 			return g.keepOut(s, ln, c), NotFTP
 		}
 		g.notFTP(s)
@@ -64,7 +64,7 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 
 	var ch change
 	verb := c.Verb
-	why := g.denies(s, ln, c)
+	why := s.denies(ln, c)
 	switch {
 	case why != None:
 		ch = blanked(c.NameStart, c.NameEnd)
@@ -74,7 +74,7 @@ func (g *Gateway) command(s *session, ln []byte, port uint16) (change, Reason) {
 		if why != None {
 			verb = ftp.Other // its reply is of no interest any more
 		}
-	case verb == ftp.Auth && g.policy.TLS == TLSDeny:
+	case verb == ftp.Auth && s.policy.TLS == TLSDeny:
 		ch, why = blanked(c.ArgStart, c.ArgEnd), TLSDenied
 		verb = ftp.Other
 	default:
@@ -155,7 +155,7 @@ func (g *Gateway) portCommand(s *session, ln []byte, c ftp.Command, smuggled boo
 // is where it stands in the data under way.
 func (g *Gateway) commandPiece(s *session, l *line, piece []byte, at int) {
 	had := len(l.buf)
-	if had == 0 && s.state&(conntrack.StateNotFTP|conntrack.StateLoggedIn) == 0 && !g.policy.Strict.active() && ftp.Foreign(piece) {
+	if had == 0 && s.state&(conntrack.StateNotFTP|conntrack.StateLoggedIn) == 0 && !s.policy.Strict.active() && ftp.Foreign(piece) {
 		g.notFTP(s)
 	}
 	l.add(piece)
@@ -178,7 +178,7 @@ func (g *Gateway) commandPiece(s *session, l *line, piece []byte, at int) {
 			g.earlyCommand(l, at+i, b)
 		case b == '\r':
 		case l.plan.mode == own:
-			if pos >= len(l.buf) || !g.prefixOK(s, l, pos+1) {
+			if pos >= len(l.buf) || !s.prefixOK(l, pos+1) {
 				l.plan.mode = blank
 				g.addEdit(at+i, 1, filler[:1])
 			}
@@ -214,13 +214,13 @@ func (g *Gateway) planCommand(s *session, l *line) {
 	switch {
 	case s.has(conntrack.StateNotFTP):
 		l.plan.mode = pass
-	case c.Verb == ftp.Auth && g.policy.TLS == TLSDeny:
+	case c.Verb == ftp.Auth && s.policy.TLS == TLSDeny:
 		l.plan.mode = blank
-	case g.policy.Strict.deniesVerb(c) != None:
+	case s.policy.Strict.deniesVerb(c) != None:
 		l.plan.mode = blank
 	case c.Verb != ftp.Port && c.Verb != ftp.EPRT:
 		l.plan.mode = pass
-	case g.mayOpenActive(s) != None:
+	case s.mayOpenActive() != None:
 		l.plan.mode = blank
 	default:
 		g.planActive(s, l, c)
@@ -228,7 +228,7 @@ func (g *Gateway) planCommand(s *session, l *line) {
 }
 
 func (g *Gateway) planActive(s *session, l *line, c ftp.Command) {
-	shown := g.shownOutside(s)
+	shown := s.shownOutside()
 	if shown == s.clientAddr().Addr() {
 		l.plan.mode = own
 		return
@@ -245,7 +245,7 @@ func (g *Gateway) planActive(s *session, l *line, c ftp.Command) {
 		}
 		l.plan.arg = c.ArgStart
 	}
-	l.plan.port = g.pickPort()
+	l.plan.port = s.pickPort()
 	l.plan.text = appendActive(l.plan.text[:0], c.Verb, e, addrPort(shown, l.plan.port))
 	if c.Verb == ftp.Port {
 		l.plan.keep = bytes.LastIndexByte(l.plan.text, ',') + 1
@@ -256,16 +256,16 @@ func (g *Gateway) planActive(s *session, l *line, c ftp.Command) {
 }
 
 // prefixOK tells whether the argument up to end may become the client's own address.
-func (g *Gateway) prefixOK(s *session, l *line, end int) bool {
+func (s *session) prefixOK(l *line, end int) bool {
 	c := ftp.ParseCommand(l.buf[:end])
 	arg := l.buf[c.ArgStart:c.ArgEnd]
-	if len(g.policy.FXP) > 0 {
+	if len(s.policy.FXP) > 0 {
 		return true
 	}
 	if c.Verb == ftp.EPRT {
-		return ftp.EPRTPrefixOK(arg, s.clientAddr().Addr(), g.policy.MinPort)
+		return ftp.EPRTPrefixOK(arg, s.clientAddr().Addr(), s.policy.MinPort)
 	}
-	return ftp.PortPrefixOK(arg, s.clientAddr().Addr(), g.policy.MinPort)
+	return ftp.PortPrefixOK(arg, s.clientAddr().Addr(), s.policy.MinPort)
 }
 
 // endCommand judges a command that came in pieces, at its line feed, which stands at
@@ -286,7 +286,7 @@ func (g *Gateway) endCommand(s *session, l *line, pos, at int) {
 			text = append(text, '\r')
 		}
 		g.addEdit(at, 1, append(text, '\n'))
-	} else if why.strict() || why == NotFTP && g.policy.Strict.active() {
+	} else if why.strict() || why == NotFTP && s.policy.Strict.active() {
 		g.spoil(l, at)
 	}
 }
@@ -298,13 +298,13 @@ func (g *Gateway) endLongCommand(s *session, l *line, at int) {
 	if c.Verb == ftp.None || s.has(conntrack.StateNotFTP) {
 		return
 	}
-	if g.policy.Strict.active() && ftp.Foreign(l.buf) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
+	if s.policy.Strict.active() && ftp.Foreign(l.buf) && !(s.has(conntrack.StateLoggedIn) && garbage(c.Name)) {
 		g.keepOut(s, l.buf, c)
 		g.spoil(l, at)
 		return
 	}
 	g.Stats.Commands[c.Verb].Add(1)
-	if why := g.denies(s, append(bytes.TrimRight(l.buf, "\r"), "\r\n"...), c); why != None {
+	if why := s.denies(append(bytes.TrimRight(l.buf, "\r"), "\r\n"...), c); why != None {
 		g.refuse(s, why, l.buf)
 		g.violated(s, why)
 		g.spoil(l, at)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type Stats struct {
 	Untouched     [numReasons]atomic.Uint64 // packets that were not looked into, by reason
 	Sessions      atomic.Int64
 	SessionsTotal atomic.Uint64
+	Forgotten     atomic.Uint64 // sessions, before their end, to make room
 	Opaque        atomic.Uint64 // sessions that became opaque
 	Commands      [ftp.NumVerbs]atomic.Uint64
 	Replies       [7]atomic.Uint64 // by first digit
@@ -38,6 +40,7 @@ type Stats struct {
 	Opened        [len(Modes)]atomic.Uint64
 	Closed        [numReasons]atomic.Uint64
 	Refused       [numReasons]atomic.Uint64
+	Masked        [len(MaskedReplies)]atomic.Uint64 // lines of replies made unreadable
 	Unparsed      atomic.Uint64
 	KernelErrors  atomic.Uint64
 }
@@ -52,6 +55,7 @@ type Gateway struct {
 
 	kernel   Kernel
 	policy   Policy
+	between  []NetworkPolicy
 	table    table
 	orphans  map[conntrack.Tuple]conntrack.Expectation // by original tuple of the control connection
 	orphaned time.Time                                 // when the last of them came
@@ -68,18 +72,35 @@ type Gateway struct {
 	fixed   bool // the line under way was passed on as it was: the port in it will have to do
 }
 
-// New returns a gateway.
-func New(k Kernel, p Policy) *Gateway {
+// New returns a gateway with the policy p, but for the control connections that lie between
+// one of the networks; of those the first that fits counts.
+func New(k Kernel, p Policy, between ...NetworkPolicy) *Gateway {
 	g := &Gateway{kernel: k, orphans: map[conntrack.Tuple]conntrack.Expectation{}}
-	g.SetPolicy(p)
 	g.table.init()
+	g.SetPolicy(p, between...)
 	return g
 }
 
-// SetPolicy changes the policy for everything from the next packet on.
-func (g *Gateway) SetPolicy(p Policy) {
+// SetPolicy changes the policies, as in New, for everything from the next packet on.
+func (g *Gateway) SetPolicy(p Policy, between ...NetworkPolicy) {
 	p.Strict = p.Strict.whole()
-	g.policy = p
+	g.policy, g.between = p, slices.Clone(between)
+	for i := range g.between {
+		g.between[i].Policy.Strict = g.between[i].Policy.Strict.whole()
+	}
+	for s := g.table.list.next; s != &g.table.list; s = s.next {
+		s.policy = g.policyOf(&s.flow)
+	}
+}
+
+// policyOf returns the policy of a control connection.
+func (g *Gateway) policyOf(f *conntrack.Flow) *Policy {
+	for i := range g.between {
+		if g.between[i].fits(f) {
+			return &g.between[i].Policy
+		}
+	}
+	return &g.policy
 }
 
 // Adopt tells the gateway of expectations that an earlier process made, so that a
@@ -415,12 +436,10 @@ func (g *Gateway) notFTP(s *session) {
 	g.refuse(s, NotFTP, nil)
 }
 
+// noteFIN ends the session when the server ends it. A client may only say that it has no more
+// commands, and wait for its last transfer.
 func (g *Gateway) noteFIN(s *session, dir conntrack.Dir, flags byte) {
-	if flags&rewrite.FIN == 0 {
-		return
-	}
-	s.fin[dir] = true
-	if s.fin[toServer] && s.fin[toClient] {
+	if dir == toClient && flags&rewrite.FIN != 0 {
 		g.end(s)
 	}
 }
@@ -491,7 +510,7 @@ func (g *Gateway) persist(s *session) {
 	}
 	flight, must := s.inFlight()
 	want := s.state | must
-	if must != 0 || g.policy.TLS == TLSWatch && !s.has(conntrack.StateNotFTP) {
+	if must != 0 || s.policy.TLS == TLSWatch && !s.has(conntrack.StateNotFTP) {
 		want &^= conntrack.StateOpaque
 	}
 	u := conntrack.Update{StateMask: want ^ s.stored, State: want, Flight: flight}

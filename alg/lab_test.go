@@ -121,7 +121,7 @@ func (d *dialogue) listen() {
 
 // restart puts a new gateway in place of the old one, as after kill -9.
 func (d *dialogue) restart() {
-	d.g = New(d.k, d.g.policy)
+	d.g = New(d.k, d.g.policy, d.g.between...)
 	d.g.Adopt(d.k.expects)
 	d.listen()
 }

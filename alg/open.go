@@ -34,23 +34,23 @@ func appendActive(dst []byte, v ftp.Verb, e ftp.EPRTArg, a netip.AddrPort) []byt
 }
 
 // pickPort chooses a port of our own.
-func (g *Gateway) pickPort() uint16 {
-	return g.policy.FirstPort + uint16(rand.IntN(int(g.policy.LastPort)-int(g.policy.FirstPort)+1))
+func (s *session) pickPort() uint16 {
+	return s.policy.FirstPort + uint16(rand.IntN(int(s.policy.LastPort)-int(s.policy.FirstPort)+1))
 }
 
 // shownOutside is the client's address as the server must see it in PORT and EPRT.
-func (g *Gateway) shownOutside(s *session) netip.Addr {
-	return g.policy.external(s.outside(), s.serverAddr().Addr(), s.flow.SNAT)
+func (s *session) shownOutside() netip.Addr {
+	return s.policy.external(s.outside(), s.serverAddr().Addr(), s.flow.SNAT)
 }
 
 // shownDialled is the server's address as the client must see it in 227.
-func (g *Gateway) shownDialled(s *session) netip.Addr {
-	return g.policy.external(s.dialled(), s.clientAddr().Addr(), s.flow.DNAT)
+func (s *session) shownDialled() netip.Addr {
+	return s.policy.external(s.dialled(), s.clientAddr().Addr(), s.flow.DNAT)
 }
 
-func (g *Gateway) mayOpenActive(s *session) Reason {
+func (s *session) mayOpenActive() Reason {
 	switch {
-	case !g.policy.Active:
+	case !s.policy.Active:
 		return ActiveOff
 	case s.has(conntrack.StateEPSVAll):
 		return AfterEPSVAll
@@ -58,8 +58,8 @@ func (g *Gateway) mayOpenActive(s *session) Reason {
 	return s.mayOpen()
 }
 
-func (g *Gateway) mayOpenPassive(s *session) Reason {
-	if !g.policy.Passive {
+func (s *session) mayOpenPassive() Reason {
+	if !s.policy.Passive {
 		return PassiveOff
 	}
 	return s.mayOpen()
@@ -68,7 +68,7 @@ func (g *Gateway) mayOpenPassive(s *session) Reason {
 // openActive lets the server connect to the client at named, and returns what to
 // name instead. If port is not 0 it is the only outside port that will do.
 func (g *Gateway) openActive(s *session, m Mode, named netip.AddrPort, port uint16) (netip.AddrPort, Reason) {
-	if why := g.mayOpenActive(s); why != None {
+	if why := s.mayOpenActive(); why != None {
 		return named, why
 	}
 	e := conntrack.Expectation{
@@ -77,18 +77,18 @@ func (g *Gateway) openActive(s *session, m Mode, named netip.AddrPort, port uint
 		Dir:    conntrack.Reply,
 		Target: named,
 	}
-	shown := g.shownOutside(s)
+	shown := s.shownOutside()
 	switch own := s.clientAddr().Addr(); {
 	case named.Addr().Is4() != own.Is4():
 		return named, WrongFamily
 	case named.Addr() == own:
 		e.Dst, e.Translate = addrPort(s.outside(), named.Port()), s.flow.NAT()
-	case contains(g.policy.FXP, named.Addr()):
+	case contains(s.policy.FXP, named.Addr()):
 		e.Dst, shown = named, named.Addr()
 	default:
 		return named, ForeignAddress
 	}
-	if named.Port() < max(g.policy.MinPort, 1) {
+	if named.Port() < max(s.policy.MinPort, 1) {
 		return named, LowPort
 	}
 	got, why := g.expect(s, m, e, port)
@@ -98,20 +98,20 @@ func (g *Gateway) openActive(s *session, m Mode, named netip.AddrPort, port uint
 // openPassive lets the client connect to the server at the port that it offers,
 // and returns what to offer instead. If port is not 0 it is the only one that will do.
 func (g *Gateway) openPassive(s *session, p passive, port uint16) (netip.AddrPort, Reason) {
-	if why := g.mayOpenPassive(s); why != None {
+	if why := s.mayOpenPassive(); why != None {
 		return netip.AddrPort{}, why
 	}
-	server, shown := s.serverAddr().Addr(), g.shownDialled(s)
+	server, shown := s.serverAddr().Addr(), s.shownDialled()
 	if a := p.addr; a.IsValid() {
 		switch {
 		case a.Is4() != server.Is4():
 			return netip.AddrPort{}, WrongFamily
-		case a == server, a == s.dialled(), a == shown, a.IsUnspecified(), a.IsLoopback(), g.policy.AnyPassiveAddress:
+		case a == server, a == s.dialled(), a == shown, a.IsUnspecified(), a.IsLoopback(), s.policy.AnyPassiveAddress:
 		default:
 			return netip.AddrPort{}, ForeignAddress
 		}
 	}
-	if p.port < max(g.policy.MinPort, 1) {
+	if p.port < max(s.policy.MinPort, 1) {
 		return netip.AddrPort{}, LowPort
 	}
 	e := conntrack.Expectation{
@@ -142,7 +142,7 @@ func (g *Gateway) expect(s *session, m Mode, e conntrack.Expectation, port uint1
 	was, inherited := g.orphans[e.Master]
 	inherited = inherited && was.Target == e.Target
 	g.withdraw(s, Superseded)
-	e.Timeout = g.policy.Timeout
+	e.Timeout = s.policy.Timeout
 	tries := portTries
 	switch {
 	case port != 0:
@@ -167,7 +167,7 @@ func (g *Gateway) expect(s *session, m Mode, e conntrack.Expectation, port uint1
 		if !errors.Is(err, conntrack.ErrPortTaken) {
 			break
 		}
-		e.Dst = addrPort(e.Dst.Addr(), g.pickPort())
+		e.Dst = addrPort(e.Dst.Addr(), s.pickPort())
 	}
 	return 0, g.kernelReason(err)
 }

@@ -1,8 +1,11 @@
 package alg
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
+
+	"github.com/ftpalg/ftpalg/conntrack"
 )
 
 // TLS says what happens to AUTH TLS and AUTH SSL.
@@ -44,12 +47,20 @@ type Policy struct {
 	Strict Strict
 }
 
-// Limits bound what strangers can make us keep. Zero means no limit.
+// Limits bound what strangers can make us keep.
 type Limits struct {
-	Sessions          int // control connections kept in memory; the longest idle goes first
-	SessionsPerClient int // of one client: an IPv4 address or an IPv6 /64
-	OpenPerClient     int // ports waiting for their connection
-	NewPerMinute      int // ports opened a minute
+	Total     Limit // of all clients
+	PerClient Limit
+	// IPv4Bits and IPv6Bits are the lengths of the networks that count as one client. Zero
+	// means 32 and 64.
+	IPv4Bits, IPv6Bits int
+}
+
+// Limit bounds one thing each. Zero means no limit.
+type Limit struct {
+	Sessions     int // control connections. In all, the longest idle is forgotten; of a client, further ones open nothing
+	Open         int // ports waiting for their connection
+	NewPerMinute int // ports opened a minute
 }
 
 // DefaultPolicy returns the standard policy.
@@ -59,8 +70,38 @@ func DefaultPolicy() Policy {
 		MinPort:   1024,
 		FirstPort: 32768, LastPort: 60999,
 		Timeout: 60 * time.Second,
-		Limits:  Limits{Sessions: 65536, SessionsPerClient: 1024, OpenPerClient: 256, NewPerMinute: 6000},
+		Limits: Limits{
+			Total:     Limit{Sessions: 65536, Open: 16384, NewPerMinute: 60000},
+			PerClient: Limit{Sessions: 1024, Open: 256, NewPerMinute: 6000},
+			IPv4Bits:  32, IPv6Bits: 64,
+		},
 	}
+}
+
+// network returns the network of a that counts as one client.
+func (l *Limits) network(a netip.Addr) netip.Prefix {
+	bits := cmp.Or(l.IPv4Bits, 32)
+	if a.Is6() {
+		bits = cmp.Or(l.IPv6Bits, 64)
+	}
+	net, err := a.Prefix(bits)
+	if err != nil { // longer than an address
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	return net
+}
+
+// NetworkPolicy is the policy of the control connections between some networks.
+type NetworkPolicy struct {
+	Clients []netip.Prefix // before source NAT; empty: any
+	Servers []netip.Prefix // as dialled, or after destination NAT; empty: any
+	Policy  Policy         // its Limits.Total counts for nothing
+}
+
+func (n *NetworkPolicy) fits(f *conntrack.Flow) bool {
+	dialled, server := f.Tuple[conntrack.Original].Dst.Addr(), f.Tuple[conntrack.Reply].Src.Addr()
+	return (len(n.Clients) == 0 || contains(n.Clients, f.Tuple[conntrack.Original].Src.Addr())) &&
+		(len(n.Servers) == 0 || contains(n.Servers, dialled) || contains(n.Servers, server))
 }
 
 // external returns the address to show to peer instead of known, or known.

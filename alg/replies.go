@@ -2,6 +2,7 @@ package alg
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 
 	"github.com/ftpalg/ftpalg/alg/ftp"
@@ -34,7 +35,7 @@ func (g *Gateway) replies(s *session, data []byte) {
 		case l.skip:
 			l.skip = !whole
 		case whole && len(l.buf) == 0:
-			from := g.maskedFrom(s, piece)
+			from := s.maskedFrom(piece)
 			c, _ := g.reply(s, piece, 0)
 			if from >= 0 {
 				c = masked(piece, from)
@@ -59,6 +60,9 @@ func (g *Gateway) replies(s *session, data []byte) {
 func (g *Gateway) reply(s *session, ln []byte, port uint16) (change, Reason) {
 	code, kind := ftp.ParseReply(ln)
 	inside := s.multi
+	if i := s.policy.Strict.masks(cmp.Or(inside, code)); i >= 0 {
+		g.Stats.Masked[i].Add(1)
+	}
 	if kind == ftp.NotReply && inside == 0 {
 		g.fromServer(s, ln)
 	}
@@ -232,7 +236,7 @@ func (g *Gateway) replyPiece(s *session, l *line, piece []byte, at int) {
 	if l.plan.mode == undecided && len(l.buf) >= 4 {
 		g.planReply(s, l)
 	}
-	from := g.maskedFrom(s, l.buf)
+	from := s.maskedFrom(l.buf)
 	for i, b := range piece {
 		pos := had + i
 		switch {
@@ -260,16 +264,16 @@ func (g *Gateway) planReply(s *session, l *line) {
 	}
 	l.plan.mode = pass
 	if at < 0 || code != codePassive || kind != ftp.Final || s.multi != 0 && s.multi != code ||
-		!s.asks.passive() || !s.has(conntrack.StateGreeted) || g.mayOpenPassive(s) != None || !s.flow.NAT() {
+		!s.asks.passive() || !s.has(conntrack.StateGreeted) || s.mayOpenPassive() != None || !s.flow.NAT() {
 		return
 	}
-	shown := g.shownDialled(s)
+	shown := s.shownDialled()
 	if !shown.Is4() || shown == s.serverAddr().Addr() {
 		return
 	}
 	l.plan.mode = early
 	l.plan.arg = at + 4
-	l.plan.port = g.pickPort()
+	l.plan.port = s.pickPort()
 	l.plan.text = ftp.AppendPort(l.plan.text[:0], addrPort(shown, l.plan.port))
 	l.plan.keep = bytes.LastIndexByte(l.plan.text, ',') + 1
 }

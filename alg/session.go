@@ -16,11 +16,12 @@ const (
 
 // session is one control connection.
 type session struct {
-	flow conntrack.Flow
-	half [2]rewrite.Half
-	line [2]line
-	held [2][]heldPacket
-	tls  [2]tlsRecords
+	flow   conntrack.Flow
+	policy *Policy
+	half   [2]rewrite.Half
+	line   [2]line
+	held   [2][]heldPacket
+	tls    [2]tlsRecords
 
 	claimed [2]uint32 // what the receiver acknowledged that we never saw, in original numbers
 	claims  [2]bool   // whether it did
@@ -39,7 +40,6 @@ type session struct {
 	bareLF      bool // the last command ended in a line feed alone
 	over        bool // 221 or 421 was sent, or the connection ends
 	overLimit   bool // one session too many of this client
-	fin         [2]bool
 
 	state  conntrack.State // what should be kept in the kernel
 	stored conntrack.State // what is kept there

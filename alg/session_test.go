@@ -352,16 +352,25 @@ func TestLastNegotiationCounts(t *testing.T) {
 }
 
 func TestEndOfTheConnectionClosesWhatItOpened(t *testing.T) {
-	for _, how := range []string{"RST", "FIN"} {
+	const open = "10.0.1.66>10.0.13.222:10120=10.0.13.222:10120"
+	for _, c := range []struct {
+		name string
+		dir  conntrack.Dir
+		flag byte
+		want []string
+	}{
+		{"reset by the client", toServer, rewrite.RST, nil},
+		{"reset by the server", toClient, rewrite.RST, nil},
+		{"the server ends it", toClient, rewrite.FIN, nil},
+		{"the client has no more commands", toServer, rewrite.FIN, []string{open}},
+	} {
 		d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
 		d.c("PORT 10,0,13,222,39,136\r\n")
-		if how == "RST" {
-			d.packet(toServer, d.seq[toServer], 4, nil)
-		} else {
-			d.packet(toServer, d.seq[toServer], 1, nil)
-			d.packet(toClient, d.seq[toClient], 1, nil)
+		d.wantOpen(open)
+		d.packet(c.dir, d.seq[c.dir], c.flag, nil)
+		if d.wantOpen(c.want...); t.Failed() {
+			t.Fatal(c.name)
 		}
-		d.wantOpen()
 	}
 }
 

@@ -2,6 +2,7 @@ package alg
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 
 	"github.com/ftpalg/ftpalg/alg/ftp"
@@ -87,8 +88,8 @@ func (r *Strict) deniesVerb(c ftp.Command) Reason {
 }
 
 // denies tells whether the command line must not reach the server.
-func (g *Gateway) denies(s *session, ln []byte, c ftp.Command) Reason {
-	r := &g.policy.Strict
+func (s *session) denies(ln []byte, c ftp.Command) Reason {
+	r := &s.policy.Strict
 	if !r.active() {
 		return None
 	}
@@ -188,18 +189,18 @@ func listed(names []string, name []byte) bool {
 func (g *Gateway) keepOut(s *session, ln []byte, c ftp.Command) change {
 	g.end(s)
 	g.refuse(s, NotFTP, ln)
-	g.reset = g.policy.Strict.Reset
+	g.reset = s.policy.Strict.Reset
 	s.asks.push(ftp.Other)
 	return blanked(c.NameStart, c.NameEnd)
 }
 
 // violated does what a broken rule calls for besides the refusal.
 func (g *Gateway) violated(s *session, why Reason) {
-	if why == WrongDirection || g.policy.Strict.Reset {
+	if why == WrongDirection || s.policy.Strict.Reset {
 		g.end(s)
 		s.set(conntrack.StateLoggedIn, false) // outlives this process, as over does not
 	}
-	g.reset = g.policy.Strict.Reset
+	g.reset = s.policy.Strict.Reset
 }
 
 // spoil is put in front of the end of a command in pieces that is refused: a name is nowhere longer than
@@ -218,7 +219,7 @@ func (g *Gateway) spoil(l *line, at int) {
 
 // fromServer looks at a line from the server that is neither a reply nor part of one.
 func (g *Gateway) fromServer(s *session, ln []byte) {
-	if !g.policy.Strict.Direction || s.has(conntrack.StateNotFTP) {
+	if !s.policy.Strict.Direction || s.has(conntrack.StateNotFTP) {
 		return
 	}
 	if v := ftp.ParseCommand(ln).Verb; v == ftp.Port || v == ftp.EPRT {
@@ -227,29 +228,35 @@ func (g *Gateway) fromServer(s *session, ln []byte) {
 	}
 }
 
+// MaskedReplies are the labels of the replies that can be made unreadable.
+var MaskedReplies = [...]string{"banner", "syst"}
+
+// masks tells which of MaskedReplies a reply is; -1 if it is to stay as it is.
+func (r *Strict) masks(code int) int {
+	switch {
+	case code == codeReady && r.MaskBanner:
+		return 0 // the greeting, and the answers to REIN and HOST
+	case code == codeSystem && r.MaskSYST:
+		return 1
+	}
+	return -1
+}
+
 // maskedFrom returns from where on the line from the server, or what is known of it, is to
 // be made unreadable; -1 if it is not. Of the lines of a multi-line reply only the codes stay.
-func (g *Gateway) maskedFrom(s *session, ln []byte) int {
-	r := &g.policy.Strict
+func (s *session) maskedFrom(ln []byte) int {
+	r := &s.policy.Strict
 	if !r.MaskBanner && !r.MaskSYST {
 		return -1
 	}
 	code, kind := ftp.ParseReply(ln)
-	of := code
-	if s.multi != 0 {
-		of = s.multi
-	}
-	var digits string
-	switch {
-	case of == codeReady && r.MaskBanner:
-		digits = "220" // the greeting, and the answers to REIN and HOST
-	case of == codeSystem && r.MaskSYST:
-		digits = "215"
-	default:
+	of := cmp.Or(s.multi, code)
+	if r.masks(of) < 0 {
 		return -1
 	}
+	digits := [...]byte{byte('0' + of/100), byte('0' + of/10%10), byte('0' + of%10)}
 	if kind != ftp.NotReply && code == of {
-		return bytes.Index(ln, []byte(digits)) + len("220 ")
+		return bytes.Index(ln, digits[:]) + len("220 ")
 	}
 	n := 0
 	for n < len(digits) && n < len(ln) && ln[n] == digits[n] {

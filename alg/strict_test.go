@@ -257,7 +257,15 @@ func TestMasks(t *testing.T) {
 		}
 	}
 	d := newDialogue(t, firewallFlow(), strictPolicy(both))
-	d.login()
+	d.s("220-a\r\n b\r\n")
+	d.s("220 c\r")
+	d.s("\n")
+	d.c("SYST\r\n")
+	d.s("215 d\r\n")
+	if banner, syst := d.g.Stats.Masked[0].Load(), d.g.Stats.Masked[1].Load(); banner != 3 || syst != 1 {
+		t.Errorf("%d lines of the banner and %d of the reply to SYST are counted, want 3 and 1", banner, syst)
+	}
+	d = newDialogue(t, firewallFlow(), strictPolicy(both)).login()
 	d.c(portLine1 + "\r\n")
 	d.wantOpen("10.0.1.66>10.0.13.222:10120=10.0.13.222:10120")
 }

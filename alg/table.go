@@ -20,7 +20,8 @@ const sweepStep = 256
 // in which they were last seen. What it forgets can be picked up again from the kernel.
 type table struct {
 	byTuple map[conntrack.Tuple]*session
-	clients map[netip.Addr]*client
+	clients map[netip.Prefix]*client
+	all     client  // counts what all clients have
 	list    session // head of the ring; next is the longest idle
 	n       int
 	held    int          // held packets in all
@@ -29,16 +30,16 @@ type table struct {
 
 // client counts what one client network has.
 type client struct {
-	net      netip.Addr // an IPv4 address, or the first of an IPv6 /64
+	net      netip.Prefix
 	sessions int
 	open     int
-	tokens   float64 // ports that it may open now
-	filled   time.Time
+	spent    float64 // share of a minute's new ports, at the time spentAt
+	spentAt  time.Time
 }
 
 func (t *table) init() {
 	t.byTuple = map[conntrack.Tuple]*session{}
-	t.clients = map[netip.Addr]*client{}
+	t.clients = map[netip.Prefix]*client{}
 	t.list.prev, t.list.next = &t.list, &t.list
 }
 
@@ -64,10 +65,11 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	if old := t.byTuple[f.Tuple[0]]; old != nil {
 		g.drop(old)
 	}
-	if limit := g.policy.Limits.Sessions; limit > 0 && t.n >= limit {
+	if limit := g.policy.Limits.Total.Sessions; limit > 0 && t.n >= limit {
 		g.drop(t.list.next)
+		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{flow: f, state: f.State, stored: f.State}
+	s := &session{flow: f, policy: g.policyOf(&f), state: f.State, stored: f.State}
 	s.set(conntrack.StateBusy|conntrack.StateNoBypass, false)
 	if f.State&conntrack.StateAskedPassive != 0 {
 		s.asks.push(ftp.Pasv)
@@ -84,18 +86,18 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	t.n++
 	g.Stats.Sessions.Store(int64(t.n))
 	g.Stats.SessionsTotal.Add(1)
-	s.client = t.client(s.clientAddr().Addr(), g.policy.Limits.NewPerMinute, g.now)
+	s.client = t.client(s.policy.Limits.network(s.clientAddr().Addr()))
 	s.client.sessions++
 	s.counted = true
 	if e, ok := g.orphans[f.Tuple[conntrack.Original]]; ok {
 		// It is ours to close. How it was asked for is not known any more, only by whom.
-		s.open, s.openMode, s.openedAt = e, ModePASV, g.now
+		s.open, s.openMode = e, ModePASV
 		if e.Src == s.serverAddr().Addr() {
 			s.openMode = ModePORT
 		}
-		s.client.open++
+		g.countOpen(s)
 	}
-	limit := g.policy.Limits.SessionsPerClient
+	limit := s.policy.Limits.PerClient.Sessions
 	s.overLimit = limit > 0 && s.client.sessions > limit
 	return s
 }
@@ -122,8 +124,8 @@ func (g *Gateway) drop(s *session) {
 	g.Stats.Sessions.Store(int64(t.n))
 	c := s.client
 	s.uncount()
-	if c.sessions == 0 && c.tokens >= float64(g.policy.Limits.NewPerMinute) {
-		delete(t.clients, c.net) // nothing of it needs to be remembered
+	if c.forgettable(g.now) {
+		delete(t.clients, c.net)
 	}
 }
 
@@ -135,50 +137,65 @@ func (s *session) uncount() {
 	}
 }
 
-// client returns the counts of the network of a: one IPv4 address, or an IPv6 /64.
-func (t *table) client(a netip.Addr, tokens int, now time.Time) *client {
-	if p, err := a.Prefix(64); a.Is6() && err == nil {
-		a = p.Addr()
-	}
-	c := t.clients[a]
+// client returns the counts of a network.
+func (t *table) client(net netip.Prefix) *client {
+	c := t.clients[net]
 	if c == nil {
-		c = &client{net: a, tokens: float64(tokens), filled: now}
-		t.clients[a] = c
+		c = &client{net: net}
+		t.clients[net] = c
 	}
 	return c
 }
 
-// overLimits tells which limit forbids s another port, and takes it from the client's allowance if none does.
+// overLimits tells which limit forbids s another port, and takes it from the allowances if none does.
 func (g *Gateway) overLimits(s *session) Reason {
-	l, c := g.policy.Limits, s.client
-	if l.OpenPerClient > 0 && s.openMode == ModeNone && c.open >= l.OpenPerClient {
-		return PinholeLimit
+	of, all := s.policy.Limits.PerClient, g.policy.Limits.Total
+	if s.openMode == ModeNone && (s.client.isFull(of) || g.table.all.isFull(all)) {
+		return PinholeLimit // else one closes for it
 	}
-	if l.NewPerMinute > 0 {
-		rate := float64(l.NewPerMinute)
-		c.tokens = min(rate, c.tokens+g.now.Sub(c.filled).Minutes()*rate)
-		c.filled = g.now
-		if c.tokens < 1 {
-			return RateLimit
-		}
-		c.tokens--
+	if s.client.hasSpent(of, g.now) || g.table.all.hasSpent(all, g.now) {
+		return RateLimit
 	}
+	s.client.spend(of)
+	g.table.all.spend(all)
 	return None
+}
+
+func (c *client) isFull(l Limit) bool { return l.Open > 0 && c.open >= l.Open }
+
+// hasSpent tells whether the allowance, which comes back evenly, is not enough for a port.
+func (c *client) hasSpent(l Limit, now time.Time) bool {
+	c.spent, c.spentAt = max(0, c.spent-now.Sub(c.spentAt).Minutes()), now
+	return l.NewPerMinute > 0 && c.spent+0.5/float64(l.NewPerMinute) > 1
+}
+
+func (c *client) spend(l Limit) {
+	if l.NewPerMinute > 0 {
+		c.spent += 1 / float64(l.NewPerMinute)
+	}
+}
+
+// forgettable tells whether nothing of it needs to be remembered.
+func (c *client) forgettable(now time.Time) bool {
+	return c.sessions == 0 && c.open == 0 && now.Sub(c.spentAt).Minutes() >= c.spent
 }
 
 func (g *Gateway) countOpen(s *session) {
 	s.openedAt = g.now
 	s.client.open++
+	g.table.all.open++
 }
 
-func (g *Gateway) uncountOpen(s *session) { s.client.open-- }
+func (g *Gateway) uncountOpen(s *session) {
+	s.client.open--
+	g.table.all.open--
+}
 
-// forgetClients forgets those that have had no session for so long that their
-// allowance is whole again.
+// forgetClients forgets those of which nothing needs to be remembered.
 func (t *table) forgetClients(now time.Time) {
-	for a, c := range t.clients {
-		if c.sessions == 0 && now.Sub(c.filled) > time.Minute {
-			delete(t.clients, a)
+	for net, c := range t.clients {
+		if c.forgettable(now) {
+			delete(t.clients, net)
 		}
 	}
 }
@@ -196,7 +213,7 @@ func (t *table) sweep(g *Gateway, now time.Time) {
 		case s.over && now.Sub(s.lastSeen) > endedFor:
 			g.drop(s)
 		default:
-			if s.openMode != ModeNone && now.Sub(s.openedAt) > g.policy.Timeout {
+			if s.openMode != ModeNone && now.Sub(s.openedAt) > s.open.Timeout {
 				g.settleOpen(s) // the kernel let it go
 			}
 			if t.held > 0 {

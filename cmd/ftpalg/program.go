@@ -118,7 +118,7 @@ func (p *program) openConntrack() error {
 			return err
 		}
 	}
-	p.gateway = alg.New(conn, p.config.Policy)
+	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnKernelError = p.journal.kernelError

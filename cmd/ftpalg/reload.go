@@ -19,8 +19,8 @@ func (p *program) reload() {
 			return
 		}
 	}
-	p.config.Ports, p.config.Policy = c.Ports, c.Policy
-	p.gateway.SetPolicy(c.Policy)
+	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
+	p.gateway.SetPolicy(c.Policy, c.Policies...)
 	p.level.Set(c.Log.Level)
 	p.log.Info("configuration reloaded", "ports", c.Ports)
 	if keys := config.Fixed(p.config, c); len(keys) > 0 {

@@ -146,6 +146,19 @@ func (g *gateway) kill() {
 	<-g.ran
 }
 
+// reload has the program read its configuration again.
+func (g *gateway) reload() {
+	g.t.Helper()
+	const done = "msg=\"configuration reloaded\""
+	had := strings.Count(g.logged(), done)
+	g.signal(unix.SIGHUP)
+	for deadline := time.Now().Add(patience); strings.Count(g.logged(), done) == had; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("the configuration is not reloaded:\n%s", g.logged())
+		}
+	}
+}
+
 func (g *gateway) signal(s unix.Signal) { _ = g.cmd.Process.Signal(s) }
 
 // expectations lists what is open on the gateway.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -231,6 +232,8 @@ var passiveRulings = []ruling{
 	{"transfer refused", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "c>RETR x\r\n", "s>550 no\r\n"}, 51210, shut, 0},
 	{"transfer begun", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "c>RETR x\r\n"}, 51210, opens, 0},
 	{"both hang up", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "c!FIN", "s!FIN"}, 51210, shut, 0},
+	{"the server hangs up", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "s!FIN"}, 51210, shut, 0},
+	{"the client has no more commands", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "c>RETR x\r\n", "c!FIN"}, 51210, opens, 0},
 	{"reset by the client", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "c!RST"}, 51210, shut, 0},
 	{"reset by the server", loggedIn, []string{"c>PASV\r\n", "s>" + offer, "s!RST"}, 51210, shut, 0},
 	{"ciphertext that looks like 227", loggedIn, []string{"c>AUTH TLS\r\n", "s>234 ok\r\n", "c>PASV\r\n", "s>" + offer}, 51210, shut, 0},
@@ -615,13 +618,13 @@ func TestLimitsOfAClientAreClearRefusals(t *testing.T) {
 		// over goes beyond the limit, and the last command of it is to be refused.
 		over func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client))
 	}{
-		{"sessions", "limits:\n  sessions_per_client: 2\n", "session_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
+		{"sessions", "limits: {per_client: {sessions: 2}}\n", "session_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
 			first := session()
 			session()
 			refused(session())
 			accepted(t, first, command(1))
 		}},
-		{"open ports", "limits:\n  open_per_client: 2\n", "pinhole_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
+		{"open ports", "limits: {per_client: {open: 2}}\n", "pinhole_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
 			for i := range 2 {
 				c := session()
 				accepted(t, c, command(i))
@@ -629,7 +632,7 @@ func TestLimitsOfAClientAreClearRefusals(t *testing.T) {
 			}
 			refused(session())
 		}},
-		{"new ports a minute", "limits:\n  new_per_minute: 3\n", "rate_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
+		{"new ports a minute", "limits: {per_client: {new_per_minute: 3}}\n", "rate_limit", func(t *testing.T, session func() *ftptest.Client, refused func(*ftptest.Client)) {
 			c := session()
 			for i := range 3 {
 				accepted(t, c, command(i))
@@ -662,6 +665,40 @@ func TestLimitsOfAClientAreClearRefusals(t *testing.T) {
 	}
 }
 
+// A policy of some networks is for these alone, and a reload changes it for sessions that run.
+func TestPolicyOfSomeNetworksIsForTheseAlone(t *testing.T) {
+	r := routed(t, (*lab.Lab).ClientBehindNAT)
+	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
+	at := r.Server.AddrPort(false, 21)
+	guest := neighbour(t, r.Inside, "guest")
+	file := filepath.Join(t.TempDir(), "ftpalg.yaml")
+	configure := func(entry string) {
+		t.Helper()
+		must(t, os.WriteFile(file, []byte("strict: {deny: [SITE]}\npolicies:\n"+entry), 0o644))
+	}
+	client := r.Client.AddrPort(false, 21).Addr()
+	configure(fmt.Sprintf("- clients: [%s]\n  servers: [%s]\n  active: false\n  strict: {read_only: true}\n", client, at.Addr()))
+	g := startGateway(t, r.Gateway, "--config", file)
+	one, two := login(t, r.Client, at), login(t, guest, at)
+	const command = "PORT 10,0,13,222,200,10"
+	wantRefusal(t, one, command, 500, 501)
+	wantRefusal(t, one, "STOR x", 500, 500)
+	wantRefusal(t, one, "SITE HELP", 500, 500) // as for all
+	g.wantNothingOpen()
+	get(t, one, s, ftptest.PASV, "small")
+	get(t, two, s, ftptest.PORT, "small")
+	wantRefusal(t, two, "SITE HELP", 500, 500)
+
+	configure(fmt.Sprintf("- servers: [%s]\n  passive: false\n", at.Addr()))
+	g.reload()
+	get(t, one, s, ftptest.PORT, "small")
+	if reply, err := one.Cmd("PASV"); err != nil || reply.Code != 425 {
+		t.Errorf("PASV is answered by %s, %v", reply, err)
+	}
+	g.wantRefusals(t, 0, "active_off", "read_only", "read_only", "command_denied", "passive_off")
+	g.wantNothingOpen()
+}
+
 // accepted sends a command that must be answered by 200.
 func accepted(t testing.TB, c *ftptest.Client, command string) {
 	t.Helper()
@@ -673,7 +710,7 @@ func accepted(t testing.TB, c *ftptest.Client, command string) {
 func TestPortThatIsUsedMakesRoomInTheLimit(t *testing.T) {
 	r := routed(t, (*lab.Lab).ClientBehindNAT)
 	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
-	g := withConfig(t, r.Gateway, "limits:\n  open_per_client: 1\n")
+	g := withConfig(t, r.Gateway, "limits: {per_client: {open: 1}}\n")
 	for range 3 {
 		get(t, login(t, r.Client, r.Server.AddrPort(false, 21)), s, ftptest.PORT, "small")
 	}

@@ -399,8 +399,7 @@ func TestReloadLosesNoSession(t *testing.T) {
 	c := login(t, r.Client, r.Server.AddrPort(false, 21))
 	for range 3 {
 		get(t, c, s, ftptest.PORT, "small")
-		g.signal(unix.SIGHUP)
-		time.Sleep(300 * time.Millisecond)
+		g.reload()
 	}
 	if r, err := c.Cmd("PORT 10,0,13,222,4,10"); err != nil || r.Code < 500 {
 		t.Errorf("a port below min_port is answered by %s, %v", r, err)

@@ -19,6 +19,7 @@ type Config struct {
 	Metrics       Metrics
 	Log           Log
 	Policy        alg.Policy
+	Policies      []alg.NetworkPolicy // in place of Policy between some networks
 }
 
 // Metrics says where metrics are served.

@@ -57,7 +57,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	}
 	for _, k := range keys {
 		name := k.name[strings.LastIndex(k.name, ".")+1:]
-		if !strings.Contains(string(text), "\n"+name+":") && !strings.Contains(string(text), "\n  "+name+":") {
+		if !strings.Contains(string(text), "\n"+name+":") && !strings.Contains(string(text), "  "+name+":") {
 			t.Errorf("%s does not show %s", example, k.name)
 		}
 	}
@@ -83,10 +83,14 @@ min_port: 1
 port_range: 40000 - 40100
 pinhole_timeout: 2m
 tls: deny
-limits: {sessions: 1, sessions_per_client: 2, open_per_client: 3, new_per_minute: 0}
+limits:
+  {sessions: 1, open: 2, new_per_minute: 3, per_client: {sessions: 4, open: 5, new_per_minute: 0, ipv4_prefix: 24, ipv6_prefix: 56}}
 strict:
   {allow: [retr, LIST], deny: site, read_only: true, max_line: 512, enabled: true, max_trailing: 8, wait_for_reply: true, need_crlf: true,
    direction: true, mask_banner: true, mask_syst: true, deny_users: ^ftp$, deny_files: ['\.exe$', "a{1,2}"], reset: true}
+policies:
+  - {servers: 192.0.2.9, tls: watch, limits: {per_client: {open: 1}}}
+  - {clients: [10.0.0.0/8, fd00::/8], servers: [], active: true, strict: {enabled: false, deny: [SITE, DELE]}}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +103,19 @@ strict:
 			Internal:          []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 			AnyPassiveAddress: true, FXP: []netip.Prefix{netip.MustParsePrefix("fd00::/8")},
 			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: alg.TLSDeny,
-			Limits: alg.Limits{Sessions: 1, SessionsPerClient: 2, OpenPerClient: 3},
+			Limits: alg.Limits{Total: alg.Limit{Sessions: 1, Open: 2, NewPerMinute: 3}, PerClient: alg.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
 			Strict: alg.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512,
 				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true, MaskBanner: true, MaskSYST: true,
 				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
 				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)}, Reset: true},
 		},
+	}
+	one, two := want.Policy, want.Policy // what is not named is as for all
+	one.TLS, one.Limits.PerClient.Open = alg.TLSWatch, 1
+	two.Active, two.Strict.Enabled, two.Strict.Deny = true, false, []string{"SITE", "DELE"}
+	want.Policies = []alg.NetworkPolicy{
+		{Servers: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}, Policy: one},
+		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Policy: two},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%+v, want\n%+v", c, want)
@@ -113,7 +124,7 @@ strict:
 
 func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; allowed: ports, queue, table, rules, helper, metrics, log, active,"},
+		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; allowed: ports, queue, table, rules, helper, metrics, log, limits, active,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
 		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; allowed: address, path"},
 		{"queue: 65536\n", "f.yaml:1: queue: 65536 is out of range; allowed: 0 to 65535"},
@@ -153,6 +164,14 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"strict: {deny_users: ''}\n", "f.yaml:1: strict.deny_users: an empty pattern fits everything"},
 		{"strict: {max_trailing: -1}\n", "f.yaml:1: strict.max_trailing: -1 is out of range"},
 		{"strict: {enabled: asa}\n", `f.yaml:1: strict.enabled: "asa" is not one of them; allowed: true, false`},
+		{"policies: {clients: 10.0.0.0/8}\n", "f.yaml:1: policies: this is not a list; allowed: a list of entries with clients, servers or both"},
+		{"policies:\n- 10.0.0.0/8\n", "f.yaml:2: policies[0]: this is not a list of keys with values; allowed: clients, servers, active, "},
+		{"policies:\n- active: false\n", "f.yaml:2: policies[0]: it names neither clients nor servers; allowed: networks for one of them"},
+		{"policies:\n- clients: 10.0.0.1/8\n", "f.yaml:2: policies[0].clients: 10.0.0.1/8 has bits set behind its prefix"},
+		{"policies:\n- {clients: \"::1\"}\n- clients: ::1\n  strict: {denny: SITE}\n", "f.yaml:4: policies[1].strict.denny: no such key, did you mean deny?"},
+		{"policies:\n- clients: ::1\n  queue: 5\n", "f.yaml:3: policies[0].queue: no such key"},
+		{"policies:\n- clients: ::1\n  limits: {sessions: 5}\n", "f.yaml:3: policies[0].limits.sessions: no such key; allowed: per_client"},
+		{"policies:\n- clients: ::1\n  policies: []\n", "f.yaml:3: policies[0].policies: no such key"},
 		{"- 21\n", "f.yaml:1: this is not a list of keys with values; allowed: ports"},
 		{"queue: 1\n---\nqueue: 2\n", "f.yaml:2: a second document begins here; allowed: one document"},
 		{"queue: 1\nbad: :: [\n", "f.yaml:2: not YAML: "},
@@ -216,6 +235,21 @@ func TestFlagIsStrongerThanVariableThanFileThanDefault(t *testing.T) {
 	}
 }
 
+func TestPoliciesInheritWhatIsStrongest(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	text := "policies: [{clients: 10.0.0.0/8, active: false}]\ntls: pass\nmin_port: 2000\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Sources{File: file, Env: env{"FTPALG_TLS": "deny", "FTPALG_ACTIVE": "true"}.get}.Load()
+	if err != nil || len(c.Policies) != 1 {
+		t.Fatal(c.Policies, err)
+	}
+	if p := c.Policies[0].Policy; p.TLS != alg.TLSDeny || p.MinPort != 2000 || p.Active {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestEveryKeyHasAVariable(t *testing.T) {
 	c, err := Sources{Env: env{
 		"FTPALG_EXTERNAL_ADDRESS": "203.0.113.7,2001:db8::7", "FTPALG_METRICS_ADDRESS": "off",
@@ -226,7 +260,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	}
 	want := Default()
 	want.Policy.External4, want.Policy.External6 = netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::7")
-	want.Metrics.Address, want.Policy.Strict.ReadOnly, want.Policy.Limits.Sessions = "", true, 9
+	want.Metrics.Address, want.Policy.Strict.ReadOnly, want.Policy.Limits.Total.Sessions = "", true, 9
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
@@ -251,12 +285,13 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(example)
-	for _, s := range []string{"a: &x [1]\nports: *x\n", "ports: &p [*p]\n", "metrics: &m\n  <<: *m\n", "? [a]\n: b\n", "queue: !!int 5\n", "strict: {allow: [a,b]}", "\xff", "queue: 1\n---\n"} {
+	for _, s := range []string{"a: &x [1]\nports: *x\n", "ports: &p [*p]\n", "metrics: &m\n  <<: *m\n", "? [a]\n: b\n", "queue: !!int 5\n", "strict: {allow: [a,b]}", "\xff", "queue: 1\n---\n", "policies: &p [*p]\n", "policies: [{clients: 10.0.0.0/8, active: false}]\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := Default()
-		if err := parse("f.yaml", text, &c); err != nil {
+		r := &reader{file: "f.yaml", keys: keys, c: &c}
+		if err := errors.Join(r.parse(text), r.readPolicies()); err != nil {
 			for _, what := range problems(err) {
 				if !strings.HasPrefix(what, "f.yaml:") {
 					t.Errorf("%q does not name the file", what)
@@ -266,7 +301,7 @@ func FuzzParse(f *testing.F) {
 		}
 		p := c.Policy
 		if len(c.Ports) == 0 || c.Table == "" || c.Helper == "" || p.MinPort == 0 || p.FirstPort < 1024 || p.FirstPort > p.LastPort ||
-			p.Timeout < time.Second || p.External4.Is6() || p.External6.Is4() || p.Limits.Sessions < 0 || !strings.HasPrefix(c.Metrics.Path, "/") {
+			p.Timeout < time.Second || p.External4.Is6() || p.External6.Is4() || p.Limits.Total.Sessions < 0 || !strings.HasPrefix(c.Metrics.Path, "/") {
 			t.Errorf("accepted %+v", c)
 		}
 	})

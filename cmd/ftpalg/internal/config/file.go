@@ -8,19 +8,22 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/ftpalg/ftpalg/alg"
 	"go.yaml.in/yaml/v3"
 )
 
 // reader sets what a file says and collects what is wrong in it.
 type reader struct {
-	file string
-	c    *Config
-	errs []error
+	file     string
+	within   string // what precedes the names of keys in messages
+	keys     []key
+	c        *Config
+	policies *yaml.Node // read when all that they inherit is known
+	errs     []error
 }
 
-// parse reads the file's text into c.
-func parse(file string, text []byte, c *Config) error {
-	r := &reader{file: file, c: c}
+// parse reads the file's text into c, but for the policies.
+func (r *reader) parse(text []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {
@@ -36,12 +39,19 @@ func parse(file string, text []byte, c *Config) error {
 		return r.yamlError(err)
 	}
 	r.section(doc.Content[0], "")
-	return errors.Join(r.errs...)
+	return r.err()
+}
+
+// err returns what was wrong since it was last asked.
+func (r *reader) err() error {
+	errs := r.errs
+	r.errs = nil
+	return errors.Join(errs...)
 }
 
 func (r *reader) fail(n *yaml.Node, key, what, allowed string) {
-	if key != "" {
-		key += ": "
+	if key = r.within + key; key != "" {
+		key = strings.TrimSuffix(key, ".") + ": "
 	}
 	r.errs = append(r.errs, fmt.Errorf("%s:%d: %s%s; allowed: %s", r.file, n.Line, key, what, allowed))
 }
@@ -62,7 +72,10 @@ func (r *reader) section(n *yaml.Node, prefix string) {
 	if isNull(n) {
 		return
 	}
-	names := inside(prefix)
+	names := inside(r.keys, prefix)
+	if prefix == "" && r.within == "" {
+		names = append(names, policiesKey)
+	}
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, strings.TrimSuffix(prefix, "."), "this is not a list of keys with values", strings.Join(names, ", "))
 		return
@@ -76,14 +89,47 @@ func (r *reader) section(n *yaml.Node, prefix string) {
 			continue
 		}
 		seen[k.Value] = k.Line
-		if found, ok := find(full); ok {
+		if found, ok := find(r.keys, full); ok {
 			r.value(v, found)
-		} else if k.Value != "" && len(inside(full+".")) > 0 {
+		} else if k.Value != "" && len(inside(r.keys, full+".")) > 0 {
 			r.section(v, full+".")
+		} else if full == policiesKey && r.within == "" {
+			r.policies = v
 		} else {
 			r.fail(k, full, "no such key"+nearest(k.Value, names), strings.Join(names, ", "))
 		}
 	}
+}
+
+// readPolicies reads the policies for some networks. What an entry does not name is as in c.
+func (r *reader) readPolicies() error {
+	if r.policies == nil {
+		return nil
+	}
+	const allowed = "a list of entries with clients, servers or both, and the keys that are to differ for them"
+	n := target(r.policies)
+	switch {
+	case isNull(n):
+		return nil
+	case n.Kind != yaml.SequenceNode:
+		r.fail(n, policiesKey, "this is not a list", allowed)
+		return r.err()
+	}
+	var all []alg.NetworkPolicy
+	for i, entry := range n.Content {
+		c := Config{Policy: r.c.Policy, Policies: make([]alg.NetworkPolicy, 1)}
+		e := &reader{file: r.file, within: fmt.Sprintf("%s[%d].", policiesKey, i), keys: append(networkKeys, policyKeys...), c: &c}
+		e.section(entry, "")
+		own := c.Policies[0]
+		if e.errs == nil && len(own.Clients)+len(own.Servers) == 0 {
+			e.fail(entry, "", "it names neither clients nor servers", "networks for one of them or both; what is for all stands outside of "+policiesKey)
+		}
+		r.errs = append(r.errs, e.errs...)
+		own.Policy = c.Policy
+		all = append(all, own)
+	}
+	r.c.Policies = all
+	return r.err()
 }
 
 // value sets one key.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,10 @@ var (
 )
 
 // keys is the table of all keys, in the order of the example file.
-var keys = []key{
+var keys = append(programKeys, policyKeys...)
+
+// programKeys are those of the program as a whole.
+var programKeys = []key{
 	{"ports", ports(func(c *Config) *[]uint16 { return &c.Ports })},
 	{"queue", number(0, 65535, func(c *Config) *uint16 { return &c.Queue })},
 	{"table", name("1 to 31 letters, digits and underscores, a letter first", tableName, func(c *Config) *string { return &c.Table })},
@@ -40,6 +44,13 @@ var keys = []key{
 	{"log.level", choice(func(c *Config) *slog.Level { return &c.Log.Level },
 		option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo},
 		option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
+	{"limits.sessions", limit(func(p *alg.Policy) *int { return &p.Limits.Total.Sessions })},
+	{"limits.open", limit(func(p *alg.Policy) *int { return &p.Limits.Total.Open })},
+	{"limits.new_per_minute", limit(func(p *alg.Policy) *int { return &p.Limits.Total.NewPerMinute })},
+}
+
+// policyKeys can be set for some networks too, under policies.
+var policyKeys = []key{
 	{"active", yes(func(c *Config) *bool { return &c.Policy.Active })},
 	{"passive", yes(func(c *Config) *bool { return &c.Policy.Passive })},
 	{"external_address", external()},
@@ -51,10 +62,11 @@ var keys = []key{
 	{"pinhole_timeout", duration(time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Policy.Timeout })},
 	{"tls", choice(func(c *Config) *alg.TLS { return &c.Policy.TLS },
 		option[alg.TLS]{"pass", alg.TLSPass}, option[alg.TLS]{"watch", alg.TLSWatch}, option[alg.TLS]{"deny", alg.TLSDeny})},
-	{"limits.sessions", limit(func(l *alg.Limits) *int { return &l.Sessions })},
-	{"limits.sessions_per_client", limit(func(l *alg.Limits) *int { return &l.SessionsPerClient })},
-	{"limits.open_per_client", limit(func(l *alg.Limits) *int { return &l.OpenPerClient })},
-	{"limits.new_per_minute", limit(func(l *alg.Limits) *int { return &l.NewPerMinute })},
+	{"limits.per_client.sessions", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.Sessions })},
+	{"limits.per_client.open", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.Open })},
+	{"limits.per_client.new_per_minute", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.NewPerMinute })},
+	{"limits.per_client.ipv4_prefix", number(8, 32, func(c *Config) *int { return &c.Policy.Limits.IPv4Bits })},
+	{"limits.per_client.ipv6_prefix", number(16, 128, func(c *Config) *int { return &c.Policy.Limits.IPv6Bits })},
 	{"strict.enabled", yes(func(c *Config) *bool { return &c.Policy.Strict.Enabled })},
 	{"strict.allow", commands(func(c *Config) *[]string { return &c.Policy.Strict.Allow })},
 	{"strict.deny", commands(func(c *Config) *[]string { return &c.Policy.Strict.Deny })},
@@ -71,15 +83,24 @@ var keys = []key{
 	{"strict.reset", yes(func(c *Config) *bool { return &c.Policy.Strict.Reset })},
 }
 
-func limit(at func(*alg.Limits) *int) value {
-	v := number(0, maxLimit, func(c *Config) *int { return at(&c.Policy.Limits) })
+// networkKeys say for whom an entry of policies is.
+var networkKeys = []key{
+	{"clients", networks(func(c *Config) *[]netip.Prefix { return &c.Policies[0].Clients })},
+	{"servers", networks(func(c *Config) *[]netip.Prefix { return &c.Policies[0].Servers })},
+}
+
+// policiesKey is the list of entries that have networkKeys and policyKeys each.
+const policiesKey = "policies"
+
+func limit(at func(*alg.Policy) *int) value {
+	v := number(0, maxLimit, func(c *Config) *int { return at(&c.Policy) })
 	v.allowed += " (0: no limit)"
 	return v
 }
 
 // find returns the key of this name.
-func find(name string) (key, bool) {
-	for _, k := range keys {
+func find(in []key, name string) (key, bool) {
+	for _, k := range in {
 		if k.name == name {
 			return k, true
 		}
@@ -88,15 +109,15 @@ func find(name string) (key, bool) {
 }
 
 // inside returns the names that may stand in a section, "" being the whole file.
-func inside(section string) []string {
+func inside(in []key, section string) []string {
 	var names []string
-	for _, k := range keys {
+	for _, k := range in {
 		rest, ok := strings.CutPrefix(k.name, section)
 		if !ok {
 			continue
 		}
 		rest, _, _ = strings.Cut(rest, ".")
-		if n := len(names); n == 0 || names[n-1] != rest {
+		if !slices.Contains(names, rest) {
 			names = append(names, rest)
 		}
 	}

@@ -18,13 +18,14 @@ type Sources struct {
 // say, the later ones being the stronger. It reports all that is wrong at once.
 func (s Sources) Load() (Config, error) {
 	c := Default()
+	r := &reader{file: s.File, keys: keys, c: &c}
 	var errs []error
 	if s.File != "" {
 		text, err := os.ReadFile(s.File)
 		if err != nil {
 			return Config{}, fmt.Errorf("read the configuration: %w", err)
 		}
-		errs = append(errs, parse(s.File, text, &c))
+		errs = append(errs, r.parse(text))
 	}
 	for _, k := range keys {
 		// An empty variable is one that was not set: compose files pass those on.
@@ -35,6 +36,7 @@ func (s Sources) Load() (Config, error) {
 			errs = append(errs, k.setText(&c, "--"+FlagName(k.name), text))
 		}
 	}
+	errs = append(errs, r.readPolicies())
 	return c, errors.Join(errs...)
 }
 
@@ -57,7 +59,7 @@ func FlagName(key string) string {
 
 // Allowed says what a key takes.
 func Allowed(name string) string {
-	k, _ := find(name)
+	k, _ := find(keys, name)
 	return k.allowed
 }
 
