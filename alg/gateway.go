@@ -174,34 +174,45 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		g.noteFIN(s, dir, p.Flags())
 		return Accept, OpaqueFlow, nil
 	}
-	if !send.Stream.Started() {
-		g.pickUp(s, dir, p.Seq())
+	if p.Flags()&rewrite.ACK != 0 {
+		g.acked(s, dir.Opposite(), p)
 	}
-	if p.Flags()&rewrite.ACK != 0 && recv.Stream.Started() {
-		g.acked(s, dir.Opposite(), p.Ack())
+	if s.unsure[dir] && len(p.Payload()) > 0 {
+		if s.holds != holdsProgram && s.flow.HasState && g.ask(s, dir) {
+			return Rewrite, OutOfOrder, g.out
+		}
+		s.guess(dir, p.Seq())
 	}
 
 	n := len(p.Payload())
 	if p.Flags()&rewrite.FIN != 0 && n == 0 {
 		n = 1
 	}
-	if n > 0 && s.resume[dir] == awaiting && !g.repeats(s, dir, p.Seq(), n) {
-		g.out = rewrite.Probe(g.out[:0], p, send, recv)
-		return Rewrite, OutOfOrder, g.out
-	}
-	if send.Stream.Classify(p.Seq(), n) == rewrite.Gap && n > 0 && s.hasClaim(dir, p.Seq()) {
+	class, waited := send.Stream.Classify(p.Seq(), n), s.waited[dir]
+	s.waited[dir] = false
+	if class == rewrite.Gap && n > 0 && (s.hasClaim(dir, p.Seq()) || waited && s.probes[dir] >= maxProbes) {
 		g.missed(s, dir, p.Seq())
+		class = rewrite.InOrder
 	}
-	switch send.Stream.Classify(p.Seq(), n) {
-	case rewrite.Gap:
+	if class == rewrite.Gap && s.toldByKernel(dir, p.Seq()) {
+		s.guess(dir, p.Seq())
+		class = rewrite.InOrder
+	}
+	switch {
+	case s.unsure[dir]:
+		g.noteFIN(s, dir, p.Flags())
+	case class == rewrite.Gap:
 		switch {
 		case n == 0:
+		case waited && g.ask(s, dir):
+			return Rewrite, HoldExpired, g.out
 		case g.hold(s, dir, id, data, loopback):
 			return Hold, OutOfOrder, nil
 		default:
 			return Drop, OutOfOrder, nil // lost, to the sender: it sends it again
 		}
-	case rewrite.InOrder:
+	case class == rewrite.InOrder:
+		s.probes[dir] = 0
 		if len(p.Payload()) > 0 {
 			g.read(s, dir, send.Stream.Fresh(p.Seq(), p.Payload()))
 			if len(s.held[dir]) > 0 {
@@ -270,7 +281,7 @@ func (g *Gateway) begin(s *session, p *rewrite.Packet) {
 	if s.begun || s.stored&^conntrack.StateControl != 0 {
 		return
 	}
-	s.begun, s.isn = true, p.Seq()
+	s.begun, s.isn, s.unsure, s.proven = true, p.Seq(), [2]bool{}, [2]bool{true, true}
 	s.half[toServer].Stream.Start(p.Ack(), 0)
 	s.half[toClient].Stream.Start(p.Seq()+1, 0)
 }
@@ -283,18 +294,22 @@ func startsLine(dir conntrack.Dir, b byte) bool {
 	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
 }
 
-// acked takes an acknowledgement of direction dir.
-func (g *Gateway) acked(s *session, dir conntrack.Dir, ack uint32) {
-	h := &s.half[dir]
+// acked takes the acknowledgement of direction dir in p.
+func (g *Gateway) acked(s *session, dir conntrack.Dir, p *rewrite.Packet) {
+	st, ack := &s.half[dir].Stream, p.Ack()
+	s.asked[dir] = false
 	switch {
-	case s.resume[dir] == resumed:
-		if !h.Stream.Acked(ack) {
-			g.claim(s, dir, ack)
-		}
-	case int32(ack-h.Kernel.Pos-uint32(h.Kernel.After)) > 0:
-		g.allArrived(s, dir, ack)
+	case s.unsure[dir], st.Behind() && s.allArrived(dir, ack):
+		g.place(s, dir, ack)
+	case st.Acked(ack):
+		s.prove(dir)
+	case !s.proven[dir]:
+		g.placeAnew(s, dir, ack)
 	default:
-		h.Stream.Acked(ack)
+		g.claim(s, dir, ack)
+	}
+	if !s.proven[dir] {
+		s.notePlain(dir, p.SACK())
 	}
 }
 
@@ -325,13 +340,11 @@ func (g *Gateway) missed(s *session, dir conntrack.Dir, seq uint32) {
 
 // skipTo starts a direction at seq, in the middle of a line.
 func (g *Gateway) skipTo(s *session, dir conntrack.Dir, seq uint32) {
-	h := &s.half[dir]
-	delta := h.Stream.Delta()
-	if s.resume[dir] != resumed {
-		delta = h.Kernel.At(seq)
-		s.resume[dir] = resumed
+	if st := &s.half[dir].Stream; st.Behind() {
+		s.guess(dir, seq)
+	} else {
+		st.Start(seq, st.Delta())
 	}
-	h.Stream.Start(seq, delta)
 	s.line[dir].reset()
 	s.line[dir].skip = true
 	s.claims[dir] = false
@@ -340,6 +353,9 @@ func (g *Gateway) skipTo(s *session, dir conntrack.Dir, seq uint32) {
 
 // read passes new data to the dialogue and the stream.
 func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
+	if data = g.skipPlain(s, dir, data); len(data) == 0 {
+		return
+	}
 	if s.midway[dir] {
 		s.midway[dir] = false
 		s.line[dir].skip = s.has(midLine[dir]) || !startsLine(dir, data[0])
@@ -361,11 +377,7 @@ func (g *Gateway) read(s *session, dir conntrack.Dir, data []byte) {
 			g.edits[i].At += at
 		}
 	}
-	edits := g.edits
-	if s.resume[dir] == repeating {
-		data, edits = g.repeat(s, dir, data, edits)
-	}
-	g.take(s, dir, data, edits)
+	g.take(s, dir, data, g.edits)
 }
 
 // midLine is the bit that tells that a direction's last byte was not the end of a line.
@@ -374,26 +386,32 @@ var midLine = [2]conntrack.State{toServer: conntrack.StateMidLineClient, toClien
 // take appends data to the stream and moves the kernel's offset accordingly.
 func (g *Gateway) take(s *session, dir conntrack.Dir, data []byte, edits []rewrite.Edit) {
 	h := &s.half[dir]
-	seq, was := h.Stream.Edge(), h.Stream.Delta()
+	seq, was, behind := h.Stream.Edge(), h.Stream.Delta(), h.Stream.Behind()
+	told, _ := h.Stream.Told()
 	h.Stream.Append(data, edits)
 
-	var n, at int // how many edits changed the length, and where the last one is
-	before, is := was, was
+	n := 0 // edits that changed the length
 	for _, e := range edits {
-		if grown := int32(len(e.Text) - e.Del); grown != 0 {
-			n, at, before = n+1, e.At, is
-			is += grown
+		if len(e.Text) != e.Del {
+			n++
 		}
 	}
-	if n == 0 || s.holds == holdsProgram {
+	if n == 0 && !behind || s.holds == holdsProgram || h.Stream.Behind() {
 		return
 	}
-	edit := seq + uint32(at)
-	s.tangled[dir] = n > 1 || len(data) > neverSplit || is < was && bytes.IndexByte(data[:at], '\n') >= 0
-	if s.tangled[dir] {
-		seq = edit
+	f, is := h.Stream.InFlight(), h.Stream.Delta()
+	if f.Edits == 0 {
+		h.Kernel = rewrite.Offset{Pos: h.Stream.Edge() - 1, Before: is, After: is}
+		return
 	}
-	h.Kernel = rewrite.Shift(seq, edit, before, is)
+	if int32(f.Last-seq) < 0 {
+		f.Last, f.Before = seq, was // it only goes on swallowing
+	}
+	s.tangled[dir] = behind || n > 1 || len(data) > neverSplit || is < was && (told != seq || bytes.IndexByte(data[:f.Last-seq], '\n') >= 0)
+	if s.tangled[dir] {
+		seq = f.Last
+	}
+	h.Kernel = rewrite.Shift(seq, f.Last, f.Before, f.After)
 }
 
 // neverSplit is a number of bytes that arrive together or not at all: they fit into a
@@ -451,12 +469,13 @@ func (g *Gateway) end(s *session) {
 	g.withdraw(s, SessionEnded)
 }
 
-// renewOffset gives the kernel an offset that depends on no position any more, long before the
-// sequence numbers have gone so far that the position counts as being ahead of them.
-func (g *Gateway) renewOffset(s *session, dir conntrack.Dir) {
+// settleOffset makes the kernel's offset one for all numbers once the receiver has every edit: the
+// sender may repeat a line whose acknowledgement was lost, and where it ends is right then.
+// Nor does a position, after half of all sequence numbers, count as being ahead of them.
+func (s *session) settleOffset(dir int) {
 	h := &s.half[dir]
-	if k := h.Kernel; h.Stream.Started() && k.Before != k.After && s.holds != holdsProgram && int32(h.Stream.Edge()-k.Pos) > 1<<30 {
-		h.Kernel.Before = k.After
+	if k := &h.Kernel; k.Before != k.After && s.holds != holdsProgram && !s.unsure[dir] && !h.Stream.Behind() && h.Stream.InFlight().Edits == 0 {
+		k.Before = k.After
 	}
 }
 
@@ -475,38 +494,50 @@ func (g *Gateway) programHolds(s *session) {
 func (s *session) inFlight() (flight [2]conntrack.Flight, must conntrack.State) {
 	for d := range s.half {
 		h := &s.half[d]
-		n, seq, delta := h.Stream.InFlight()
+		f := h.Stream.InFlight()
+		if s.asked[d] || s.hasPlain[d] || s.midway[d] && s.holds != holdsProgram {
+			must |= conntrack.StateBusy // every acknowledgement counts
+		}
 		switch {
 		case s.holds == holdsProgram:
-			if n > 0 || h.Stream.Delta() != 0 {
+			if f.Edits > 0 || h.Stream.Delta() != 0 {
 				must |= conntrack.StateBusy
 			}
-			continue
-		case s.resume[d] != resumed:
-			must |= s.stored & conntrack.StateNoBypass // as the process before us left it
-			if n == 0 {
-				seq, delta = h.Stream.Edge(), h.Stream.Delta()
+		case s.unsure[d] && s.flow.Flight[d].End == 0:
+		case s.unsure[d]:
+			must |= conntrack.StateBusy | s.stored&conntrack.StateNoBypass
+			flight[d] = s.flow.Flight[d] // as the process before us left it
+		case h.Stream.Behind():
+			must |= conntrack.StateBusy | s.stored&conntrack.StateNoBypass
+			seq, delta := h.Stream.Told()
+			flight[d] = s.flight(d, seq, delta, s.flow.Flight[d].End)
+		case f.Edits > 0:
+			must |= conntrack.StateBusy
+			if f.Edits > 1 || s.tangled[d] {
+				must |= conntrack.StateNoBypass
 			}
-		case n == 0:
-			continue
-		case n > 1, s.tangled[d]:
-			must |= conntrack.StateNoBypass
+			flight[d] = s.flight(d, f.Line, f.Base, bounded(f.End-h.Kernel.Pos))
 		}
-		must |= conntrack.StateBusy
-		back := max(1, min(int32(h.Kernel.Pos+1-seq), math.MaxUint16))
-		flight[d] = conntrack.Flight{Back: uint16(back), Base: int16(delta - h.Kernel.Before)}
 	}
 	return flight, must
 }
+
+func (s *session) flight(dir int, line uint32, base int32, end uint16) conntrack.Flight {
+	k := s.half[dir].Kernel
+	return conntrack.Flight{Back: bounded(k.Pos + 1 - line), Base: int16(base - k.Before), End: end}
+}
+
+func bounded(n uint32) uint16 { return uint16(min(max(int32(n), 0), math.MaxUint16)) }
 
 // persist brings what the kernel keeps of the session up to date, before the
 // packet that needs it leaves.
 func (g *Gateway) persist(s *session) {
 	s.set(conntrack.StateAskedPassive, s.asks.passive())
-	s.set(conntrack.StateMidLineClient, s.line[toServer].midLine())
-	s.set(conntrack.StateMidLineServer, s.line[toClient].midLine())
 	for dir := range s.half {
-		g.renewOffset(s, conntrack.Dir(dir))
+		if !s.unsure[dir] && !s.midway[dir] {
+			s.set(midLine[dir], s.line[dir].midLine())
+		}
+		s.settleOffset(dir)
 	}
 	flight, must := s.inFlight()
 	want := s.state | must

@@ -65,7 +65,7 @@ func (g *Gateway) nextOf(s *session) (Held, bool) {
 	for dir := range s.held {
 		st := &s.half[dir].Stream
 		for i, h := range s.held[dir] {
-			if st.Classify(h.seq, 1) != rewrite.Gap {
+			if s.waited[dir] || st.Classify(h.seq, 1) != rewrite.Gap {
 				s.held[dir] = append(s.held[dir][:i], s.held[dir][i+1:]...)
 				g.table.held--
 				return Held{ID: h.id, Data: h.data, Loopback: h.loop}, true
@@ -89,19 +89,13 @@ func (g *Gateway) Tick(now time.Time) {
 	g.table.sweep(g, now)
 }
 
-// expireHeld goes on at the first held packet if it has waited too long.
+// expireHeld lets go of a packet that waited too long: in its place the receiver is asked whether it
+// has what precedes it. It may have passed by unseen; else it is lost, and the sender repeats all.
 func (g *Gateway) expireHeld(s *session, now time.Time) {
 	for dir := range s.held {
-		if len(s.held[dir]) == 0 || now.Sub(s.held[dir][0].since) < holdTime {
-			continue
+		if len(s.held[dir]) > 0 && now.Sub(s.held[dir][0].since) >= holdTime {
+			s.waited[dir] = true
+			g.wake(s)
 		}
-		first := s.held[dir][0].seq
-		for _, h := range s.held[dir] {
-			if int32(h.seq-first) < 0 {
-				first = h.seq
-			}
-		}
-		g.Stats.Untouched[HoldExpired].Add(1)
-		g.skipTo(s, conntrack.Dir(dir), first)
 	}
 }

@@ -97,6 +97,7 @@ type dialogue struct {
 	rcv    [2]uint32 // next number that each direction's receiver expects
 	got    [2][]byte // what each direction's receiver has
 	id     uint32
+	asked  bool // a probe arrived
 	opens  []string
 	refuse []Reason
 }
@@ -127,7 +128,15 @@ func (d *dialogue) restart() {
 }
 
 func (d *dialogue) packet(dir conntrack.Dir, seq uint32, flags byte, payload []byte) {
-	d.handle(tcpPacket(d.k.flow.Tuple[dir], seq, d.ackOf(dir), flags|rewrite.ACK, payload), dir)
+	send := func() {
+		d.handle(tcpPacket(d.k.flow.Tuple[dir], seq, d.ackOf(dir), flags|rewrite.ACK, payload), dir)
+	}
+	if send(); d.asked {
+		d.asked = false
+		other := dir.Opposite()
+		d.handle(tcpPacket(d.k.flow.Tuple[other], d.seq[other], d.ackOf(other), rewrite.ACK, nil), other)
+		send() // as a sender does that hears of no progress
+	}
 }
 
 // ackOf is what an end acknowledges: what it received of the other direction, in its final numbers.
@@ -166,6 +175,7 @@ func (d *dialogue) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 	if old < 0 {
 		d.t.Fatalf("a hole of %d bytes before %q", -old, p.Payload())
 	}
+	d.asked = old > 1<<15
 	if pl := p.Payload(); old < len(pl) {
 		d.got[dir] = append(d.got[dir], pl[old:]...)
 		d.rcv[dir] += uint32(len(pl) - old)

@@ -1,138 +1,145 @@
 package alg
 
 import (
-	"bytes"
+	"encoding/binary"
 
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-// Where a process dies, or a session is forgotten, with edits in flight, nobody knows which of
-// them arrived. The kernel keeps where the first of them starts and the last one is, with their
-// offsets. So the next process waits till either the sender repeats them from before the first, or the
-// receiver acknowledges the last. Until then it tells the sender of no acknowledgement beyond the first.
+// A direction may be picked up in the middle: an earlier process had it, or its session was
+// forgotten, or it is older than the rules. What the receiver has of it is not known then, and an edit
+// in what it has already would put both ends out of step. So we ask: the packet goes on as a probe, the
+// receiver answers with what it has, and the sender repeats the packet.
+//
+// Where edits were in flight nobody knows which of them arrived, and the kernel alone keeps where
+// the line of the first and the end of the last are. If the receiver has not got the last
+// then the sender hears of no acknowledgement beyond that line, until it has repeated all of
+// them and they were edited alike. As long the kernel's offsets stay as they are.
 
-// maxProbes is how many segments from beyond the edits in flight may come in a row before
-// we believe that the sender will never repeat them. It repeats after a second or two.
+// maxProbes is how many packets may go on as probes, one after another, before we believe that no answer comes.
 const maxProbes = 8
 
-// await has a direction wait if edits were in flight there when the kernel was last told.
-func (s *session) await(dir conntrack.Dir) {
-	h, f := &s.half[dir], s.flow.Flight[dir]
-	if f == (conntrack.Flight{}) {
-		return
-	}
-	s.resume[dir] = awaiting
-	h.Stream.Resume(h.Kernel.Pos+1-uint32(f.Back), h.Kernel.Before+int32(f.Base))
-}
-
-// pickUp starts a direction in the middle: an earlier process had it, or nobody.
-func (g *Gateway) pickUp(s *session, dir conntrack.Dir, seq uint32) {
-	h := &s.half[dir]
-	k := h.Kernel
-	first := k.Pos
-	if k.After < k.Before {
-		first++ // see rewrite.Shift
-	}
-	if behind := first - seq; k.Before != k.After && behind < recently {
-		// The receiver acknowledged the last edit, but the sender did not hear of it.
-		h.Stream.Resume(seq, k.Before)
-		s.resume[dir] = repeating
-	} else {
-		h.Stream.Start(seq, k.At(seq))
-	}
-	s.midway[dir] = true
-}
-
-// recently bounds, in bytes, how far before an edit that was acknowledged the sender may be.
-const recently = 4096
-
-// repeats tells whether the segment of n bytes at original number seq is, or precedes, the awaited
-// repetition; then it can be read. Else the receiver is to be asked what it has.
-func (g *Gateway) repeats(s *session, dir conntrack.Dir, seq uint32, n int) bool {
-	st := &s.half[dir].Stream
-	switch st.Classify(seq, n) {
-	case rewrite.Old:
-		return true
-	case rewrite.InOrder:
-		// Read it from its start: the line of the first edit begins before the edit.
-		st.Resume(seq, st.Delta())
-		s.resume[dir] = repeating
-		s.midway[dir] = true
-		return true
-	}
+// ask sends a probe in place of the packet; false if it was asked often enough.
+func (g *Gateway) ask(s *session, dir conntrack.Dir) bool {
 	if s.probes[dir]++; s.probes[dir] > maxProbes {
-		g.missed(s, dir, seq)
-		return true
+		return false
 	}
-	return false
+	s.asked[dir] = true
+	g.persist(s) // the answer must be queued
+	g.out = rewrite.Probe(g.out[:0], &g.packet, &s.half[dir.Opposite()])
+	return true
 }
 
-// allArrived goes on behind final number ack: the receiver has the last edit.
-func (g *Gateway) allArrived(s *session, dir conntrack.Dir, ack uint32) {
-	h := &s.half[dir]
-	if s.resume[dir] == repeating && int32(h.Stream.FinalEdge()-ack) >= 0 {
-		h.Stream.Acked(ack) // and it comes from us
-		return
+// place picks a direction up where the receiver says with final number ack what it has.
+func (g *Gateway) place(s *session, dir conntrack.Dir, ack uint32) {
+	h, f := &s.half[dir], s.flow.Flight[dir]
+	k := &h.Kernel
+	base := k.Before + int32(f.Base)
+	line := k.Pos + 1 - uint32(f.Back)
+	last := k.Pos + uint32(f.End) + uint32(k.After)
+	switch beyond := int32(ack - line - uint32(base)); {
+	case f.End == 0:
+		s.start(dir, ack)
+	case int32(ack-last) >= 0:
+		h.Stream.Start(ack-uint32(k.After), k.After)
+	case beyond > 0 && s.stored&conntrack.StateNoBypass == 0:
+		// The line passed by untouched while no process was there. Where it should have grown it is
+		// still in its old place; see rewrite.Shift.
+		k.After = min(k.After, k.Before)
+		s.start(dir, ack)
+	default:
+		h.Stream.Resume(line+uint32(min(beyond, 0)), base, last)
+		h.Stream.Acked(ack)
+		s.set(midLine[dir], false)
 	}
-	s.resume[dir] = resumed
-	h.Stream.Start(ack-uint32(h.Kernel.After), h.Kernel.After)
-	s.line[dir].reset()
-	s.midway[dir] = true
+	s.pickedUp(dir)
 	g.wake(s)
 }
 
-// repeat appends that part of new data that repeats what the process before us edited, and
-// returns the rest. Behind the last edit the offset must be what the kernel knows.
-func (g *Gateway) repeat(s *session, dir conntrack.Dir, data []byte, edits []rewrite.Edit) ([]byte, []rewrite.Edit) {
+// start starts a direction of which all that was edited has arrived.
+func (s *session) start(dir conntrack.Dir, ack uint32) {
 	h := &s.half[dir]
-	end := lineEnd(data, int(int32(h.Kernel.Pos+1-h.Stream.Edge())))
-	if end == 0 {
-		h.Stream.Append(data, edits)
-		return nil, nil
+	at := h.Kernel.Original(ack)
+	h.Stream.Start(at, int32(ack-at))
+}
+
+// placeAnew picks a direction up again, because the receiver turns out to have had more when we did
+// so first. It has it instead of what we made of it.
+func (g *Gateway) placeAnew(s *session, dir conntrack.Dir, ack uint32) {
+	s.half[dir].Kernel = s.before[dir]
+	s.start(dir, ack)
+	s.pickedUp(dir)
+	g.wake(s)
+}
+
+// prove notes that an edit of ours arrived, so that nothing from before us can have taken its place.
+func (s *session) prove(dir conntrack.Dir) {
+	if h := &s.half[dir]; !s.proven[dir] && h.Kernel != s.before[dir] && h.Stream.InFlight().Edits == 0 {
+		s.proven[dir] = true
 	}
-	n := 0
-	for n < len(edits) && edits[n].At < end {
-		n++
+}
+
+// notePlain notes what the receiver has behind a gap: it passed by untouched while no process was there,
+// so that nothing before its end can change its length any more.
+func (s *session) notePlain(dir conntrack.Dir, sack []byte) {
+	st := &s.half[dir].Stream
+	if st.Behind() {
+		return // it was edited
 	}
-	old, mine := data[:end], edits[:n]
-	text := edited(old, mine)
-	want := end + int(h.Kernel.After-h.Stream.Delta())
-	if want > 0 && want != len(text) {
-		// The receiver lacks the end of it: it has the start already if this is too long.
-		// If it is too short, what it said is not known any more: repeat its end. At worst
-		// a line is refused, but the stream stays in step.
-		for len(text) < want {
-			text = append(text, text[max(0, len(text)-(want-len(text))):]...)
+	for ; len(sack) >= 8; sack = sack[8:] {
+		end := binary.BigEndian.Uint32(sack[4:])
+		at := end - uint32(s.before[dir].After)
+		if int32(end-st.FinalEdge()) > 0 && int32(at-st.Edge()) > 0 && (!s.hasPlain[dir] || int32(at-s.plain[dir]) > 0) {
+			s.plain[dir], s.hasPlain[dir] = at, true
 		}
-		mine = []rewrite.Edit{{Del: end, Text: text[len(text)-want:]}}
 	}
-	h.Stream.Append(old, mine)
-	h.Stream.CaughtUp()
-	s.resume[dir] = resumed
-	s.tangled[dir] = true // what the sender holds of it may be of any size
-	for i := range edits[n:] {
-		edits[n+i].At -= end
-	}
-	return data[end:], edits[n:]
 }
 
-// lineEnd returns the end of the line in data that holds the byte at offset at; 0 if it is not in data.
-func lineEnd(data []byte, at int) int {
-	at = min(max(at, 0), len(data))
-	n := bytes.IndexByte(data[at:], '\n')
-	if n < 0 {
-		return 0
+// skipPlain takes what of new data cannot be edited, see notePlain, and returns the rest.
+func (g *Gateway) skipPlain(s *session, dir conntrack.Dir, data []byte) []byte {
+	if !s.hasPlain[dir] {
+		return data
 	}
-	return at + n + 1
+	n := int(int32(s.plain[dir] - s.half[dir].Stream.Edge()))
+	s.hasPlain[dir] = n > len(data)
+	if n = min(n, len(data)); n <= 0 {
+		return data
+	}
+	g.take(s, dir, data[:n], nil)
+	s.midway[dir] = false
+	s.line[dir].reset()
+	s.line[dir].skip = data[n-1] != '\n'
+	return data[n:]
 }
 
-// edited returns data with the edits made in it.
-func edited(data []byte, edits []rewrite.Edit) []byte {
-	text, at := make([]byte, 0, 2*len(data)), 0
-	for _, e := range edits {
-		text = append(append(text, data[at:e.At]...), e.Text...)
-		at = e.At + e.Del
+// toldByKernel tells whether the sender goes on at seq because the kernel alone, while no process was there, told
+// it so: what precedes it will not come again. See rewrite.Shift for what becomes of it.
+func (s *session) toldByKernel(dir conntrack.Dir, seq uint32) bool {
+	h := &s.half[dir]
+	if !h.Stream.Behind() || s.stored&conntrack.StateNoBypass != 0 {
+		return false
 	}
-	return append(text, data[at:]...)
+	at, delta := h.Stream.Told()
+	return seq == h.Kernel.Original(at+uint32(delta))
+}
+
+// guess picks a direction up at the packet at hand, where the receiver does not tell, or it does not matter.
+func (s *session) guess(dir conntrack.Dir, seq uint32) {
+	h := &s.half[dir]
+	h.Stream.Start(seq, h.Kernel.At(seq))
+	s.pickedUp(dir)
+}
+
+func (s *session) pickedUp(dir conntrack.Dir) {
+	s.unsure[dir], s.probes[dir], s.midway[dir], s.proven[dir] = false, 0, true, false
+	s.before[dir], s.hasPlain[dir] = s.half[dir].Kernel, false
+	s.line[dir].reset()
+	s.claims[dir] = false
+}
+
+// allArrived tells whether final number ack acknowledges the last of the edits that another process left in flight.
+func (s *session) allArrived(dir conntrack.Dir, ack uint32) bool {
+	k, f := s.half[dir].Kernel, s.flow.Flight[dir]
+	return int32(ack-k.Pos-uint32(f.End)-uint32(k.After)) >= 0
 }

@@ -23,16 +23,22 @@ type session struct {
 	held   [2][]heldPacket
 	tls    [2]tlsRecords
 
+	waited  [2]bool   // the held packet waited too long for what precedes it
 	claimed [2]uint32 // what the receiver acknowledged that we never saw, in original numbers
 	claims  [2]bool   // whether it did
 
 	begun bool   // the server's SYN/ACK was seen
 	isn   uint32 // its sequence number
 
-	resume  [2]resume
-	probes  [2]uint8 // sent while waiting for the repetition, in a row
-	midway  [2]bool  // the stream was picked up where a line need not start
-	tangled [2]bool  // the last edit needs us till it is acknowledged: see inFlight
+	unsure   [2]bool   // what the receiver has is not known: see resume.go
+	asked    [2]bool   // it was sent a probe and did not answer yet
+	probes   [2]uint8  // sent in a row
+	midway   [2]bool   // the stream was picked up where a line need not start, and nothing read since
+	proven   [2]bool   // since then the receiver acknowledged an edit of ours
+	plain    [2]uint32 // what precedes this original number may have arrived untouched; see hasPlain
+	hasPlain [2]bool
+	before   [2]rewrite.Offset // the kernel's when it was picked up
+	tangled  [2]bool           // the last edit needs us till it is acknowledged: see inFlight
 
 	asks        asks
 	multi       int  // code of the multi-line reply under way; 0: none
@@ -55,16 +61,6 @@ type session struct {
 	lastSeen   time.Time
 	prev, next *session // in order of lastSeen
 }
-
-// resume tells how far a direction is in which another process left edits in flight. What the
-// sender repeats of them must come out as long as it did then.
-type resume uint8
-
-const (
-	resumed   resume = iota
-	awaiting         // that the sender repeats them, or the receiver acknowledges all
-	repeating        // they come again
-)
 
 // holds says who carries the offsets of a session once edits are acknowledged.
 type holds uint8

@@ -69,7 +69,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.drop(t.list.next)
 		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{flow: f, policy: g.policyOf(&f), state: f.State, stored: f.State}
+	s := &session{flow: f, policy: g.policyOf(&f), state: f.State, stored: f.State, unsure: [2]bool{true, true}}
 	s.set(conntrack.StateBusy|conntrack.StateNoBypass, false)
 	if f.State&conntrack.StateAskedPassive != 0 {
 		s.asks.push(ftp.Pasv)
@@ -79,7 +79,6 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	} else {
 		for d := range s.half {
 			s.half[d].Kernel = rewrite.Offset{Pos: f.Seq[d].Pos, Before: f.Seq[d].Before, After: f.Seq[d].After}
-			s.await(conntrack.Dir(d))
 		}
 	}
 	t.byTuple[f.Tuple[0]], t.byTuple[f.Tuple[1]] = s, s

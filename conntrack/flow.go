@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	labelLen = 16 // NF_CT_LABELS_MAX_SIZE, bytes
-	stateAt  = 14 // State lies in the last two bytes of the label, little endian
-	flightAt = 6  // before it a Flight of 4 bytes for each direction, little endian
+	labelLen  = 16 // NF_CT_LABELS_MAX_SIZE, bytes
+	stateAt   = 14 // State lies in the last two bytes of the label, little endian
+	flightAt  = 2  // before it a Flight for each direction, little endian
+	flightLen = 6
 )
 
 // Flow looks up the entry that has t as the tuple of one of its directions, in
@@ -94,8 +95,8 @@ func parseLabel(label []byte) (s State, flight [2]Flight, ok bool) {
 		return 0, flight, false
 	}
 	for d := range flight {
-		b := label[flightAt+4*d:]
-		flight[d] = Flight{Back: binary.LittleEndian.Uint16(b), Base: int16(binary.LittleEndian.Uint16(b[2:]))}
+		b := label[flightAt+flightLen*d:]
+		flight[d] = Flight{Back: binary.LittleEndian.Uint16(b), Base: int16(binary.LittleEndian.Uint16(b[2:])), End: binary.LittleEndian.Uint16(b[4:])}
 	}
 	return State(binary.LittleEndian.Uint16(label[stateAt:])), flight, true
 }
@@ -157,10 +158,11 @@ func (e *encoder) label(u Update) {
 	binary.LittleEndian.PutUint16(mask[stateAt:], uint16(u.StateMask))
 	for d, set := range u.SetFlight {
 		if set {
-			at := flightAt + 4*d
+			at := flightAt + flightLen*d
 			binary.LittleEndian.PutUint16(label[at:], u.Flight[d].Back)
 			binary.LittleEndian.PutUint16(label[at+2:], uint16(u.Flight[d].Base))
-			binary.LittleEndian.PutUint32(mask[at:], 0xffffffff)
+			binary.LittleEndian.PutUint16(label[at+4:], u.Flight[d].End)
+			copy(mask[at:], "\xff\xff\xff\xff\xff\xff")
 		}
 	}
 	e.bytes(ctaLabels, label[:])

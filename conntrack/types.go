@@ -64,10 +64,11 @@ type SeqAdj struct {
 }
 
 // Flight is what must be known beside SeqAdj, which is that of the last edit, while edits
-// of one direction are not acknowledged yet. It lies in the label too.
+// of one direction are not acknowledged yet. It lies in the label too. Bytes are the sender's.
 type Flight struct {
-	Back uint16 // how many bytes before Pos+1 the first of the edits is, at least 1; 0: none is in flight
-	Base int16  // what to add to Before for the offset in front of it, bytes
+	Back uint16 // how many bytes before Pos+1 the line of the first of them starts
+	Base int16  // what to add to Before for the offset there, in bytes
+	End  uint16 // how many bytes behind Pos the last of them ends; 0: none is in flight
 }
 
 // Flow is a conntrack entry of a control connection.

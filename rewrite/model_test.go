@@ -353,14 +353,14 @@ func (w *world) stepBack(b []byte) {
 	if !q.Parse(out) || !q.ChecksumOK() {
 		w.t.Fatalf("a bad acknowledgement left: % x", out)
 	}
-	ack := w.send.Kernel.kernelAck(q.Ack())
+	ack := w.send.Kernel.Original(q.Ack())
 	if after(ack, limit) {
 		w.t.Fatalf("original %d is acknowledged, but only %d is known to have arrived (kernel %+v)", ack-w.isn, limit-w.isn, w.send.Kernel)
 	}
 	binary.BigEndian.PutUint32(out[28:], ack)
 	for s := q.SACK(); len(s) >= sackUnit; s = s[sackUnit:] {
-		l := w.send.Kernel.kernelAck(binary.BigEndian.Uint32(s))
-		r := w.send.Kernel.kernelAck(binary.BigEndian.Uint32(s[4:]))
+		l := w.send.Kernel.Original(binary.BigEndian.Uint32(s))
+		r := w.send.Kernel.Original(binary.BigEndian.Uint32(s[4:]))
 		if !before(l, r) || after(r, w.nxt) || before(l, w.isn-1) {
 			w.t.Fatalf("SACK block %d-%d, sent is up to %d", l-w.isn, r-w.isn, w.nxt-w.isn)
 		}

@@ -38,8 +38,8 @@ func (k Offset) Seq(final uint32) (seq, lower uint32, ok bool) {
 	return 0, k.Pos + uint32(k.Before), false
 }
 
-// kernelAck is what the kernel makes of an acknowledgement (nf_ct_seq_adjust, nf_ct_sack_block_adjust).
-func (k Offset) kernelAck(ack uint32) uint32 {
+// Original is what the kernel makes of an acknowledgement (nf_ct_seq_adjust, nf_ct_sack_block_adjust).
+func (k Offset) Original(ack uint32) uint32 {
 	if after(ack-uint32(k.Before), k.Pos) {
 		return ack - uint32(k.After)
 	}
@@ -51,10 +51,10 @@ func (k Offset) kernelAck(ack uint32) uint32 {
 // exact is false and it returns the one that yields the next lower: to
 // acknowledge less than has arrived is always safe.
 func (k Offset) Ack(orig uint32) (ack uint32, exact bool) {
-	if a := orig + uint32(k.After); k.kernelAck(a) == orig {
+	if a := orig + uint32(k.After); k.Original(a) == orig {
 		return a, true
 	}
-	if a := orig + uint32(k.Before); k.kernelAck(a) == orig {
+	if a := orig + uint32(k.Before); k.Original(a) == orig {
 		return a, true
 	}
 	return k.Pos + uint32(k.Before), false

@@ -1,5 +1,7 @@
 package rewrite
 
+import "slices"
+
 // maxHistory bounds, in bytes, what a Stream remembers of unacknowledged data.
 // A control connection has a line or two in flight; only a long listing over the
 // control connection (STAT) comes near.
@@ -28,8 +30,9 @@ type Stream struct {
 	edge    uint32 // original sequence number of the next new byte
 	final   uint32 // the final sequence number that it gets
 	acked   uint32 // the highest final number that the receiver acknowledged
+	floor   uint32 // final number before which the sender may have heard of an acknowledgement that we did not
+	sent    uint32 // up to which final number another editor may have sent before us: see Resume
 	edited  bool   // there was an edit ever
-	behind  bool   // see Resume
 	spans   []span // from the oldest remembered byte to the edge, without a gap
 	buf     []byte // their final bytes
 }
@@ -38,25 +41,31 @@ type Stream struct {
 // the offset delta (bytes) by edits before.
 func (s *Stream) Start(seq uint32, delta int32) {
 	*s = Stream{started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta), spans: s.spans[:0], buf: s.buf[:0]}
-	s.acked = s.final
+	s.acked, s.floor, s.sent = s.final, s.final, s.final
 }
 
-// Resume is Start where another editor has sent more, of which we do not know what
-// it was: until the sender repeats it, or Start is called anew, acknowledgements
-// of it count as acknowledgements of what is known.
-func (s *Stream) Resume(seq uint32, delta int32) {
+// Resume is Start where another editor has sent more already, up to final number sent. What it
+// was we do not know before the sender repeats it; until then acknowledgements of it count
+// as acknowledgements of what was repeated.
+func (s *Stream) Resume(seq uint32, delta int32, sent uint32) {
 	s.Start(seq, delta)
-	s.behind = true
+	s.sent = sent
 }
 
-// CaughtUp says that everything that the other editor edited has come again.
-func (s *Stream) CaughtUp() { s.behind = false }
+// Told returns up to which original number the sender heard of acknowledgements, and the offset there.
+func (s *Stream) Told() (seq uint32, delta int32) {
+	seq = s.Original(s.acked)
+	return seq, int32(s.Final(seq) - seq)
+}
+
+// Behind tells whether something still has to be repeated: see Resume.
+func (s *Stream) Behind() bool { return s.started && after(s.sent, s.final) }
 
 // Started tells whether Start was called.
 func (s *Stream) Started() bool { return s.started }
 
 // knows tells whether the stream can say where original number o goes.
-func (s *Stream) knows(o uint32) bool { return s.started && !(s.behind && after(o, s.edge)) }
+func (s *Stream) knows(o uint32) bool { return s.started && !(s.Behind() && after(o, s.edge)) }
 
 // Edge returns the original sequence number of the next new byte.
 func (s *Stream) Edge() uint32 { return s.edge }
@@ -67,17 +76,41 @@ func (s *Stream) FinalEdge() uint32 { return s.final }
 // Delta returns how many bytes longer the final stream is than the original one at the edge.
 func (s *Stream) Delta() int32 { return int32(s.final - s.edge) }
 
-// InFlight returns how many edits that changed the length are in flight, the original
-// number at which the oldest of them starts, and what the edits before it add up to in bytes.
-func (s *Stream) InFlight() (n int, seq uint32, delta int32) {
+// Flight tells of the edits in flight that changed the length. Numbers are original ones.
+type Flight struct {
+	Edits  int    // how many there are
+	Line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
+	Base   int32  // offset there, in bytes
+	Last   uint32 // where the last of them starts
+	End    uint32 // behind it
+	Before int32  // offset in front of the last
+	After  int32  // and behind it
+}
+
+// InFlight tells of the edits in flight.
+func (s *Stream) InFlight() (f Flight) {
 	for i := range s.spans {
-		if p := &s.spans[i]; p.on != p.fn && after(p.f+p.fn, s.acked) {
-			if n++; n == 1 {
-				seq, delta = p.o, int32(p.f-p.o)
-			}
+		p := &s.spans[i]
+		if p.on == p.fn || !after(p.f+p.fn, s.acked) {
+			continue
 		}
+		if f.Edits++; f.Edits == 1 {
+			f.Line, f.Base = p.o-s.lineBefore(p.f), int32(p.f-p.o)
+		}
+		f.Last, f.End = p.o, p.o+p.on
+		f.Before, f.After = int32(p.f-p.o), int32(p.f+p.fn-f.End)
 	}
-	return n, seq, delta
+	return f
+}
+
+// lineBefore returns how many bytes before final number f are of the same line and will be
+// repeated until they are acknowledged to us.
+func (s *Stream) lineBefore(f uint32) (n uint32) {
+	_, f0 := s.oldest()
+	for after(f-n, f0) && after(f-n, s.acked) && after(f-n, s.floor) && s.buf[f-n-1-f0] != '\n' {
+		n++
+	}
+	return n
 }
 
 // Class says where a segment lies in the stream.
@@ -106,6 +139,9 @@ func (s *Stream) Fresh(seq uint32, payload []byte) []byte { return payload[s.edg
 // Append takes new data at the edge, with the edits to make in it: in order, not
 // overlapping, Del at least 1. (To insert, replace a byte by the text and that byte.)
 func (s *Stream) Append(data []byte, edits []Edit) {
+	if len(edits) > 0 && s.InFlight().Edits == 0 {
+		s.floor = s.final // without edits in flight the kernel alone may pass acknowledgements on
+	}
 	at := 0
 	for _, e := range edits {
 		s.copySpan(data[at:e.At])
@@ -210,24 +246,30 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 		return nil, s.Final(seq)
 	}
 	hi := seq + uint32(len(payload))
-	o0, f0 := s.oldest()
 	if after(hi, s.edge) {
 		return payload, s.Final(seq) // not taken: the caller knows better
 	}
-	if !after(hi, o0) {
-		// Acknowledged and forgotten: every byte of it is a duplicate to the
-		// receiver wherever it ends before f0.
-		return payload, f0 - (o0 - seq)
+	if o0, f0 := s.oldest(); before(seq, o0) {
+		if !after(hi, o0) {
+			// Acknowledged and forgotten, or from before we came.
+			return payload, f0 - (o0 - seq)
+		}
+		s.remember(payload[:o0-seq])
 	}
-	lo := s.Final(seq)
-	if before(seq, o0) {
-		lo = f0
-	}
-	end := s.finalEnd(hi)
+	_, f0 := s.oldest()
+	lo, end := s.Final(seq), s.finalEnd(hi)
 	if lo == end && lo != f0 {
 		lo--
 	}
 	return s.buf[lo-f0 : end-f0], lo
+}
+
+// remember puts bytes that were not edited in front of the history.
+func (s *Stream) remember(b []byte) {
+	o, f := s.oldest()
+	n := uint32(len(b))
+	s.spans = slices.Insert(s.spans, 0, span{o: o - n, on: n, f: f - n, fn: n})
+	s.buf = slices.Insert(s.buf, 0, b...)
 }
 
 // EmitFrom returns the bytes from final number lo, which must not be after the
@@ -245,7 +287,7 @@ func (s *Stream) EmitFrom(lo uint32, out []byte, final uint32) ([]byte, bool) {
 // forgets what no retransmission can ask for any more. It returns false where a
 // is beyond all that was seen: something passed by unseen.
 func (s *Stream) Acked(a uint32) bool {
-	if after(a, s.final) {
+	if after(a, s.final) && !s.Behind() {
 		return false
 	}
 	if after(a, s.acked) {
@@ -275,7 +317,7 @@ func (s *Stream) Original(a uint32) uint32 {
 		return o0 - (f0 - a)
 	}
 	if after(a, s.final) {
-		if s.behind {
+		if s.Behind() {
 			return s.edge
 		}
 		return s.edge + (a - s.final)

@@ -52,14 +52,16 @@ func Translate(dst []byte, p *Packet, send, recv *Half) ([]byte, bool) {
 	return dst, true
 }
 
-// Probe appends to dst a packet in place of p that asks its receiver what it has: one byte
-// that was acknowledged long ago, like a keep-alive (RFC 9293 section 3.8.4). The
-// sender repeats p.
-func Probe(dst []byte, p *Packet, send, recv *Half) []byte {
-	_, final := send.Stream.oldest()
-	seq, _, _ := send.Kernel.Seq(final - 1)
+// probeBack is how many bytes before a packet its probe is: more than can be in flight, so
+// that the receiver has had what is there, or takes it for a repetition.
+const probeBack = 1 << 16
+
+// Probe appends to dst a packet in place of p, whose acknowledgement is for recv, that asks its receiver
+// what it has: one old byte, like a keep-alive (RFC 9293 section 3.8.4). It is
+// acknowledged and thrown away, and the sender of p repeats p.
+func Probe(dst []byte, p *Packet, recv *Half) []byte {
 	ack, sack := recv.acknowledgement(p)
-	dst, q := p.AppendChanged(dst, seq, ack, p.Flags()&^(FIN|PSH|URG), []byte{0})
+	dst, q := p.AppendChanged(dst, p.Seq()-probeBack, ack, p.Flags()&^(FIN|PSH|URG), []byte{0})
 	if sack != nil {
 		recv.translateSACK(findOption(q.options(), optSACK))
 	}
