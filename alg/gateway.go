@@ -495,7 +495,7 @@ func (s *session) inFlight() (flight [2]conntrack.Flight, must conntrack.State) 
 	for d := range s.half {
 		h := &s.half[d]
 		f := h.Stream.InFlight()
-		if s.asked[d] || s.hasPlain[d] || s.midway[d] && s.holds != holdsProgram {
+		if s.asked[d] || s.hasPlain[d] || s.midway[d] {
 			must |= conntrack.StateBusy // every acknowledgement counts
 		}
 		switch {

@@ -57,7 +57,7 @@ func TestPortOfAForgottenSessionIsClosedAtItsEnd(t *testing.T) {
 
 // Clients that come and go do not use up what a client may have at a time.
 func TestSessionsThatEndedDoNotCount(t *testing.T) {
-	n := newGuarded(t, kinds[1], "limits:\n  sessions_per_client: 2\n")
+	n := newGuarded(t, kinds[1], "limits: {per_client: {sessions: 2}}\n")
 	for range 4 {
 		d := n.connect(t, n.Client, false, 21).start(loggedIn)
 		if got := d.play("c>PORT 10,0,13,222,200,10\r\n"); got != "PORT "+ftptest.FormatPort(n.Outside.AddrPort(false, 51210))+"\r\n" {
