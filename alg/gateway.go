@@ -188,16 +188,7 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	if p.Flags()&rewrite.FIN != 0 && n == 0 {
 		n = 1
 	}
-	class, waited := send.Stream.Classify(p.Seq(), n), s.waited[dir]
-	s.waited[dir] = false
-	if class == rewrite.Gap && n > 0 && (s.hasClaim(dir, p.Seq()) || waited && s.probes[dir] >= maxProbes) {
-		g.missed(s, dir, p.Seq())
-		class = rewrite.InOrder
-	}
-	if class == rewrite.Gap && s.toldByKernel(dir, p.Seq()) {
-		s.guess(dir, p.Seq())
-		class = rewrite.InOrder
-	}
+	class, waited := g.classify(s, dir, p.Seq(), n)
 	switch {
 	case s.unsure[dir]:
 		g.noteFIN(s, dir, p.Flags())
@@ -232,6 +223,24 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	}
 	g.out = out
 	return Rewrite, None, out
+}
+
+// classify tells where n bytes at seq lie, and whether they waited too long for what precedes
+// them. Where that will never come it goes on behind it.
+func (g *Gateway) classify(s *session, dir conntrack.Dir, seq uint32, n int) (class rewrite.Class, waited bool) {
+	class, waited = s.half[dir].Stream.Classify(seq, n), s.waited[dir]
+	s.waited[dir] = false
+	switch {
+	case class != rewrite.Gap || n == 0 || s.unsure[dir]:
+		return class, waited
+	case s.hasClaim(dir, seq), waited && s.probes[dir] >= maxProbes:
+		g.missed(s, dir, seq)
+	case s.toldByKernel(dir, seq):
+		s.guess(dir, seq)
+	default:
+		return rewrite.Gap, waited
+	}
+	return rewrite.InOrder, waited
 }
 
 // session finds or makes the session of a packet and tells its direction.
@@ -481,7 +490,7 @@ func (s *session) settleOffset(dir int) {
 
 // programHolds keeps the offsets of s here: all its packets must be queued from now on.
 func (g *Gateway) programHolds(s *session) {
-	s.holds = holdsProgram
+	s.holds, s.proven = holdsProgram, [2]bool{true, true}
 	s.half[toServer].Kernel, s.half[toClient].Kernel = rewrite.Offset{}, rewrite.Offset{}
 }
 

@@ -8,14 +8,17 @@ import (
 )
 
 // A direction may be picked up in the middle: an earlier process had it, or its session was
-// forgotten, or it is older than the rules. What the receiver has of it is not known then, and an edit
-// in what it has already would put both ends out of step. So we ask: the packet goes on as a probe, the
-// receiver answers with what it has, and the sender repeats the packet.
+// forgotten. What the receiver has of it is not known then, and an edit in what it has
+// already would put both ends out of step. Its next acknowledgement tells. If data comes first
+// we ask: they go on as a probe, the receiver answers, and the sender repeats them.
 //
-// Where edits were in flight nobody knows which of them arrived, and the kernel alone keeps where
-// the line of the first and the end of the last are. If the receiver has not got the last
-// then the sender hears of no acknowledgement beyond that line, until it has repeated all of
-// them and they were edited alike. As long the kernel's offsets stay as they are.
+// Where edits were in flight the label tells where the line of the first starts and the
+// last ends. Until the receiver has the last, the sender hears of no acknowledgement beyond what it
+// repeated to us and we edited as it was edited before. As long the kernel's offsets stay as they are.
+//
+// What nobody can know: a line that passed by untouched while no process was there, and is
+// repeated to us after an acknowledgement from before it, is edited. If that makes it longer then
+// its end arrives as a line of its own.
 
 // maxProbes is how many packets may go on as probes, one after another, before we believe that no answer comes.
 const maxProbes = 8
@@ -132,7 +135,8 @@ func (s *session) guess(dir conntrack.Dir, seq uint32) {
 }
 
 func (s *session) pickedUp(dir conntrack.Dir) {
-	s.unsure[dir], s.probes[dir], s.midway[dir], s.proven[dir] = false, 0, true, false
+	s.unsure[dir], s.probes[dir], s.midway[dir] = false, 0, true
+	s.proven[dir] = s.holds == holdsProgram // then the offset is not the kernel's anyway
 	s.before[dir], s.hasPlain[dir] = s.half[dir].Kernel, false
 	s.line[dir].reset()
 	s.claims[dir] = false
