@@ -146,6 +146,16 @@ func (d *dialogue) handle(pkt []byte, dir conntrack.Dir) {
 	d.id++
 	v, out := d.g.Handle(d.now, d.id, pkt, false)
 	d.deliver(v, out, pkt, dir)
+	d.release(dir)
+}
+
+// tick lets time have its effect; what it lets go of travels in direction dir.
+func (d *dialogue) tick(dir conntrack.Dir) {
+	d.g.Tick(d.now)
+	d.release(dir)
+}
+
+func (d *dialogue) release(dir conntrack.Dir) {
 	for h, ok := d.g.Next(); ok; h, ok = d.g.Next() {
 		if !h.Drop {
 			v, out := d.g.Handle(d.now, h.ID, h.Data, h.Loopback)
