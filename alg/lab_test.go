@@ -192,6 +192,12 @@ func (d *dialogue) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 	}
 }
 
+// lose takes the last that arrived in direction dir for lost behind the gateway.
+func (d *dialogue) lose(dir conntrack.Dir, arrived string) {
+	d.rcv[dir] -= uint32(len(arrived))
+	d.got[dir] = d.got[dir][:len(d.got[dir])-len(arrived)]
+}
+
 // send sends text in direction dir and returns what arrives of it.
 func (d *dialogue) send(dir conntrack.Dir, text string) string {
 	d.t.Helper()

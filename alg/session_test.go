@@ -202,8 +202,7 @@ func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
 		line := fmt.Sprintf("EPRT |1|10.0.13.222|%d|\r\n", port)
 		first := d.c(line)
 		// It was lost behind the gateway, which died.
-		d.rcv[toServer] -= uint32(len(first))
-		d.got[toServer] = d.got[toServer][:len(d.got[toServer])-len(first)]
+		d.lose(toServer, first)
 		d.seq[toServer] -= uint32(len(line))
 		d.restart()
 		d.wantArrived("the repetition", d.c(line), first)
@@ -213,8 +212,7 @@ func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
 	d.c("PASV\r\n")
 	line := "227 x (10,0,1,66,39,136)\r\n"
 	first := d.s(line)
-	d.rcv[toClient] -= uint32(len(first))
-	d.got[toClient] = d.got[toClient][:len(d.got[toClient])-len(first)]
+	d.lose(toClient, first)
 	d.seq[toClient] -= uint32(len(line))
 	d.restart()
 	d.wantArrived("the repetition", d.s(line), first)
@@ -276,8 +274,7 @@ func TestRetransmissionWithOtherBordersGivesTheSameBytes(t *testing.T) {
 	start := d.seq[toServer]
 	first := d.c(line)
 	for from := range len(line) {
-		d.rcv[toServer] -= uint32(len(first)) // none of it had arrived
-		d.got[toServer] = d.got[toServer][:len(d.got[toServer])-len(first)]
+		d.lose(toServer, first)
 		d.packet(toServer, start, 0, []byte(line[:from]))
 		d.packet(toServer, start+uint32(from), 0, []byte(line[from:]))
 		if !strings.HasSuffix(string(d.got[toServer]), first) {
@@ -461,8 +458,7 @@ func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
 		first += d.c(l)
 		all += l
 	}
-	d.rcv[toServer] -= uint32(len(first))
-	d.got[toServer] = d.got[toServer][:len(d.got[toServer])-len(first)]
+	d.lose(toServer, first)
 	start := d.seq[toServer] - uint32(len(all))
 	d.restart()
 	d.packet(toServer, start, 0, []byte(lines[0]))
