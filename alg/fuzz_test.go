@@ -116,9 +116,13 @@ func (r *recorder) Expect(e conntrack.Expectation) error {
 }
 
 // Input of the fuzz test: a byte that says the direction (bit 0) and the length of the segment
-// (the others), and then the segment.
+// (the others), and then the segment. A length of 0 kills the gateway and starts another.
 func encode(segments ...string) (b []byte) {
 	for _, s := range segments {
+		if s == killed {
+			b = append(b, 0)
+			continue
+		}
 		dir := byte(toServer)
 		if s[0] == 's' {
 			dir = byte(toClient)
@@ -132,6 +136,8 @@ func encode(segments ...string) (b []byte) {
 	return b
 }
 
+const killed = "killed"
+
 func FuzzNoPortOpensWithoutAReason(f *testing.F) {
 	in := []string{"s>220 hi\r\n", "c>USER a\r\n", "s>331 pw\r\n", "c>PASS b\r\n", "s>230 in\r\n"}
 	for _, seed := range [][]string{
@@ -142,6 +148,9 @@ func FuzzNoPortOpensWithoutAReason(f *testing.F) {
 		{"c>PASV\r\n", "s>227 x (10,0,1,6", "s>6,39,13", "s>6)\r\n"},
 		{"c>CWD a\nPORT 10,0,13,222,39,136\r\n", "c>AUTH TLS\r\n", "s>234 x\r\n", "c>\x16\x03\x01\x00\x02xx"},
 		{"c>EPSV ALL\r\n", "s>200 x\r\n", "c>REIN\r\n", "s>220 x\r\n", "c>PORT 10,0,13,222,39,136\r\n"},
+		{"c>CWD a", killed, "c>PORT 10,0,13,222,39,136\r\n", "s>250 ok\r\n"},
+		{"c>PASV\r\n", killed, "s>227 x (10,0,1,66,39,136)\r\n", killed, "c>PASV\r\n", "s>150 x"},
+		{"c>PORT 10,0,13,222,39,136\r\n", killed, "s>200 ok\r\n", "c>RETR a", killed, "c>PORT 10,0,13,222,39,137\r\n"},
 		{"c>PASV\r\n", "s>227-a (10,0,1,66,39,136)\r\n227 b 10,0,1,66,39,137\r\n"},
 	} {
 		f.Add(encode(append(in[:5:5], seed...)...))
@@ -168,6 +177,11 @@ func converse(t *testing.T, flow conntrack.Flow, input []byte) {
 		text := string(input[1 : 1+n])
 		input = input[1+n:]
 		if n == 0 {
+			if s := d.g.table.find(flow.Tuple[0]); s != nil && s.holds == holdsProgram && s.half[toServer].Stream.Delta()|s.half[toClient].Stream.Delta() != 0 {
+				return // it dies with the program
+			}
+			d.restart()
+			d.g.kernel = r
 			continue
 		}
 		d.send(dir, text)

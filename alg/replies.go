@@ -172,11 +172,12 @@ func (g *Gateway) passiveReply(s *session, ln []byte, code int, multi bool, port
 		return refusedReply(ln, p, multi), why
 	}
 	was := ln[p.start:p.end]
-	text := g.keep(p.append(g.scratch[:0], shown))
-	g.opened(s, was, text)
-	if bytes.Equal(was, text) {
+	if p.port == shown.Port() && (!p.addr.IsValid() || p.addr == shown.Addr()) {
+		g.opened(s, was, was)
 		return change{}, None
 	}
+	text := g.keep(p.append(g.scratch[:0], shown))
+	g.opened(s, was, text)
 	return change{at: p.start, del: p.end - p.start, text: text}, None
 }
 
