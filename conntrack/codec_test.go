@@ -59,6 +59,11 @@ func TestEncode(t *testing.T) {
 		{"state alone", func(e *encoder) { e.update(Update{StateMask: StateBusy, State: StateBusy | StateOpaque}) },
 			`1400 1600 0000000000000000000000000000 0200
 			 1400 1700 0000000000000000000000000000 0200`},
+		{"edits in flight in one direction", func(e *encoder) {
+			e.update(Update{Flight: [2]Flight{{1, 2, 3}, {0x0102, -2, 0x0304}}, SetFlight: [2]bool{Reply: true}})
+		},
+			`1400 1600 0000 000000000000 0201feff0403 0000
+			 1400 1700 0000 000000000000 ffffffffffff 0000`},
 		{"state and both sequence adjustments", func(e *encoder) {
 			e.update(Update{StateMask: 0x0106, State: 0xff02, Seq: [2]SeqAdj{{1, -1, 2}, {3, 4, 5}}, SetSeq: [2]bool{true, true}})
 		},

@@ -147,6 +147,32 @@ func TestUpdateWritesOnlyTheStateBitsOfItsMask(t *testing.T) {
 	}
 }
 
+func TestUpdateKeepsTheEditsInFlightOfEachDirection(t *testing.T) {
+	r, c := gateway(t)
+	client, peer := open(t, r, netnstest.Server)
+	orig := tuples(t, client, peer)[Original]
+	a, b, none := Flight{Back: 0xfffe, Base: -300, End: 0x0102}, Flight{Back: 1, Base: 2, End: 3}, Flight{}
+	for _, step := range []struct {
+		flight, want [2]Flight
+		set          [2]bool
+	}{
+		{[2]Flight{a, b}, [2]Flight{a, none}, [2]bool{true, false}},
+		{[2]Flight{b, b}, [2]Flight{a, b}, [2]bool{false, true}},
+		{[2]Flight{none, a}, [2]Flight{none, a}, [2]bool{true, true}},
+	} {
+		if err := c.Update(orig, Update{Flight: step.flight, SetFlight: step.set}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := c.Flow(orig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Flight != step.want || f.State != StateControl {
+			t.Errorf("got %+v, want %+v, state %#x", f.Flight, step.want, f.State)
+		}
+	}
+}
+
 func TestUpdateSetsSequenceAdjustmentOfEitherDirection(t *testing.T) {
 	r, c := gateway(t)
 	for _, server := range []string{netnstest.Server, netnstest.Server6} {
