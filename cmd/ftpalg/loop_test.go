@@ -46,9 +46,13 @@ func (k *oneFlow) Withdraw(conntrack.Expectation) error           { return nil }
 
 // command makes a packet of the client with sequence number seq.
 func command(t testing.TB, seq uint32, text string) []byte {
+	return packet(t, clientAddr, serverAddr, seq, 1, text)
+}
+
+func packet(t testing.TB, from, to netip.AddrPort, seq, ack uint32, text string) []byte {
 	t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: clientAddr.Addr().AsSlice(), DstIP: serverAddr.Addr().AsSlice()}
-	tcp := &layers.TCP{SrcPort: layers.TCPPort(clientAddr.Port()), DstPort: 21, Seq: seq, Ack: 1, ACK: true, Window: 1000}
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
+	tcp := &layers.TCP{SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()), Seq: seq, Ack: ack, ACK: true, Window: 1000}
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +111,10 @@ func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error 
 	return nil
 }
 
-func newLoop(q packetQueue, log io.Writer) *loop {
+// newLoop returns a loop whose gateway has heard from the server what it has of the client.
+func newLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
 	g := alg.New(newFlow(), alg.DefaultPolicy())
+	g.Handle(time.Now(), 0, packet(t, serverAddr, outsideAddr, 1, startSeq, ""), false)
 	j := newJournal(newLogger(log, false, slog.LevelInfo))
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError
 	return &loop{
@@ -158,7 +164,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &fakeQueue{batches: c.batches}
-			rounds(t, newLoop(q, io.Discard), q)
+			rounds(t, newLoop(t, q, io.Discard), q)
 			if len(q.answers) != len(c.want) {
 				t.Fatalf("answers %+v, want %+v", q.answers, c.want)
 			}
@@ -173,7 +179,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 
 func TestOverrunsAreCounted(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{{err: nfqueue.ErrOverrun}, {err: nfqueue.ErrOverrun}}}
-	l := newLoop(q, io.Discard)
+	l := newLoop(t, q, io.Discard)
 	rounds(t, l, q)
 	if n := l.overruns.Load(); n != 2 {
 		t.Errorf("counted %d", n)
@@ -182,7 +188,7 @@ func TestOverrunsAreCounted(t *testing.T) {
 
 func TestBrokenQueueEndsTheLoop(t *testing.T) {
 	broken := errors.New("broken")
-	if _, err := newLoop(&fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(0); !errors.Is(err, broken) {
+	if _, err := newLoop(t, &fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(0); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
@@ -190,7 +196,7 @@ func TestBrokenQueueEndsTheLoop(t *testing.T) {
 func TestVerdictThatCannotBeGivenDropsThePacket(t *testing.T) {
 	var log bytes.Buffer
 	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, refuse: errors.New("message too long")}
-	rounds(t, newLoop(q, &log), q)
+	rounds(t, newLoop(t, q, &log), q)
 	if len(q.answers) != 1 || q.answers[0] != (answer{1, nfqueue.Drop, ""}) {
 		t.Errorf("answers %v", q.answers)
 	}
@@ -207,7 +213,7 @@ func (q *endless) Receive(pkts []nfqueue.Packet) (int, error)    { pkts[0] = q.p
 func (q *endless) Verdict(uint32, nfqueue.Verdict, []byte) error { return nil }
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
-	l := newLoop(&endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
+	l := newLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
 	if n := testing.AllocsPerRun(1000, func() {
 		if _, err := l.round(0); err != nil {
 			t.Fatal(err)
