@@ -59,6 +59,7 @@ type gateway struct {
 	t    testing.TB
 	host *lab.Host
 	args []string
+	file string // its configuration, if withConfig made it
 	cmd  *lab.Cmd
 	ran  chan error
 
@@ -80,13 +81,15 @@ func startGateway(t testing.TB, h *lab.Host, args ...string) *gateway {
 }
 
 // withConfig is startGateway with a configuration file.
-func withConfig(t testing.TB, h *lab.Host, yaml string) *gateway {
+func withConfig(t testing.TB, h *lab.Host, yaml string, args ...string) *gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ftpalg.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return startGateway(t, h, "--config", file)
+	g := startGateway(t, h, append(args, "--config", file)...)
+	g.file = file
+	return g
 }
 
 func (g *gateway) start() {

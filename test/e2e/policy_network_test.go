@@ -55,7 +55,7 @@ var kinds = []kind{
 }
 
 // newGuarded makes the network and starts the gateway with a configuration.
-func newGuarded(t testing.TB, k kind, yaml string) *guarded {
+func newGuarded(t testing.TB, k kind, yaml string, args ...string) *guarded {
 	t.Helper()
 	n := &guarded{Routed: routed(t, k.make), control: map[uint16]net.Listener{}}
 	n.clients, n.servers = n.Inside, n.Outside
@@ -83,7 +83,7 @@ func newGuarded(t testing.TB, k kind, yaml string) *guarded {
 			n.dialled[i] = n.Outside.Addr(f.ipv6)
 		}
 	}
-	n.g = withConfig(t, n.Gateway, yaml)
+	n.g = withConfig(t, n.Gateway, yaml, args...)
 	return n
 }
 
