@@ -236,7 +236,7 @@ func TestClearTextAfterTLSIsReadWhereItIsWatched(t *testing.T) {
 			for _, at := range cuts {
 				n.configure(t, "tls: pass\n")
 				n.g.counts(t, "opaque_sessions_total", 1, func() {
-					n.connect(t, n.Client, false, 21).start(greeted).hear(inPieces(segments, at)...)
+					n.connect(t, n.Client, false, 21).start(greeted).play(inPieces(segments, at)...)
 				})
 				n.g.wantNothingOpen()
 				_, peer := n.sides(k.active)
@@ -244,9 +244,9 @@ func TestClearTextAfterTLSIsReadWhereItIsWatched(t *testing.T) {
 				n.configure(t, "tls: watch\n")
 				before := len(segments) - 2
 				d := n.connect(t, n.Client, false, 21).start(greeted)
-				d.hear(inPieces(segments[:before], at)...)
+				d.play(inPieces(segments[:before], at)...)
 				n.g.wantNothingOpen() // the PORT within is not read
-				d.hear(inPieces(segments[before:], at)...)
+				d.play(inPieces(segments[before:], at)...)
 				n.wantOne(t, k.active)
 			}
 		})
@@ -430,57 +430,49 @@ func TestReadOnlyServersStayAsTheyAre(t *testing.T) {
 func TestMaskHidesTextAlone(t *testing.T) {
 	n := newGuarded(t, kinds[1], "", metered)
 	n.listen(t, 51210)
-	const banner, syst = `masked_lines_total{reply="banner"}`, `masked_lines_total{reply="syst"}`
 	for _, c := range []struct {
-		name, rule, counter string
-		lines               int
-		from                int
-		before, bad, want   string
-		good                string
+		rule, reply             string // as in strict and in the counter
+		lines                   int
+		masked, becomes, stands string
 	}{
-		{"banner", "mask_banner: true", banner, 1, nothing, "", "220 vsFTPd 3.0.3\r\n", "220 XXXXXXXXXXXX\r\n", "120 vsFTPd in 1 minute\r\n"},
-		{"banner of several lines", "mask_banner: true", banner, 3, nothing, "", "220-Pure\r\n version 1\r\n220 end\r\n", "220-XXXX\r\nXXXXXXXXXX\r\n220 XXX\r\n", "120 wait\r\n"},
-		{"syst", "mask_syst: true", syst, 1, loggedIn, "c>SYST\r\n", "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "211 UNIX Type: L8\r\n"},
-		{"enabled", "enabled: true", syst, 1, loggedIn, "c>SYST\r\n", "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "220 vsFTPd 3.0.3\r\n"},
+		{"mask_banner", "banner", 1, "220 vsFTPd 3.0.3\r\n", "220 XXXXXXXXXXXX\r\n", "215 UNIX Type: L8\r\n"},
+		{"mask_banner", "banner", 3, "220-Pure\r\n version 1\r\n220 end\r\n", "220-XXXX\r\nXXXXXXXXXX\r\n220 XXX\r\n", "215 UNIX Type: L8\r\n"},
+		{"mask_syst", "syst", 1, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "220 vsFTPd 3.0.3\r\n"},
+		{"enabled", "syst", 1, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "220-vsFTPd\r\n220 3.0.3\r\n"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			// say has the server say a text in pieces, and returns what comes.
+		t.Run(fmt.Sprintf("%s, %d lines", c.rule, c.lines), func(t *testing.T) {
+			// say has the server say a text, as its greeting or in answer to SYST, and
+			// returns what comes of it. Then a port must open.
 			say := func(text string, at int) (got string) {
-				d := n.connect(t, n.Client, false, 21).start(c.from)
-				if c.before != "" {
-					d.play(c.before)
+				d, then := n.connect(t, n.Client, false, 21), strings.Split(opening[loggedIn], "|")[1:]
+				if text[:3] != "220" {
+					d, then = d.start(loggedIn), nil
+					d.play("c>SYST\r\n")
 				}
 				for _, piece := range inPieces([]string{"s>" + text}, at) {
 					got += d.play(piece)
 				}
-				if c.from == nothing {
-					if text != c.bad {
-						d.play("s>220 ready\r\n")
-					}
-					d.play(strings.Split(opening[loggedIn], "|")[1:]...)
-				}
-				d.play(active(own)...)
+				d.play(active(own, then...)...)
 				n.wantOne(t, true)
 				return got
 			}
-			n.configure(t, "strict: {"+c.rule+"}\n")
-			for _, at := range []int{0, 2, 7} {
+			n.configure(t, "strict: {"+c.rule+": true}\n")
+			for _, at := range cuts {
 				lines := c.lines
-				if c.from == loggedIn && c.counter == banner {
-					lines++
+				if c.reply == "banner" {
+					lines++ // say needs one before the twin
 				}
-				n.g.counts(t, c.counter, lines, func() {
-					if got := say(c.bad, at); got != c.want {
-						t.Errorf("cut at %d the client received %q, want %q", at, got, c.want)
+				n.g.counts(t, fmt.Sprintf("masked_lines_total{reply=%q}", c.reply), lines, func() {
+					for text, want := range map[string]string{c.masked: c.becomes, c.stands: c.stands} {
+						if got := say(text, at); got != want {
+							t.Errorf("cut at %d %q arrived as %q, want %q", at, text, got, want)
+						}
 					}
 				})
-				if got := say(c.good, at); got != c.good {
-					t.Errorf("cut at %d the client received %q, want %q", at, got, c.good)
-				}
 			}
 			n.configure(t, "")
-			if got := say(c.bad, 0); got != c.bad {
-				t.Errorf("with the rule off the client received %q, want %q", got, c.bad)
+			if got := say(c.masked, 0); got != c.masked {
+				t.Errorf("with the rule off %q arrived as %q", c.masked, got)
 			}
 		})
 	}
@@ -493,45 +485,47 @@ func TestViolationEndsTheSessionByAReset(t *testing.T) {
 			t.Parallel()
 			n := newGuarded(t, k, "", metered)
 			n.listen(t, 51210)
-			for _, c := range []struct{ name, rule, bad, good, reason string }{
-				{"deny", "deny: [SITE]", "c>SITE a\r\n", "c>NOOP\r\n", "command_denied"},
-				{"read_only, behind another", "read_only: true", "c>NOOP\r\nDELE a\r\n", "c>NOOP\r\nPWD\r\n", "read_only"},
-				{"need_crlf", "need_crlf: true", "c>" + named + "\n", "c>" + own, "no_crlf"},
-				{"direction", "direction: true", "s>PORT 10,0,1,66,200,10\r\n", "s>200 PORT\r\n", "wrong_direction"},
-				{"direction, client", "direction: true", "c>227 x\r\n", "c>NOOP\r\n", "wrong_direction"},
-				{"by no rule of these", "deny: [SITE]", "", "c>PORT 10,0,13,99,200,10\r\n", "foreign_address"},
+			for _, c := range []struct{ rule, bad, good, reason string }{
+				{"deny: [SITE]", "c>SITE a\r\n", "c>NOOP\r\n", "command_denied"},
+				{"read_only: true", "c>NOOP\r\nDELE a\r\n", "c>NOOP\r\nPWD\r\n", "read_only"},
+				{"need_crlf: true", "c>" + named + "\n", "c>" + own, "no_crlf"},
+				{"direction: true", "c>227 hello\r\n", "c>NOOP\r\n", "wrong_direction"},
+				{"direction: true", "s>PORT 10,0,1,66,200,10\r\n", "s>200 PORT\r\n", "wrong_direction"},
 			} {
-				t.Run(c.name, func(t *testing.T) {
-					n.configure(t, "strict: {reset: true, "+c.rule+"}\n")
-					if c.bad != "" {
+				t.Run(c.rule+" "+c.bad[:5], func(t *testing.T) {
+					open := func() *dialogue {
 						d := n.connect(t, n.Client, false, 21).start(loggedIn)
 						d.play(active(own)...)
+						return d
+					}
+					n.configure(t, "strict: {reset: true, "+c.rule+"}\n")
+					for _, at := range cuts[:2] {
 						n.g.counts(t, refused(c.reason), 1, func() {
+							d := open()
 							sender, receiver := d.client, d.server
 							if c.bad[0] == 's' {
 								sender, receiver = receiver, sender
 							}
-							_, err := io.WriteString(sender, c.bad[2:])
+							pieces := inPieces([]string{c.bad}, at)
+							last := len(pieces) - 1
+							d.play(pieces[:last]...)
+							_, err := io.WriteString(sender, pieces[last][2:])
 							must(t, err)
 							wantReset(t, receiver)
 							n.g.wantNothingOpen()
 							wantReset(t, sender)
 						})
-						n.wantClosed(t, n.Server, false, 51210)
 					}
-					d := n.connect(t, n.Client, false, 21).start(loggedIn)
-					d.play(active(own)...)
-					if c.reason == "foreign_address" {
-						d.play(c.good, "s>500 no\r\n", "c>NOOP\r\n")
-						return
-					}
-					d.play(c.good)
+					n.wantClosed(t, n.Server, false, 51210)
+					open().play(c.good)
 					n.wantOne(t, true)
-					n.configure(t, "strict: {"+c.rule+"}\n") // refused as well, but not ended
-					d = n.connect(t, n.Client, false, 21).start(loggedIn)
-					d.play(c.bad, "s>500 no\r\n", "c>NOOP\r\n")
+					n.configure(t, "strict: {"+c.rule+"}\n") // refused all the same
+					open().play(c.bad, "s>500 no\r\n", "c>NOOP\r\n")
 				})
 			}
+			// What the standard policy refuses ends nothing.
+			n.configure(t, "strict: {reset: true}\n")
+			n.connect(t, n.Client, false, 21).start(loggedIn).play("c>PORT 10,0,13,99,200,10\r\n", "s>500 no\r\n", "c>NOOP\r\n")
 		})
 	}
 }
