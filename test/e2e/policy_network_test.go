@@ -136,9 +136,14 @@ func (n *guarded) listen(t testing.TB, port uint16) {
 
 // reach connects and returns the name of the host that answers, or "".
 func reach(from *lab.Host, to netip.AddrPort, wait time.Duration) string {
+	return reachBy(from, netip.AddrPort{}, to, wait)
+}
+
+// reachBy is reach from a port of one's choice.
+func reachBy(from *lab.Host, local, to netip.AddrPort, wait time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	c, err := from.Dial(ctx, netip.AddrPort{}, to)
+	c, err := from.Dial(ctx, local, to)
 	if err != nil {
 		return ""
 	}
