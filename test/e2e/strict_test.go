@@ -186,7 +186,7 @@ func TestRuleKeepsPortShutAndItsTwinOpens(t *testing.T) {
 				}
 				strict, cuts := strings.HasPrefix(c.rule, "strict"), cuts
 				if strict && k.active && k.passive {
-					cuts = cuts[:1] // what is refused in pieces grows
+					cuts = cuts[:1] // what is refused in pieces grows, for which the kernel needs NAT
 				}
 				t.Run(c.name, func(t *testing.T) {
 					n.configure(t, c.rule)
