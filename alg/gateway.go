@@ -563,9 +563,11 @@ func (g *Gateway) persist(s *session) {
 		u.SetSeq[d] = s.holds != holdsProgram && u.Seq[d] != s.flow.Seq[d]
 		u.SetFlight[d] = s.flow.HasState && flight[d] != s.flow.Flight[d]
 	}
-	if u.StateMask == 0 && u.SetFlight == [2]bool{} && u.SetSeq == [2]bool{} {
+	u.Liberal = s.holds == holdsProgram && !s.liberal && (s.half[0].Stream.Delta() != 0 || s.half[1].Stream.Delta() != 0)
+	if u.Empty() {
 		return
 	}
+	s.liberal = s.liberal || u.Liberal
 	if err := g.kernel.Update(s.flow.Tuple[conntrack.Original], u); err != nil {
 		g.kernelError("store the state of a session", err)
 		if u.SetSeq != [2]bool{} {

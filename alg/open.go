@@ -83,7 +83,7 @@ func (g *Gateway) openActive(s *session, m Mode, named netip.AddrPort, port uint
 		return named, WrongFamily
 	case named.Addr() == own:
 		e.Dst, e.Translate = addrPort(s.outside(), named.Port()), s.flow.NAT()
-	case contains(s.policy.FXP, named.Addr()):
+	case contains(s.policy.FXP, named.Addr()) && port == 0: // else our own address has been sent already
 		e.Dst, shown = named, named.Addr()
 	default:
 		return named, ForeignAddress

@@ -47,9 +47,10 @@ type session struct {
 	over        bool // 221 or 421 was sent, or the connection ends
 	overLimit   bool // one session too many of this client
 
-	state  conntrack.State // what should be kept in the kernel
-	stored conntrack.State // what is kept there
-	holds  holds
+	state   conntrack.State // what should be kept in the kernel
+	stored  conntrack.State // what is kept there
+	holds   holds
+	liberal bool // the kernel was told to accept the numbers of offsets that the program holds
 
 	open     conntrack.Expectation
 	openMode Mode   // ModeNone: no port is open

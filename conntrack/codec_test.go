@@ -59,6 +59,8 @@ func TestEncode(t *testing.T) {
 		{"state alone", func(e *encoder) { e.update(Update{StateMask: StateBusy, State: StateBusy | StateOpaque}) },
 			`1400 1600 0000000000000000000000000000 0200
 			 1400 1700 0000000000000000000000000000 0200`},
+		{"liberal alone", func(e *encoder) { e.update(Update{Liberal: true}) },
+			`1800 0480 1400 0180 0600 0400 0808 0000 0600 0500 0808 0000`},
 		{"edits in flight in one direction", func(e *encoder) {
 			e.update(Update{Flight: [2]Flight{{1, 2, 3}, {0x0102, -2, 0x0304}}, SetFlight: [2]bool{Reply: true}})
 		},

@@ -109,13 +109,18 @@ func parseSeqAdj(b []byte) SeqAdj {
 	}
 }
 
+// Empty tells whether nothing is to be changed.
+func (u *Update) Empty() bool {
+	return u.StateMask == 0 && u.SetSeq == [2]bool{} && u.SetFlight == [2]bool{} && !u.Liberal
+}
+
 // Update changes the entry whose original tuple is orig, with one message. The
 // error is ErrNotFound if the connection is gone and ErrUnsupported if its entry
 // has no room for labels, which is so for a connection that is older than the
 // queue rules. The kernel silently ignores a sequence adjustment for an entry
 // without that extension: see Flow.HasSeq.
 func (c *Conn) Update(orig Tuple, u Update) error {
-	if u.StateMask == 0 && u.SetSeq == [2]bool{} && u.SetFlight == [2]bool{} {
+	if u.Empty() {
 		return nil
 	}
 	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr())
@@ -140,7 +145,7 @@ func (e *encoder) update(u Update) {
 	if u.StateMask != 0 || u.SetFlight != [2]bool{} {
 		e.label(u)
 	}
-	if u.SetSeq[Original] || u.SetSeq[Reply] {
+	if u.Liberal || u.SetSeq != [2]bool{} {
 		e.liberal()
 	}
 	if u.SetSeq[Original] {

@@ -108,15 +108,17 @@ type Update struct {
 	StateMask State // which bits of State to write
 	State     State
 
-	// Seq holds the adjustments to write where SetSeq is true. With either of
-	// them both directions are marked liberal (IP_CT_TCP_FLAG_BE_LIBERAL):
-	// window tracking looks at numbers that are translated only later.
+	// Seq holds the adjustments to write where SetSeq is true.
 	Seq    [2]SeqAdj
 	SetSeq [2]bool
 
 	// Flight holds what to write of the edits in flight where SetFlight is true.
 	Flight    [2]Flight
 	SetFlight [2]bool
+
+	// Liberal has window tracking accept every number (IP_CT_TCP_FLAG_BE_LIBERAL, both
+	// directions): it looks at numbers that are translated only later. SetSeq implies it.
+	Liberal bool
 }
 
 // Expectation lets one data connection through: from any port of Src to Dst.
