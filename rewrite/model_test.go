@@ -2,13 +2,9 @@ package rewrite
 
 import (
 	"encoding/binary"
-	"flag"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
-
-var schedules = flag.Int("schedules", 20000, "how many random schedules the model test runs")
 
 // world is a sender and a receiver TCP with the editor and a kernel that holds
 // its offset between them, and networks on both sides that lose, repeat and reorder.
@@ -29,11 +25,12 @@ type world struct {
 	nxt  uint32
 	idle int // steps without progress: stands for the retransmission timer
 
-	// The editor.
-	send, recv Half
-	held       [][]byte
-	want       []byte // what a perfect proxy would have sent so far
-	plan       editPlan
+	// The editor, and the kernel behind it.
+	conn    Conn
+	room    Room
+	carried [2]int32
+	want    []byte // what a perfect proxy would have sent so far
+	plan    editPlan
 
 	// The receiver, in final numbers.
 	got      []byte
@@ -75,7 +72,12 @@ func newWorld(t testing.TB, seed uint64) *world {
 	}
 	w.plan = editPlan{rate: r.IntN(101), maxDel: 1 + r.IntN(30), maxText: r.IntN(30), swallow: r.IntN(3) == 0}
 	w.una, w.nxt, w.rcvNxt = w.isn, w.isn, w.isn
-	w.recv.Stream.Start(1000, 0)
+	w.room = Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	if r.IntN(4) == 0 {
+		w.room = Room{MaxPackets: 10, MaxBytes: 1 << 10} // others have it all
+	}
+	w.conn.PickUp(Kept{}, map[bool]Carrier{true: Kernel, false: Program}[w.kernel], false)
+	w.conn.Begin(w.isn, 1000)
 	return w
 }
 
@@ -198,81 +200,6 @@ func apply(fresh []byte, edits []Edit) []byte {
 	return append(out, fresh[at:]...)
 }
 
-// stepEditor handles one packet from the sender as the gateway does.
-func (w *world) stepEditor(b []byte) {
-	var p Packet
-	if !p.Parse(b) {
-		w.t.Fatal("the sender's packet does not parse")
-	}
-	st := &w.send.Stream
-	if !st.Started() {
-		st.Start(w.isn, 0)
-	}
-	n := len(p.Payload())
-	switch st.Classify(p.Seq(), n) {
-	case Gap:
-		if n > 0 {
-			if len(w.held) < 8 {
-				w.held = append(w.held, b)
-			}
-			return
-		}
-	case InOrder:
-		if n > 0 {
-			fresh := st.Fresh(p.Seq(), p.Payload())
-			edits := w.randomEdits(fresh)
-			w.want = append(w.want, apply(fresh, edits)...)
-			seq, was := st.Edge(), st.Delta()
-			st.Append(fresh, edits)
-			if is := st.Delta(); is != was && w.kernel {
-				at, from := uint32(0), was
-				for d, i := was, 0; i < len(edits); i++ {
-					e := edits[i]
-					if n := int32(len(e.Text) - e.Del); n != 0 {
-						at, from = uint32(e.At), d
-						d += n
-					}
-				}
-				if w.IntN(2) == 0 {
-					w.send.Kernel = Shift(seq, seq+at, was, is)
-				} else {
-					w.send.Kernel = Shift(seq+at, seq+at, from, is)
-				}
-			}
-		}
-	}
-	if int(st.FinalEdge()-w.isn) != len(w.want) {
-		w.t.Fatalf("the editor's edge is at %d, a proxy's at %d", st.FinalEdge()-w.isn, len(w.want))
-	}
-	out, changed := Translate(nil, &p, &w.send, &w.recv)
-	if !changed {
-		out = append([]byte(nil), b...)
-	}
-	var q Packet
-	if !q.Parse(out) || !q.ChecksumOK() {
-		w.t.Fatalf("a packet with a bad checksum or form left: % x", out)
-	}
-	if q.Len() > max(p.Len(), alwaysFits4) {
-		w.t.Fatalf("a packet of %d bytes became one of %d", p.Len(), q.Len())
-	}
-	if n > 0 && len(q.Payload()) == 0 && len(w.want) > 0 && q.Seq()+uint32(w.send.Kernel.At(q.Seq())) != w.isn {
-		w.t.Fatalf("a segment with data left without any: the receiver would not acknowledge it")
-	}
-	// The kernel, after us.
-	seq := q.Seq()
-	binary.BigEndian.PutUint32(out[24:], seq+uint32(w.send.Kernel.At(seq)))
-	w.toss(&w.there, append([]byte(nil), out...))
-	for i, h := range w.held {
-		var hp Packet
-		hp.Parse(h)
-		if st.Classify(hp.Seq(), 1) != Gap {
-			w.held = append(w.held[:i:i], w.held[i+1:]...)
-			w.stepEditor(h)
-			break
-		}
-	}
-}
-
 // stepReceiver takes a packet and acknowledges.
 func (w *world) stepReceiver(b []byte) {
 	var p Packet
@@ -323,7 +250,7 @@ func (w *world) noteSACK(l, r uint32) {
 }
 
 func (w *world) stepAck() {
-	if !w.send.Stream.Started() || !w.ackDue && w.IntN(30) > 0 {
+	if !w.ackDue && w.IntN(30) > 0 {
 		return
 	}
 	w.ackDue = false
@@ -337,37 +264,6 @@ func (w *world) stepAck() {
 	w.toss(&w.backward, segment(true, 1000, w.rcvNxt, nil, blocks))
 }
 
-// stepBack handles an acknowledgement as the gateway does.
-func (w *world) stepBack(b []byte) {
-	var p Packet
-	p.Parse(b)
-	if !w.send.Stream.Acked(p.Ack()) {
-		w.t.Fatalf("the receiver acknowledged %d, the edge is %d", p.Ack(), w.send.Stream.FinalEdge())
-	}
-	limit := w.send.Stream.Original(p.Ack())
-	out, changed := Translate(nil, &p, &w.recv, &w.send)
-	if !changed {
-		out = append([]byte(nil), b...)
-	}
-	var q Packet
-	if !q.Parse(out) || !q.ChecksumOK() {
-		w.t.Fatalf("a bad acknowledgement left: % x", out)
-	}
-	ack := w.send.Kernel.Original(q.Ack())
-	if after(ack, limit) {
-		w.t.Fatalf("original %d is acknowledged, but only %d is known to have arrived (kernel %+v)", ack-w.isn, limit-w.isn, w.send.Kernel)
-	}
-	binary.BigEndian.PutUint32(out[28:], ack)
-	for s := q.SACK(); len(s) >= sackUnit; s = s[sackUnit:] {
-		l := w.send.Kernel.Original(binary.BigEndian.Uint32(s))
-		r := w.send.Kernel.Original(binary.BigEndian.Uint32(s[4:]))
-		if !before(l, r) || after(r, w.nxt) || before(l, w.isn-1) {
-			w.t.Fatalf("SACK block %d-%d, sent is up to %d", l-w.isn, r-w.isn, w.nxt-w.isn)
-		}
-	}
-	w.toss(&w.home, out)
-}
-
 func (w *world) stepHome(b []byte) {
 	var p Packet
 	p.Parse(b)
@@ -377,73 +273,4 @@ func (w *world) stepHome(b []byte) {
 		}
 		w.una, w.idle = ack, 0
 	}
-}
-
-// run lets everything happen in random order until all is acknowledged.
-func (w *world) run() {
-	const patience = 60000
-	for step := 0; w.una != w.edge(); step++ {
-		if step > patience {
-			w.t.Fatalf("the sender stalls at %d of %d (sent %d), the receiver has %d of %d", w.una-w.isn, len(w.data), w.nxt-w.isn, len(w.got), len(w.want))
-		}
-		w.limited = step > patience/2
-		w.idle++
-		switch k := w.IntN(6); {
-		case k == 0 && len(w.here) > 0:
-			w.stepEditor(w.take(&w.here))
-		case k == 1 && len(w.there) > 0:
-			w.stepReceiver(w.take(&w.there))
-		case k == 2:
-			w.stepAck()
-		case k == 3 && len(w.backward) > 0:
-			w.stepBack(w.take(&w.backward))
-		case k == 4 && len(w.home) > 0:
-			w.stepHome(w.take(&w.home))
-		case k == 5:
-			w.stepSender()
-		}
-	}
-	for len(w.there) > 0 {
-		w.stepReceiver(w.take(&w.there))
-	}
-	if string(w.got) != string(w.want) {
-		w.t.Fatalf("the receiver has %q, a proxy would have sent %q", w.got, w.want)
-	}
-}
-
-func (w *world) String() string {
-	return fmt.Sprintf("loss %d reorder %d nagle %v kernel %v mss %d %d bytes %+v", w.loss, w.reorder, w.nagle, w.kernel, w.mss, len(w.data), w.plan)
-}
-
-func TestBothEndsSeeWhatAPerfectProxyWouldGive(t *testing.T) {
-	n := *schedules
-	if testing.Short() {
-		n /= 20
-	}
-	const piece = 5000
-	for first := 0; first < n; first += piece {
-		t.Run(fmt.Sprint("schedules from ", first), func(t *testing.T) {
-			t.Parallel()
-			for seed := first; seed < min(first+piece, n); seed++ {
-				runSchedule(t, uint64(seed))
-			}
-		})
-	}
-}
-
-func runSchedule(t *testing.T, seed uint64) {
-	w := newWorld(t, seed)
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d: %v", seed, w)
-		}
-	}()
-	w.run()
-}
-
-func FuzzBothEndsSeeWhatAPerfectProxyWouldGive(f *testing.F) {
-	for seed := range uint64(20) {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64) { newWorld(t, seed).run() })
 }

@@ -187,178 +187,25 @@ func FuzzPacket(f *testing.F) {
 		q.Finish()
 		checkSums(t, &q)
 		var r Packet
-		if string(out[:6]) != "before" || !r.Parse(out[6:]) || !bytes.Equal(r.Payload(), payload) || r.Seq() != 7 || r.Ack() != 8 || r.Flags() != FIN|ACK || r.Src() != p.Src() || r.Dst() != p.Dst() || !bytes.Equal(r.options(), p.options()) {
+		if string(out[:6]) != "before" || !r.Parse(out[6:]) || !bytes.Equal(r.Payload(), payload) ||
+			r.Seq() != 7 || r.Ack() != 8 || r.Flags() != FIN|ACK || r.Src() != p.Src() || r.Dst() != p.Dst() ||
+			!bytes.Equal(r.options(), p.options()) {
 			t.Fatalf("% x was changed to % x", b, out[6:])
 		}
 		if !bytes.Equal(b, had) {
 			t.Fatal("the packet itself was changed")
 		}
 		// Any stream may meet any packet.
-		var send, recv Half
-		send.Stream.Start(p.Seq(), 3)
-		send.Stream.Append(p.Payload(), nil)
-		recv.Stream.Start(p.Ack()-5, 0)
-		recv.Stream.Append([]byte("12345"), []Edit{{At: 1, Del: 2, Text: []byte("abcdef")}})
-		if out, changed := Translate(nil, &p, &send, &recv); changed && p.Len() < 60000 {
+		var c Conn
+		c.half[Original].stream.Start(p.Seq(), 3)
+		c.Take(Original, p.Payload(), nil)
+		c.half[Reply].begin(p.Ack() - 5)
+		c.Take(Reply, []byte("12345"), []Edit{{At: 1, Del: 2, Text: []byte("abcdef")}})
+		if out, changed := c.Emit(nil, Original, &p); changed && p.Len() < 60000 {
 			if !r.Parse(out) {
 				t.Fatalf("% x was translated to % x", b, out)
 			}
 			checkSums(t, &r)
 		}
 	})
-}
-
-// edited is a Half whose bytes from 1000 on had del of them at offset at replaced by text.
-func edited(data string, at, del int, text string) *Half {
-	h := &Half{}
-	h.Stream.Start(1000, 0)
-	h.Stream.Append([]byte(data), []Edit{{At: at, Del: del, Text: []byte(text)}})
-	return h
-}
-
-func TestSACKBlocksAreTranslatedOrLeftOut(t *testing.T) {
-	// 1000..1020 went out as 1000..1025: 5 bytes, then ten for five, then ten.
-	half := edited("aaaaabbbbbcccccccccc", 5, 5, "BBBBBBBBBB")
-	for _, c := range []struct {
-		name         string
-		blocks, want []uint32
-	}{
-		{"before the edit", []uint32{1001, 1004}, []uint32{1001, 1004}},
-		{"behind the edit", []uint32{1016, 1020}, []uint32{1011, 1015}},
-		{"the edit as a whole", []uint32{1005, 1015}, []uint32{1005, 1010}},
-		{"all", []uint32{1000, 1025}, []uint32{1000, 1020}},
-		{"half of the edit", []uint32{1005, 1010}, nil},
-		{"from within the edit on", []uint32{1010, 1020}, []uint32{1010, 1015}},
-		{"up to within the edit", []uint32{1002, 1012}, []uint32{1002, 1005}},
-		{"one left out of two", []uint32{1007, 1010, 1016, 1020}, []uint32{1011, 1015}},
-		{"one left out of three", []uint32{1001, 1003, 1006, 1007, 1018, 1020}, []uint32{1001, 1003, 1013, 1015}},
-		{"forgotten", []uint32{500, 600}, nil},
-	} {
-		b := segment(true, 1000, 1000, nil, c.blocks)
-		var p, q Packet
-		p.Parse(b)
-		var plain Half
-		out, changed := Translate(nil, &p, &plain, half)
-		if !changed {
-			out = b
-		}
-		if !q.Parse(out) || !q.ChecksumOK() || q.Len() != p.Len() {
-			t.Fatalf("%s: % x", c.name, out)
-		}
-		var got []uint32
-		for s := q.SACK(); len(s) > 0; s = s[sackUnit:] {
-			got = append(got, binary.BigEndian.Uint32(s), binary.BigEndian.Uint32(s[4:]))
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %d became %d, want %d", c.name, c.blocks, got, c.want)
-		}
-		used := 4 + 4*len(c.want)
-		if len(c.want) == 0 {
-			used = 0
-		}
-		for _, o := range q.options()[used:] {
-			if o != optNop {
-				t.Errorf("%s: the room left is not filled with no-operations: % x", c.name, q.options())
-			}
-		}
-	}
-}
-
-func TestUrgentPointerAndFINFollowTheEdit(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		flags      byte
-		urgent     uint16 // before and after
-		wantUrgent uint16
-		text       string // what the five bytes at 5 become
-		wantFIN    bool
-		wantLen    int
-	}{
-		{"no urgent data", ACK, 9, 9, "BBBBBBBB", false, 23},
-		{"urgent before the edit", ACK | URG, 3, 3, "BBBBBBBB", false, 23},
-		{"urgent behind a growing edit", ACK | URG, 15, 18, "BBBBBBBB", false, 23},
-		{"urgent behind a shrinking edit", ACK | URG, 15, 12, "BB", false, 17},
-		{"urgent at the end", ACK | URG, 20, 23, "BBBBBBBB", false, 23},
-		{"FIN with data that fits", ACK | FIN, 0, 0, "BBBBBBBB", true, 23},
-		{"FIN with data that does not", ACK | FIN, 0, 0, string(bytes.Repeat([]byte("B"), 600)), false, alwaysFits4 - 40},
-	} {
-		data := bytes.Repeat([]byte("a"), 20)
-		pkt := ip4(tcp(c.flags, nil, data))
-		binary.BigEndian.PutUint16(pkt[38:], c.urgent)
-		var p, q Packet
-		p.Parse(pkt)
-		out, changed := Translate(nil, &p, edited(string(data), 5, 5, c.text), &Half{})
-		if !changed || !q.Parse(out) || !q.ChecksumOK() {
-			t.Fatalf("%s: changed %v, % x", c.name, changed, out)
-		}
-		if q.urgent() != c.wantUrgent || (q.Flags()&FIN != 0) != c.wantFIN || len(q.Payload()) != c.wantLen || q.Flags()&^FIN != c.flags&^FIN {
-			t.Errorf("%s: urgent %d, flags %#x, %d bytes", c.name, q.urgent(), q.Flags(), len(q.Payload()))
-		}
-	}
-}
-
-func TestUnchangedPacketsLeaveAsTheyAre(t *testing.T) {
-	var send, recv Half
-	send.Stream.Start(1000, 0)
-	send.Stream.Append([]byte("NOOP\r\n"), nil)
-	recv.Stream.Start(2000, 0)
-	for _, b := range [][]byte{ip4(tcp(ACK, nil, []byte("NOOP\r\n"))), ip4(tcp(ACK, nil, nil)), ip4(tcp(SYN, nil, nil)), ip6(protoTCP, nil, tcp(RST, nil, nil))} {
-		var p Packet
-		p.Parse(b)
-		if out, changed := Translate([]byte("x"), &p, &send, &recv); changed || string(out) != "x" {
-			t.Errorf("% x became % x", b, out)
-		}
-	}
-}
-
-// What an Offset says is what the kernel does.
-func FuzzOffset(f *testing.F) {
-	f.Add(uint32(1000), int16(0), int16(5), uint32(1003))
-	f.Add(uint32(0xffffffff), int16(5), int16(-3), uint32(2))
-	f.Fuzz(func(t *testing.T, pos uint32, from, to int16, n uint32) {
-		k := Offset{Pos: pos, Before: int32(from), After: int32(to)}
-		n = pos + uint32(int32(n)%100000) // the kernel's comparison is good for half the space
-		seq, lower, ok := k.Seq(n)
-		if made := seq + uint32(k.At(seq)); ok && made != n {
-			t.Errorf("%+v: %d leaves with %d, and the kernel makes %d of it", k, n, seq, made)
-		}
-		if ok && lower != n || !ok && !before(lower, n) {
-			t.Errorf("%+v: %d can be had: %v, lower %d", k, n, ok, lower)
-		}
-		if !ok {
-			if k.After <= k.Before {
-				t.Errorf("%+v: there is a hole at %d, though the edit did not grow", k, n)
-			}
-			if _, _, ok := k.Seq(lower); !ok {
-				t.Errorf("%+v: nor can the lower %d", k, lower)
-			}
-		}
-		ack, exact := k.Ack(n)
-		if made := k.Original(ack); after(made, n) || exact != (made == n) {
-			t.Errorf("%+v: to acknowledge %d leaves %d, and the kernel makes %d of it (exact: %v)", k, n, ack, made, exact)
-		}
-	})
-}
-
-func TestEndlessDeletionIsOneSpan(t *testing.T) {
-	for _, first := range []string{"", "abc"} {
-		var s Stream
-		s.Start(1000, 0)
-		s.Append([]byte(first), nil)
-		s.Acked(s.FinalEdge())
-		for range 10000 {
-			s.Append([]byte("x"), []Edit{{At: 0, Del: 1}})
-			s.Acked(s.FinalEdge())
-		}
-		if len(s.spans) > 2 {
-			t.Errorf("behind %q there are %d spans", first, len(s.spans))
-		}
-		if got, want := s.Original(s.FinalEdge()), uint32(1000+len(first)+10000); got != want {
-			t.Errorf("behind %q the end is original %d, want %d", first, got, want)
-		}
-		s.Append([]byte("y"), nil)
-		if out, _ := s.Emit(s.Edge()-1, []byte("y")); string(out) != "y" {
-			t.Errorf("behind %q y goes out as %q", first, out)
-		}
-	}
 }

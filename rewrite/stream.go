@@ -2,45 +2,50 @@ package rewrite
 
 import "slices"
 
-// maxHistory bounds, in bytes, what a Stream remembers of unacknowledged data.
-// A control connection has a line or two in flight; only a long listing over the
-// control connection (STAT) comes near.
-const maxHistory = 64 << 10
-
-// keepCapacity is the buffer that an idle Stream keeps, in bytes.
-const keepCapacity = 2 << 10
-
 // Edit replaces Del bytes at offset At of a piece of new data by Text.
 type Edit struct {
 	At, Del int
 	Text    []byte
 }
 
-// span maps on original bytes from o to the fn final bytes from f. If it was
-// not edited they are the same bytes, else it is mapped only as a whole.
+// span maps on original bytes from o to the fn final bytes from f. Where the numbers are equal each
+// byte has its own place, whether it was edited or not; else the span is mapped only as a whole.
 type span struct {
 	o, on  uint32
 	f, fn  uint32
 	edited bool
 }
 
-// Stream edits one direction of a TCP connection. The zero value waits for Start.
+func (p *span) whole() bool { return p.on != p.fn }
+
+// Sizes, in bytes.
+const (
+	spanSize     = 20
+	keepCapacity = 512 // what an idle Stream keeps of its buffer
+)
+
+// Stream edits one direction of a TCP connection. It remembers what was sent for which original
+// bytes until the receiver acknowledges it. The zero value waits for Start.
 type Stream struct {
+	edge  uint32 // original sequence number of the next new byte
+	final uint32 // the final sequence number that it gets
+	acked uint32 // the highest final number that the receiver acknowledged
+	floor uint32 // final number before which the sender may have heard of an acknowledgement that we did not
+	sent  uint32 // up to which final number another editor may have sent before us: see Resume
+	spans []span // from the oldest remembered byte to the edge, without a gap
+	buf   []byte // their final bytes
+
 	started bool
-	edge    uint32 // original sequence number of the next new byte
-	final   uint32 // the final sequence number that it gets
-	acked   uint32 // the highest final number that the receiver acknowledged
-	floor   uint32 // final number before which the sender may have heard of an acknowledgement that we did not
-	sent    uint32 // up to which final number another editor may have sent before us: see Resume
-	edited  bool   // there was an edit ever
-	spans   []span // from the oldest remembered byte to the edge, without a gap
-	buf     []byte // their final bytes
+	edited  bool // there was an edit ever
 }
 
 // Start begins the stream at original sequence number seq, which has been given
 // the offset delta (bytes) by edits before.
 func (s *Stream) Start(seq uint32, delta int32) {
-	*s = Stream{started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta), spans: s.spans[:0], buf: s.buf[:0]}
+	*s = Stream{
+		started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta),
+		spans: s.spans[:0], buf: s.buf[:0],
+	}
 	s.acked, s.floor, s.sent = s.final, s.final, s.final
 }
 
@@ -52,8 +57,8 @@ func (s *Stream) Resume(seq uint32, delta int32, sent uint32) {
 	s.sent = sent
 }
 
-// Told returns up to which original number the sender heard of acknowledgements, and the offset there.
-func (s *Stream) Told() (seq uint32, delta int32) {
+// told returns up to which original number the sender heard of acknowledgements, and the offset there.
+func (s *Stream) told() (seq uint32, delta int32) {
 	seq = s.Original(s.acked)
 	return seq, int32(s.Final(seq) - seq)
 }
@@ -76,41 +81,56 @@ func (s *Stream) FinalEdge() uint32 { return s.final }
 // Delta returns how many bytes longer the final stream is than the original one at the edge.
 func (s *Stream) Delta() int32 { return int32(s.final - s.edge) }
 
-// Flight tells of the edits in flight that changed the length. Numbers are original ones.
-type Flight struct {
-	Edits  int    // how many there are
-	Line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
-	Base   int32  // offset there, in bytes
-	Last   uint32 // where the last of them starts
-	End    uint32 // behind it
-	Before int32  // offset in front of the last
-	After  int32  // and behind it
+// Unacked returns how many final bytes the receiver has not acknowledged, as far as is known.
+func (s *Stream) Unacked() int { return max(0, int(int32(s.final-s.acked))) }
+
+// size is the memory of the history, in bytes.
+func (s *Stream) size() int { return len(s.buf) + spanSize*len(s.spans) }
+
+// flight tells of the edits in flight. Numbers are original ones.
+type flight struct {
+	edits  int    // how many spans were edited
+	line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
+	atLine bool   // it is where a line starts
+	base   int32  // offset there, in bytes
+	end    uint32 // behind the last
+	grown  int32  // how many bytes they add
 }
 
-// InFlight tells of the edits in flight.
-func (s *Stream) InFlight() (f Flight) {
+// inFlight tells of the edits that the receiver has not acknowledged.
+func (s *Stream) inFlight() (f flight) {
+	if s.acked == s.final {
+		return f
+	}
 	for i := range s.spans {
 		p := &s.spans[i]
-		if p.on == p.fn || !after(p.f+p.fn, s.acked) {
+		if !p.edited || !after(p.f+p.fn, s.acked) {
 			continue
 		}
-		if f.Edits++; f.Edits == 1 {
-			f.Line, f.Base = p.o-s.lineBefore(p.f), int32(p.f-p.o)
+		if f.edits++; f.edits == 1 {
+			n, atLine := s.lineBefore(p.f)
+			f.line, f.atLine, f.base = p.o-n, atLine, int32(p.f-p.o)
 		}
-		f.Last, f.End = p.o, p.o+p.on
-		f.Before, f.After = int32(p.f-p.o), int32(p.f+p.fn-f.End)
+		f.end = p.o + p.on
+		f.grown = int32(p.f+p.fn-f.end) - f.base
 	}
 	return f
 }
 
 // lineBefore returns how many bytes before final number f are of the same line and will be
-// repeated until they are acknowledged to us.
-func (s *Stream) lineBefore(f uint32) (n uint32) {
+// repeated until they are acknowledged to us, and whether the line starts there.
+func (s *Stream) lineBefore(f uint32) (n uint32, atLine bool) {
 	_, f0 := s.oldest()
-	for after(f-n, f0) && after(f-n, s.acked) && after(f-n, s.floor) && s.buf[f-n-1-f0] != '\n' {
+	for after(f-n, f0) {
+		if s.buf[f-n-1-f0] == '\n' {
+			return n, true
+		}
+		if !after(f-n, s.acked) || !after(f-n, s.floor) {
+			return n, false
+		}
 		n++
 	}
-	return n
+	return n, true // nothing is known from before: the line that was read first
 }
 
 // Class says where a segment lies in the stream.
@@ -139,57 +159,40 @@ func (s *Stream) Fresh(seq uint32, payload []byte) []byte { return payload[s.edg
 // Append takes new data at the edge, with the edits to make in it: in order, not
 // overlapping, Del at least 1. (To insert, replace a byte by the text and that byte.)
 func (s *Stream) Append(data []byte, edits []Edit) {
-	if len(edits) > 0 && s.InFlight().Edits == 0 {
+	if len(edits) > 0 && s.inFlight().edits == 0 {
 		s.floor = s.final // without edits in flight the kernel alone may pass acknowledgements on
 	}
 	at := 0
 	for _, e := range edits {
-		s.copySpan(data[at:e.At])
-		s.edited = true
-		if k := len(s.spans) - 1; k >= 0 && s.spans[k].edited && s.spans[k].fn == 0 && len(e.Text) == 0 {
-			s.spans[k].on += uint32(e.Del) // so that an endless line swallowed byte by byte is one span
-		} else {
-			s.spans = append(s.spans, span{o: s.edge, on: uint32(e.Del), f: s.final, fn: uint32(len(e.Text)), edited: true})
-		}
-		s.buf = append(s.buf, e.Text...)
-		s.edge += uint32(e.Del)
-		s.final += uint32(len(e.Text))
+		s.put(data[at:e.At], e.At-at, false)
+		s.edited = s.edited || len(e.Text) != e.Del
+		s.put(e.Text, e.Del, true)
 		at = e.At + e.Del
 	}
-	s.copySpan(data[at:])
-	s.bound()
+	s.put(data[at:], len(data)-at, false)
 }
 
-func (s *Stream) copySpan(b []byte) {
-	if len(b) == 0 {
+// put lets the bytes b stand for the next n original ones.
+func (s *Stream) put(b []byte, n int, edited bool) {
+	if n == 0 {
 		return
 	}
-	n := uint32(len(b))
-	if k := len(s.spans); k > 0 && !s.spans[k-1].edited {
-		s.spans[k-1].on += n
-		s.spans[k-1].fn += n
+	p := span{o: s.edge, on: uint32(n), f: s.final, fn: uint32(len(b)), edited: edited}
+	if k := len(s.spans) - 1; k >= 0 && s.spans[k].joins(&p) {
+		s.spans[k].on += p.on
+		s.spans[k].fn += p.fn
 	} else {
-		s.spans = append(s.spans, span{o: s.edge, on: n, f: s.final, fn: n})
+		s.spans = append(s.spans, p)
 	}
 	s.buf = append(s.buf, b...)
-	s.edge += n
-	s.final += n
+	s.edge += p.on
+	s.final += p.fn
 }
 
-// bound forgets the oldest spans when the history is too long: first what is
-// acknowledged, then what was not edited.
-func (s *Stream) bound() {
-	for len(s.buf) > maxHistory && len(s.spans) > 0 {
-		p := &s.spans[0]
-		n := p.fn
-		if over := uint32(len(s.buf) - maxHistory); !p.edited && n > over {
-			n = over
-			p.o, p.on, p.f, p.fn = p.o+n, p.on-n, p.f+n, p.fn-n
-		} else {
-			s.spans = s.spans[:copy(s.spans, s.spans[1:])]
-		}
-		s.buf = s.buf[:copy(s.buf, s.buf[n:])]
-	}
+// joins tells whether the span behind p is one with it: so that lines that are endless take no
+// memory for each byte that is blanked or swallowed.
+func (p *span) joins(next *span) bool {
+	return p.edited == next.edited && (!p.whole() && !next.whole() || p.fn == 0 && next.fn == 0)
 }
 
 // oldest returns the first remembered original and final number.
@@ -202,19 +205,22 @@ func (s *Stream) oldest() (o, f uint32) {
 
 // Final returns the final number of original number o: the start of the edit that o lies in.
 func (s *Stream) Final(o uint32) uint32 {
+	if !before(o, s.edge) {
+		return s.final + (o - s.edge)
+	}
 	o0, f0 := s.oldest()
 	if before(o, o0) {
 		return f0 - (o0 - o)
 	}
 	for i := range s.spans {
 		if p := &s.spans[i]; before(o, p.o+p.on) {
-			if p.edited {
+			if p.whole() {
 				return p.f
 			}
 			return p.f + (o - p.o)
 		}
 	}
-	return s.final + (o - s.edge)
+	return s.final
 }
 
 // finalEnd returns the final number behind the bytes that came for originals before o.
@@ -225,7 +231,7 @@ func (s *Stream) finalEnd(o uint32) uint32 {
 			return p.f
 		}
 		if before(o, p.o+p.on) {
-			if p.edited {
+			if p.whole() {
 				return p.f + p.fn
 			}
 			return p.f + (o - p.o)
@@ -246,12 +252,9 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 		return nil, s.Final(seq)
 	}
 	hi := seq + uint32(len(payload))
-	if after(hi, s.edge) {
-		return payload, s.Final(seq) // not taken: the caller knows better
-	}
 	if o0, f0 := s.oldest(); before(seq, o0) {
 		if !after(hi, o0) {
-			// Acknowledged and forgotten, or from before we came.
+			// Acknowledged and forgotten, or from before we came: the receiver throws it away.
 			return payload, f0 - (o0 - seq)
 		}
 		s.remember(payload[:o0-seq])
@@ -272,17 +275,6 @@ func (s *Stream) remember(b []byte) {
 	s.buf = slices.Insert(s.buf, 0, b...)
 }
 
-// EmitFrom returns the bytes from final number lo, which must not be after the
-// start that Emit gave, to the end of what Emit gave. Where lo is no longer
-// remembered it returns false.
-func (s *Stream) EmitFrom(lo uint32, out []byte, final uint32) ([]byte, bool) {
-	_, f0 := s.oldest()
-	if before(lo, f0) || after(final+uint32(len(out)), s.final) || before(final, f0) {
-		return nil, false
-	}
-	return s.buf[lo-f0 : final-f0+uint32(len(out))], true
-}
-
 // Acked notes that the receiver has everything before final number a, and
 // forgets what no retransmission can ask for any more. It returns false where a
 // is beyond all that was seen: something passed by unseen.
@@ -293,17 +285,41 @@ func (s *Stream) Acked(a uint32) bool {
 	if after(a, s.acked) {
 		s.acked = a
 	}
-	if s.acked == s.final && len(s.buf) > 1 {
+	if s.acked == s.final {
 		s.forget()
+	} else if _, f0 := s.oldest(); before(s.acked, s.final) && int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
+		s.trim()
 	}
 	return true
 }
 
+// trim drops what of the history is acknowledged.
+func (s *Stream) trim() {
+	n := 0
+	for n < len(s.spans) && !after(s.spans[n].f+s.spans[n].fn, s.acked-1) {
+		n++
+	}
+	_, f0 := s.oldest()
+	s.spans = s.spans[:copy(s.spans, s.spans[n:])]
+	f := s.final
+	if len(s.spans) > 0 {
+		if p := &s.spans[0]; !p.whole() && after(s.acked-1, p.f) {
+			k := s.acked - 1 - p.f
+			p.o, p.on, p.f, p.fn = p.o+k, p.on-k, p.f+k, p.fn-k
+		}
+		f = s.spans[0].f
+	}
+	s.buf = s.buf[:copy(s.buf, s.buf[f-f0:])]
+}
+
 // forget drops the history but for the last byte, which Emit may need.
 func (s *Stream) forget() {
+	if len(s.buf) <= 1 {
+		return
+	}
 	last := s.buf[len(s.buf)-1]
-	if cap(s.buf) > keepCapacity {
-		s.buf, s.spans = nil, nil
+	if cap(s.buf) > keepCapacity || cap(s.spans) > keepCapacity/spanSize {
+		s.buf, s.spans = make([]byte, 0, 1), make([]span, 0, 1)
 	}
 	s.buf = append(s.buf[:0], last)
 	s.spans = append(s.spans[:0], span{o: s.edge - 1, on: 1, f: s.final - 1, fn: 1})
@@ -316,7 +332,7 @@ func (s *Stream) Original(a uint32) uint32 {
 	if before(a, f0) {
 		return o0 - (f0 - a)
 	}
-	if after(a, s.final) {
+	if !before(a, s.final) {
 		if s.Behind() {
 			return s.edge
 		}
@@ -326,7 +342,7 @@ func (s *Stream) Original(a uint32) uint32 {
 	for i := range s.spans {
 		p := &s.spans[i]
 		if before(a, p.f+p.fn) {
-			if !p.edited {
+			if !p.whole() {
 				o = p.o + (a - p.f)
 			}
 			break
@@ -350,7 +366,7 @@ func (s *Stream) Block(left, right uint32) (l, r uint32, ok bool) {
 	l = s.Original(left)
 	for i := range s.spans {
 		// Inside an edit: only what comes after it is known to have arrived whole.
-		if p := &s.spans[i]; p.edited && after(left, p.f) && before(left, p.f+p.fn) {
+		if p := &s.spans[i]; p.whole() && after(left, p.f) && before(left, p.f+p.fn) {
 			l = p.o + p.on
 		}
 	}

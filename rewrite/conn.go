@@ -1,0 +1,198 @@
+package rewrite
+
+// Dir is a direction of a connection, numbered as the kernel does (enum ip_conntrack_dir).
+type Dir uint8
+
+const (
+	Original Dir = iota // from the side that opened the connection
+	Reply               // from the other
+)
+
+// Opposite returns the other direction.
+func (d Dir) Opposite() Dir { return d ^ 1 }
+
+// Conn is one connection that passes by: its two streams in order, the packets that wait for what
+// precedes them, and what of its numbers the kernel carries. For each packet, in this order: Receive;
+// for the new bytes that it brings Take, with the edits to make in them; Keep, so that what must outlive
+// the program is where it does before the packet leaves; Emit.
+//
+// It must be used from one goroutine.
+type Conn struct {
+	half    [2]half // by the direction in which they travel
+	carrier Carrier
+	blind   bool // nobody shows us acknowledgements on demand
+	plain   bool // nothing was edited before we came
+	size    int  // of the histories, as counted in Room
+}
+
+// Carrier says who carries the offsets of a connection once its edits are acknowledged.
+type Carrier uint8
+
+const (
+	Kernel  Carrier = iota // its sequence adjustment, as Keep says
+	Program                // this Conn, to its end: the kernel has no place for them
+)
+
+// Fate is what becomes of a packet.
+type Fate uint8
+
+const (
+	Go   Fate = iota // it leaves as Emit says
+	Wait             // it came before what precedes it: Hold it or drop it, so that it comes again
+	Ask              // in its place leaves what Probe makes of it, and the sender sends it again
+	Full             // as Ask, because too much of the direction is not acknowledged
+)
+
+// Arrival is what a packet brings.
+type Arrival struct {
+	Fate   Fate
+	Joint  Joint  // how Plain and New join what came before
+	Plain  []byte // new bytes that have gone by untouched: they are taken already
+	New    []byte // new bytes behind them, to be read; if there are any, Take must follow
+	Missed bool   // something before them went by unseen
+	Late   bool   // the packet waited in vain for what precedes it
+	End    bool   // the direction's FIN came in order
+}
+
+// Begin starts both directions at their first bytes.
+func (c *Conn) Begin(client, server uint32) {
+	c.half[Original].begin(client)
+	c.half[Reply].begin(server)
+}
+
+// PickUp starts in the middle of a connection of which an earlier program kept k. blind tells that
+// acknowledgements cannot be made visible on demand.
+func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
+	c.carrier, c.blind, c.plain = carrier, blind, k.Untouched
+	for d := range c.half {
+		h := &c.half[d]
+		h.unsure = true
+		if carrier == Kernel {
+			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
+		}
+	}
+}
+
+// Carrier tells who carries the offsets.
+func (c *Conn) Carrier() Carrier { return c.carrier }
+
+// CarryHere says that the kernel has no place for the offsets: all packets must be seen from now on.
+func (c *Conn) CarryHere() {
+	c.carrier = Program
+	for d := range c.half {
+		h := &c.half[d]
+		h.carried, h.mark, h.proven = 0, Mark{}, true
+	}
+}
+
+// Strange tells whether the packet does not fit what is known: something was sent or acknowledged
+// unseen, or it is late or forged.
+func (c *Conn) Strange(dir Dir, p *Packet) bool {
+	h, back := &c.half[dir], &c.half[dir.Opposite()]
+	if p.Flags()&ACK != 0 && !back.unsure && !back.stream.Behind() {
+		if n := int32(p.Ack() - back.stream.FinalEdge()); n > 1 || n == 1 && !back.ended {
+			return true
+		}
+	}
+	return !h.unsure && (len(p.Payload()) > 0 || p.Flags()&FIN != 0) && after(p.Seq(), h.stream.Edge())
+}
+
+// Receive takes a packet, which is no SYN, and tells what it brings.
+func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
+	h, back := &c.half[dir], &c.half[dir.Opposite()]
+	if p.Flags()&ACK != 0 {
+		back.acked(p.Ack(), p.SACK())
+	}
+	n, fin := len(p.Payload()), p.Flags()&FIN != 0
+	late := h.late
+	h.late = false
+	if h.unsure && n > 0 {
+		if c.carrier == Kernel && !c.blind && !c.plain && h.ask() {
+			return Arrival{Fate: Ask}
+		}
+		h.guess(p.Seq())
+	}
+	if h.unsure {
+		return Arrival{End: fin}
+	}
+	if fin && !h.ended {
+		n++
+	}
+	a := Arrival{Late: late}
+	switch h.stream.Classify(p.Seq(), n) {
+	case Old:
+		return a
+	case Gap:
+		switch {
+		case n == 0:
+			return a
+		case h.claims(p.Seq()), late && h.probes >= maxProbes:
+			h.skipTo(p.Seq())
+			a.Missed = true
+		case (late || back.hasClaim) && h.ask():
+			a.Fate = Ask
+			return a
+		default:
+			a.Fate = Wait
+			return a
+		}
+	}
+	data := h.stream.Fresh(p.Seq(), p.Payload())
+	if h.stream.Unacked() > 0 && h.stream.size()+len(data) > r.share() {
+		if !c.blind {
+			h.asked, h.crowded = true, true
+			if len(data) == len(p.Payload()) {
+				a.Fate = Full
+			}
+			return a // what is old in it goes on without the rest
+		}
+		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
+	}
+	h.probes, h.ended = 0, h.ended || fin
+	a.End = fin
+	if len(data) > 0 {
+		k := h.takePlain(data)
+		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint
+		h.joint = Follows
+	}
+	return a
+}
+
+// Take takes new bytes of a direction, as Receive gave them, with the edits to make in them. Their
+// texts are not kept.
+func (c *Conn) Take(dir Dir, data []byte, edits []Edit) {
+	h := &c.half[dir]
+	h.stream.Append(data, edits)
+	h.changed = h.changed || len(edits) > 0
+	h.crowded = h.crowded || h.stream.Unacked() > crowd
+}
+
+// Pending tells how the next new bytes of a direction will join those before them.
+func (c *Conn) Pending(dir Dir) Joint { return c.half[dir].joint }
+
+// Unsure tells whether nothing of the direction has been placed yet since the connection was picked up.
+func (c *Conn) Unsure(dir Dir) bool { return c.half[dir].unsure }
+
+// Ends tells whether the packet, a reset, is one that its receiver believes (RFC 5961 section 3):
+// any other is answered by it, and both ends go on.
+func (c *Conn) Ends(dir Dir, p *Packet) bool {
+	h := &c.half[dir]
+	if h.unsure || !h.stream.Started() {
+		return true
+	}
+	at := p.Seq()
+	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) || h.ended && at == h.stream.Edge()+1
+}
+
+// maxProbes is how many packets may go on as probes, one after another, before we believe that no
+// answer comes.
+const maxProbes = 8
+
+func (h *half) ask() bool {
+	if h.probes >= maxProbes {
+		return false
+	}
+	h.probes++
+	h.asked = true
+	return true
+}

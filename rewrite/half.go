@@ -1,0 +1,226 @@
+package rewrite
+
+import "encoding/binary"
+
+// half is one direction of a connection: its stream, what the kernel adds to its numbers, and,
+// where it was picked up in the middle, what is not known of it yet.
+//
+// An earlier program had it then, or it was forgotten, or it went by unseen. What the receiver has is
+// not known, and an edit in what it has already would put both ends out of step. Its next
+// acknowledgement tells. If data comes first we ask: they go on as a probe, the receiver answers, and the
+// sender repeats them.
+//
+// Where edits were in flight the mark tells where the line of the first starts and where the last
+// ends. Until the receiver has the last, the sender hears of no acknowledgement beyond what it repeated to
+// us and we edited as it was edited before.
+//
+// What nobody can know: a line that passed by untouched while no program was there, and is
+// repeated to us after an acknowledgement from before it, is edited. If that makes it longer then
+// its end arrives as a line of its own.
+type half struct {
+	stream  Stream
+	carried int32 // bytes that the kernel adds to sequence numbers, after us
+	mark    Mark  // of an earlier program; since the pick-up see Conn.Keep
+	picked  int32 // carried when it was picked up
+	joint   Joint
+
+	claimed uint32 // original number up to which the receiver acknowledged what we never saw
+	plain   uint32 // original number: what precedes it may have arrived untouched
+	probes  uint8  // sent in a row
+
+	unsure   bool // what the receiver has is not known
+	asked    bool // it was sent a probe and did not answer yet
+	proven   bool // since the pick-up the receiver acknowledged an edit of ours
+	changed  bool // there was one
+	hasClaim bool // claimed counts
+	hasPlain bool // plain counts
+	ended    bool // its FIN came in order
+	late     bool // the next packet that waits has waited too long
+	midLine  bool // the bytes before the mark are of the same line
+	crowded  bool // so much is unacknowledged that every acknowledgement counts
+
+	waiting []Waiting
+}
+
+// Joint says how new bytes join those that were delivered before them.
+type Joint uint8
+
+const (
+	Follows Joint = iota // they are the next ones
+	Resumed              // the stream was picked up at them, in the middle of a line or not
+	Torn                 // bytes before them went by unseen, up to somewhere in a line
+)
+
+// begin starts the direction at its first byte.
+func (h *half) begin(seq uint32) {
+	h.stream.Start(seq, 0)
+	h.unsure, h.proven, h.joint = false, true, Follows
+}
+
+// acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
+func (h *half) acked(ack uint32, sack []byte) {
+	st := &h.stream
+	h.asked = false
+	switch {
+	case h.unsure, st.Behind() && h.allArrived(ack):
+		h.place(ack)
+	case st.Acked(ack):
+		h.crowded = h.crowded && st.Unacked() > 0
+		h.proven = h.proven || h.changed && st.inFlight().edits == 0
+	case h.ended && ack == st.FinalEdge()+1: // of the FIN
+	case !h.proven:
+		// The receiver turns out to have had more when we picked the direction up. It has it instead of what
+		// we made of it.
+		h.carried = h.picked
+		h.start(ack)
+	default:
+		h.claimed, h.hasClaim = ack-uint32(st.Delta()), true
+	}
+	if !h.proven && !h.unsure {
+		h.notePlain(sack)
+	}
+}
+
+// claims tells whether the receiver claims to have all before original number seq. If it is true then
+// something passed by while the queue was full or on another way, and what the sender sends next
+// starts behind it.
+func (h *half) claims(seq uint32) bool { return h.hasClaim && !before(h.claimed, seq) }
+
+// place picks the direction up where the receiver says with final number ack what it has.
+func (h *half) place(ack uint32) {
+	m := h.mark
+	line := m.Line + uint32(h.carried)                    // final number
+	last := line + uint32(m.End) + uint32(int32(m.Grown)) // final number
+	switch {
+	case m.End == 0:
+		h.start(ack)
+		return
+	case !before(ack, last):
+		d := h.carried + int32(m.Grown)
+		h.stream.Start(ack-uint32(d), d)
+	default:
+		beyond := min(int32(ack-line), 0)
+		h.stream.Resume(m.Line+uint32(beyond), h.carried, last)
+		h.stream.Acked(ack)
+	}
+	h.pickedUp()
+}
+
+// start starts a direction of which all that was edited has arrived.
+func (h *half) start(ack uint32) {
+	h.stream.Start(ack-uint32(h.carried), h.carried)
+	h.pickedUp()
+}
+
+// guess picks the direction up at original number seq, where the receiver does not tell, or it does not matter.
+func (h *half) guess(seq uint32) {
+	h.stream.Start(seq, h.carried)
+	h.pickedUp()
+}
+
+func (h *half) pickedUp() {
+	h.unsure, h.probes, h.joint = false, 0, Resumed
+	h.proven, h.changed = false, false
+	h.picked, h.hasPlain, h.hasClaim, h.crowded = h.carried, false, false, false
+}
+
+// allArrived tells whether final number ack acknowledges the last of the edits that another program left in flight.
+func (h *half) allArrived(ack uint32) bool { return !before(ack, h.stream.sent) }
+
+// skipTo goes on at original number seq, behind bytes that went by unseen. Where a line ends
+// there is not known.
+func (h *half) skipTo(seq uint32) {
+	if st := &h.stream; st.Behind() {
+		h.guess(seq)
+	} else {
+		st.Start(seq, st.Delta())
+	}
+	h.joint, h.hasClaim = Torn, false
+}
+
+// notePlain notes what the receiver has behind a gap: it went by untouched while no program was there,
+// so that nothing before its end can change its length any more.
+func (h *half) notePlain(sack []byte) {
+	st := &h.stream
+	if st.Behind() {
+		return // it was edited
+	}
+	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
+		end := binary.BigEndian.Uint32(sack[4:])
+		at := end - uint32(h.picked)
+		if after(end, st.FinalEdge()) && after(at, st.Edge()) && (!h.hasPlain || after(at, h.plain)) {
+			h.plain, h.hasPlain = at, true
+		}
+	}
+}
+
+// takePlain takes what of new data cannot be edited, see notePlain, and returns how much.
+func (h *half) takePlain(data []byte) int {
+	if !h.hasPlain {
+		return 0
+	}
+	n := int(int32(h.plain - h.stream.Edge()))
+	h.hasPlain = n > len(data)
+	if n = min(n, len(data)); n <= 0 {
+		return 0
+	}
+	h.stream.Append(data[:n], nil)
+	return n
+}
+
+// final returns the final number of original number seq, and what goes out there for the payload.
+func (h *half) final(seq uint32, payload []byte, syn bool) (out []byte, final uint32) {
+	if syn || !h.stream.knows(seq) {
+		return payload, seq + uint32(h.carried)
+	}
+	return h.stream.Emit(seq, payload)
+}
+
+// acknowledgement returns the number and the SACK option, nil if there is none to
+// translate, with which p's acknowledgement of this direction must leave us.
+func (h *half) acknowledgement(p *Packet) (ack uint32, sack []byte) {
+	ack = p.Ack()
+	if p.Flags()&ACK == 0 || !h.stream.Started() {
+		return ack, nil
+	}
+	return h.stream.Original(ack) + uint32(h.carried), p.SACK()
+}
+
+// block translates the SACK block at b for the kernel to finish. The receiver reports a probe as
+// a duplicate; the sender knows nothing of it.
+func (h *half) block(b []byte) (l, r uint32, ok bool) {
+	l, r = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
+	if h.stream.Started() && before(r, h.stream.acked-probeBack/2) {
+		return 0, 0, false
+	}
+	l, r, ok = h.stream.Block(l, r)
+	return l + uint32(h.carried), r + uint32(h.carried), ok
+}
+
+func (h *half) sackChanges(blocks []byte) bool {
+	for b := blocks; len(b) >= sackUnit; b = b[sackUnit:] {
+		if l, r, ok := h.block(b); !ok || l != binary.BigEndian.Uint32(b) || r != binary.BigEndian.Uint32(b[4:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// translateSACK rewrites a SACK option in place. A block of which nothing
+// certain can be said is left out, and the room filled with no-operations.
+func (h *half) translateSACK(opt []byte) {
+	kept := 2
+	for b := opt[2:]; len(b) >= sackUnit; b = b[sackUnit:] {
+		if l, r, ok := h.block(b); ok {
+			binary.BigEndian.PutUint32(opt[kept:], l)
+			binary.BigEndian.PutUint32(opt[kept+4:], r)
+			kept += sackUnit
+		}
+	}
+	if opt[1] = byte(kept); kept == 2 {
+		kept = 0
+	}
+	for i := kept; i < len(opt); i++ {
+		opt[i] = optNop
+	}
+}

@@ -1,0 +1,72 @@
+package rewrite
+
+import "math"
+
+// Kept is what of a connection must outlive the program, or is carried by the kernel for it.
+type Kept struct {
+	// Carried is what the kernel adds to the sequence numbers of each direction behind us, in bytes, and
+	// takes from the acknowledgements of the other. It is the offset in front of the oldest edit in flight.
+	Carried [2]int32
+	Mark    [2]Mark
+	MidLine [2]bool // where Mark is not zero: the bytes before it are of the same line
+
+	Untouched bool // when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
+
+	Seen bool // every packet must be seen, acknowledgements too
+	Only bool // no packet may pass by unseen, even if no program is there: it has bytes that were edited
+}
+
+// Mark tells of the edits in flight in one direction. The zero value: there are none.
+type Mark struct {
+	Line  uint32 // original sequence number where the line of the first of them starts
+	End   uint16 // how many original bytes behind it the last ends; 0: no edit is in flight
+	Grown int16  // how many bytes they add
+}
+
+// Keep moves what is settled to the kernel's part and returns what must be kept before the packet at
+// hand leaves.
+//
+// While edits are in flight the kernel goes on with the offset in front of them, and this Conn
+// translates all that passes: with more than one offset in flight the kernel, which knows one position, would put a
+// repetition in the wrong place, and without us a repetition would not be edited. So nothing may pass when
+// no program is there. Once the receiver has every edit one offset is right for all numbers.
+func (c *Conn) Keep() (k Kept) {
+	for d := range c.half {
+		h := &c.half[d]
+		f := h.stream.inFlight()
+		k.Seen = k.Seen || h.asked || h.hasPlain || h.crowded || h.joint == Resumed && !h.unsure
+		switch {
+		case c.carrier == Program:
+			k.Seen = k.Seen || f.edits > 0 || h.stream.Delta() != 0
+			k.Only = k.Only || f.edits > 0 && h.stream.Delta() == 0
+		case h.unsure:
+		case h.stream.Behind():
+			h.remark()
+		case f.edits > 0:
+			h.mark = Mark{Line: f.line, End: bounded(f.end - f.line), Grown: int16(f.grown)}
+			h.carried, h.midLine = f.base, !f.atLine
+		default:
+			h.mark = Mark{}
+			h.carried = h.stream.Delta()
+		}
+		if h.mark.End != 0 {
+			k.Seen, k.Only = true, true
+		}
+		k.Carried[d], k.Mark[d], k.MidLine[d] = h.carried, h.mark, h.midLine
+	}
+	return k
+}
+
+// remark moves the mark of an earlier program to what the sender will repeat at least.
+func (h *half) remark() {
+	seq, delta := h.stream.told()
+	if seq != h.mark.Line {
+		_, atLine := h.stream.lineBefore(h.stream.acked)
+		h.midLine = !atLine
+	}
+	end, grown := h.mark.Line+uint32(h.mark.End), h.carried+int32(h.mark.Grown)
+	h.mark = Mark{Line: seq, End: max(1, bounded(end-seq)), Grown: int16(grown - delta)}
+	h.carried = delta
+}
+
+func bounded(n uint32) uint16 { return uint16(min(max(int32(n), 0), math.MaxUint16)) }

@@ -1,0 +1,122 @@
+package rewrite
+
+import (
+	"slices"
+	"time"
+)
+
+// A segment that comes before its predecessor waits for it: what precedes it may
+// be edited, and then its own place changes. Loss and reordering are all that it
+// takes, so the wait is short; it is bounded in time and in number.
+const (
+	holdTime = 3 * time.Second
+	maxHeld  = 32 // packets of one direction of one connection
+)
+
+// What is not acknowledged may be repeated and is remembered. A control connection has a line or two in
+// flight; only a long listing over it (STAT) comes near. Beyond the bound new data waits with its sender.
+const (
+	maxHistory = 64 << 10 // bytes of one direction
+	crowd      = 16 << 10 // bytes from which on every acknowledgement is looked at
+)
+
+// Room is what all connections of a gateway may use together. No connection gets more of it than a
+// part of what is left, so that none can take what others need.
+type Room struct {
+	MaxPackets int // packets that wait
+	MaxBytes   int // bytes of packets that wait, and of histories
+
+	packets, bytes, history int
+}
+
+// Packets returns how many packets wait.
+func (r *Room) Packets() int { return r.packets }
+
+// Bytes returns how many bytes are in use.
+func (r *Room) Bytes() int { return r.bytes + r.history }
+
+// share returns how many bytes the history of one direction may have now.
+func (r *Room) share() int {
+	return min(maxHistory, max(0, r.MaxBytes-r.history)/16+1024)
+}
+
+// Waiting is a packet that was held back, with what a verdict on it needs.
+type Waiting struct {
+	ID       uint32
+	Data     []byte
+	Loopback bool
+
+	seq   uint32
+	since time.Time
+}
+
+// Hold keeps a copy of a packet that must wait; false if too many do.
+func (c *Conn) Hold(now time.Time, dir Dir, p *Packet, id uint32, loopback bool, r *Room) bool {
+	h := &c.half[dir]
+	if len(h.waiting) >= min(maxHeld, (r.MaxPackets-r.packets)/8) || r.bytes+r.history+p.Len() > r.MaxBytes {
+		return false
+	}
+	r.packets++
+	r.bytes += p.Len()
+	h.waiting = append(h.waiting, Waiting{
+		ID: id, Data: slices.Clone(p.raw), Loopback: loopback, seq: p.Seq(), since: now,
+	})
+	return true
+}
+
+// Holds tells whether packets wait.
+func (c *Conn) Holds() bool { return len(c.half[0].waiting)+len(c.half[1].waiting) > 0 }
+
+// Next returns a packet that waited and need not wait longer.
+func (c *Conn) Next(r *Room) (Waiting, bool) {
+	for d := range c.half {
+		h := &c.half[d]
+		for i := range h.waiting {
+			w := &h.waiting[i]
+			if h.late || h.claims(w.seq) || h.stream.Classify(w.seq, 1) != Gap {
+				return h.release(i, r), true
+			}
+		}
+	}
+	return Waiting{}, false
+}
+
+func (h *half) release(i int, r *Room) Waiting {
+	w := h.waiting[i]
+	r.packets--
+	r.bytes -= len(w.Data)
+	if h.waiting = slices.Delete(h.waiting, i, i+1); len(h.waiting) == 0 {
+		h.waiting = nil
+	}
+	return w
+}
+
+// Expire lets packets go that waited too long: in their place the receiver is asked whether it has what
+// precedes them. It may have passed by unseen; else it is lost, and the sender repeats all.
+func (c *Conn) Expire(now time.Time) {
+	for d := range c.half {
+		if h := &c.half[d]; len(h.waiting) > 0 && now.Sub(h.waiting[0].since) >= holdTime {
+			h.late = true
+		}
+	}
+}
+
+// Account brings what r counts of the connection's histories up to date.
+func (c *Conn) Account(r *Room) {
+	size := c.half[0].stream.size() + c.half[1].stream.size()
+	r.history += size - c.size
+	c.size = size
+}
+
+// Leave gives back what the connection has of r, and returns the packets that waited: they are to be
+// dropped.
+func (c *Conn) Leave(r *Room) (dropped []Waiting) {
+	for d := range c.half {
+		for h := &c.half[d]; len(h.waiting) > 0; {
+			dropped = append(dropped, h.release(0, r))
+		}
+	}
+	r.history -= c.size
+	c.size = 0
+	return dropped
+}
