@@ -2,6 +2,7 @@ package alg
 
 import (
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func attackFlow(p path, client, server string) conntrack.Flow {
 func TestAttacksOpenNothingAndTheirTwinsWork(t *testing.T) {
 	for _, a := range attacks {
 		for _, piece := range []int{1 << 16, 7, 1} { // bytes a segment
-			d := newDialogue(t, attackFlow(a.path, a.client, a.server), DefaultPolicy())
+			d := newTalk(t, attackFlow(a.path, a.client, a.server), policy.Default())
 			switch a.from {
 			case loggedIn:
 				d.login()
@@ -127,7 +128,7 @@ func TestAttacksOpenNothingAndTheirTwinsWork(t *testing.T) {
 // Zeek's capture ftp-many-port-expected has 500 of them, without a reply.
 func TestFloodOfPORTsLeavesOneOpenAtMost(t *testing.T) {
 	for _, host := range []int{222, 200} { // the client's own address, and another's
-		d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+		d := newTalk(t, firewallFlow(), policy.Default()).login()
 		for i := range 500 {
 			d.c(fmt.Sprintf("PORT 10,0,13,%d,78,%d\r\n", host, i%256))
 			if len(d.k.expects) > 1 {

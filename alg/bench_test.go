@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"testing"
 
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -8,13 +9,13 @@ import (
 
 // steady is a session in which packets can be handled over and over.
 type steady struct {
-	d       *dialogue
+	d       *talk
 	payload []byte // a command, again and again with new sequence numbers
 	seq     uint32
 }
 
 func newSteady(t testing.TB) *steady {
-	s := &steady{d: newDialogue(t, snatFlow(), DefaultPolicy()).login()}
+	s := &steady{d: newTalk(t, snatFlow(), policy.Default()).login()}
 	s.d.g.OnOpened, s.d.g.OnRefused = nil, nil
 	s.payload = []byte("NOOP\r\n")
 	s.seq = s.d.seq[toServer]
@@ -78,8 +79,8 @@ func BenchmarkPayloadWithoutEdit(b *testing.B) {
 // A PORT that grows, its ACK and the server's reply.
 func BenchmarkEdit(b *testing.B) {
 	s := newSteady(b)
-	p := DefaultPolicy()
-	p.Limits = Limits{}
+	p := policy.Default()
+	p.Limits = policy.Limits{}
 	s.d.g.SetPolicy(p)
 	s.payload = []byte("PORT 10,0,13,222,39,136\r\n")
 	g, f := s.d.g, s.d.k.flow

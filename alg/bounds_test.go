@@ -3,12 +3,11 @@ package alg
 import (
 	"encoding/binary"
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -33,7 +32,7 @@ func member(n int) conntrack.Tuple {
 	return conntrack.Tuple{Src: netip.AddrPortFrom(netip.AddrFrom4(a), 40000), Dst: serverAddr}
 }
 
-func newCrowd(p Policy) (*Gateway, *crowd) {
+func newCrowd(p policy.Policy) (*Gateway, *crowd) {
 	k := &crowd{}
 	k.taken = map[uint16]bool{}
 	return New(k, p), k
@@ -43,20 +42,21 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 	const limit, n = 64, 100000
 	for _, c := range []struct {
 		name    string
+		left    int
 		packets func(m conntrack.Tuple) [][]byte
 	}{
-		{"half open", func(m conntrack.Tuple) [][]byte {
+		{"half open", 0, func(m conntrack.Tuple) [][]byte {
 			return [][]byte{tcpPacket(m.Reverse(), 1, 1, rewrite.SYN|rewrite.ACK, nil)}
 		}},
-		{"endless line", func(m conntrack.Tuple) [][]byte {
+		{"endless line", limit, func(m conntrack.Tuple) [][]byte {
 			line := []byte(strings.Repeat("PORT 1 ", 10))
 			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, line), tcpPacket(m, 71, 1, rewrite.ACK, line)}
 		}},
-		{"out of order", func(m conntrack.Tuple) [][]byte {
+		{"out of order", limit, func(m conntrack.Tuple) [][]byte {
 			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")), tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
 		}},
 	} {
-		p := DefaultPolicy()
+		p := policy.Default()
 		p.Limits.Total.Sessions = limit
 		g, _ := newCrowd(p)
 		now := time.Unix(1e9, 0)
@@ -66,18 +66,20 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			}
 			for _, ok := g.Next(); ok; _, ok = g.Next() {
 			}
-			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.table.clients) > limit || g.table.held > maxHeldInAll || len(g.table.dropped) > 0 || len(g.ready) > limit {
-				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d held, %d ready", c.name, i+1, g.table.n, len(g.table.byTuple), len(g.table.clients), g.table.held, len(g.ready))
+			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.clients.byNet) > limit ||
+				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.dropped) > 0 || len(g.ready) > limit {
+				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d ready",
+					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(), len(g.ready))
 			}
 		}
-		if g.table.n != limit || g.Stats.Sessions.Load() != limit {
-			t.Errorf("%s: %d sessions are left, want %d", c.name, g.table.n, limit)
+		if g.table.n != c.left || g.Stats.Sessions.Load() != int64(c.left) {
+			t.Errorf("%s: %d sessions are left, want %d", c.name, g.table.n, c.left)
 		}
 	}
 }
 
 func TestLongestIdleSessionGoesFirst(t *testing.T) {
-	p := DefaultPolicy()
+	p := policy.Default()
 	p.Limits.Total.Sessions = 3
 	g, _ := newCrowd(p)
 	now := time.Unix(1e9, 0)
@@ -90,18 +92,6 @@ func TestLongestIdleSessionGoesFirst(t *testing.T) {
 			t.Errorf("session %d is known: %v, want %v", i, got, want)
 		}
 	}
-}
-
-// retained is what a session keeps of its dialogue, in bytes.
-func retained(s *session) (n int) {
-	for d := range s.line {
-		n += cap(s.line[d].buf) + cap(s.line[d].plan.text) + int(unsafe.Sizeof(heldPacket{}))*len(s.held[d])
-		for _, field := range []string{"buf", "spans"} { // of another package: reflection may look, not touch
-			f := reflect.ValueOf(&s.half[d].Stream).Elem().FieldByName(field)
-			n += f.Cap() * int(f.Type().Elem().Size())
-		}
-	}
-	return n
 }
 
 func TestEndlessLinesKeepASessionSmall(t *testing.T) {
@@ -124,16 +114,15 @@ func TestEndlessLinesKeepASessionSmall(t *testing.T) {
 		{"227 of words", dnatFlow(), toClient, "227 ", "a 1,1,1,1 "},
 		{"227 with a tail", dnatFlow(), toClient, "227 (10,0,1,66,39,136) ", "aaaaaaaaaa"},
 	} {
-		d := newDialogue(t, c.flow, DefaultPolicy()).login()
+		d := newTalk(t, c.flow, policy.Default()).login()
 		if c.dir == toClient {
 			d.c("PASV\r\n")
 		}
 		d.send(c.dir, c.ask)
-		s := d.g.table.find(d.k.flow.Tuple[0])
 		for i := range 2000 {
 			d.send(c.dir, strings.Repeat(c.fill, 50))
 			d.packet(c.dir.Opposite(), d.seq[c.dir.Opposite()], 0, nil) // the receiver acknowledges
-			if n := retained(s); n > most {
+			if n := d.g.room.Bytes(); n > most {
 				t.Errorf("%s: after %d bytes the session keeps %d", c.name, (i+1)*500, n)
 				break
 			}
@@ -148,21 +137,21 @@ func TestEndlessLinesKeepASessionSmall(t *testing.T) {
 func TestLimitsRefuseWithTheirReason(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		limits Limits
-		want   []Reason // of ports asked for in turn by three sessions of one client
-		other  Reason   // of a port that another client asks for then
+		limits policy.Limits
+		want   []policy.Reason // of ports asked for in turn by three sessions of one client
+		other  policy.Reason   // of a port that another client asks for then
 	}{
-		{"none", Limits{}, []Reason{None, None, None}, None},
-		{"sessions", Limits{PerClient: Limit{Sessions: 2}}, []Reason{None, None, SessionLimit}, None},
-		{"open ports", Limits{PerClient: Limit{Open: 1}}, []Reason{None, PinholeLimit, PinholeLimit}, None},
-		{"ports a minute", Limits{PerClient: Limit{NewPerMinute: 2}}, []Reason{None, None, RateLimit}, None},
-		{"open ports in all", Limits{Total: Limit{Open: 2}}, []Reason{None, None, PinholeLimit}, PinholeLimit},
-		{"ports a minute in all", Limits{Total: Limit{NewPerMinute: 3}, PerClient: Limit{NewPerMinute: 100}}, []Reason{None, None, None}, RateLimit},
+		{"none", policy.Limits{}, []policy.Reason{policy.None, policy.None, policy.None}, policy.None},
+		{"sessions", policy.Limits{PerClient: policy.Limit{Sessions: 2}}, []policy.Reason{policy.None, policy.None, policy.SessionLimit}, policy.None},
+		{"open ports", policy.Limits{PerClient: policy.Limit{Open: 1}}, []policy.Reason{policy.None, policy.PinholeLimit, policy.PinholeLimit}, policy.None},
+		{"ports a minute", policy.Limits{PerClient: policy.Limit{NewPerMinute: 2}}, []policy.Reason{policy.None, policy.None, policy.RateLimit}, policy.None},
+		{"open ports in all", policy.Limits{Total: policy.Limit{Open: 2}}, []policy.Reason{policy.None, policy.None, policy.PinholeLimit}, policy.PinholeLimit},
+		{"ports a minute in all", policy.Limits{Total: policy.Limit{NewPerMinute: 3}, PerClient: policy.Limit{NewPerMinute: 100}}, []policy.Reason{policy.None, policy.None, policy.None}, policy.RateLimit},
 	} {
-		p := DefaultPolicy()
+		p := policy.Default()
 		p.Limits = c.limits
 		g, k := newCrowd(p)
-		var got []Reason
+		var got []policy.Reason
 		g.OnRefused = func(r Refusal) { got[len(got)-1] = r.Reason }
 		now := time.Unix(1e9, 0)
 		var seq [2]uint32
@@ -180,7 +169,7 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 			say(m, toClient, "220 hi\r\n")
 			say(m, toServer, "USER a\r\n")
 			say(m, toClient, "230 in\r\n")
-			got = append(got, None)
+			got = append(got, policy.None)
 			say(m, toServer, fmt.Sprintf("EPRT |1|%v|%d|\r\n", m.Src.Addr(), 5000+len(got)))
 		}
 		for i := range c.want {
@@ -190,7 +179,7 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		}
 		opened := 0
 		for i := range c.want {
-			if c.want[i] == None {
+			if c.want[i] == policy.None {
 				opened++
 			}
 			if got[i] != c.want[i] {
@@ -207,7 +196,7 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 			now = now.Add(time.Minute)
 			m := member(1)
 			m.Src = netip.AddrPortFrom(m.Src.Addr(), 41000)
-			if open(m); got[len(got)-1] != None {
+			if open(m); got[len(got)-1] != policy.None {
 				t.Errorf("%s: a minute later it is still %v", c.name, got[len(got)-1])
 			}
 		}
@@ -216,19 +205,19 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 
 func TestClientIsItsNetwork(t *testing.T) {
 	for _, c := range []struct {
-		limits Limits
+		limits policy.Limits
 		a, b   string
 		same   bool
 	}{
-		{Limits{}, "2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
-		{Limits{}, "2001:db8:1:2::1", "2001:db8:1:3::1", false},
-		{Limits{}, "10.0.0.1", "10.0.0.2", false},
-		{Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.0.2", true},
-		{Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.1.1", false},
-		{Limits{IPv6Bits: 48}, "2001:db8:1:2::1", "2001:db8:1:3::1", true},
-		{Limits{IPv6Bits: 128}, "2001:db8:1:2::1", "2001:db8:1:2::2", false},
+		{policy.Limits{}, "2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+		{policy.Limits{}, "2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		{policy.Limits{}, "10.0.0.1", "10.0.0.2", false},
+		{policy.Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.0.2", true},
+		{policy.Limits{IPv4Bits: 24}, "10.0.0.1", "10.0.1.1", false},
+		{policy.Limits{IPv6Bits: 48}, "2001:db8:1:2::1", "2001:db8:1:3::1", true},
+		{policy.Limits{IPv6Bits: 128}, "2001:db8:1:2::1", "2001:db8:1:2::2", false},
 	} {
-		a, b := c.limits.network(netip.MustParseAddr(c.a)), c.limits.network(netip.MustParseAddr(c.b))
+		a, b := c.limits.Network(netip.MustParseAddr(c.a)), c.limits.Network(netip.MustParseAddr(c.b))
 		if (a == b) != c.same {
 			t.Errorf("%+v: %s is of %v, %s of %v", c.limits, c.a, a, c.b, b)
 		}
@@ -249,7 +238,7 @@ func TestLineInPiecesOpensThePortItNamesOrNone(t *testing.T) {
 		{dnatFlow(), toServer, "", "EPRT |1|10.0.13.222|10120|\r\n"},
 	} {
 		for cut := 1; cut < len(c.line); cut++ {
-			d := newDialogue(t, c.flow, DefaultPolicy()).login()
+			d := newTalk(t, c.flow, policy.Default()).login()
 			d.k.taken[10120] = true
 			d.c(c.ask)
 			got := d.send(c.dir, c.line[:cut]) + d.send(c.dir, c.line[cut:])

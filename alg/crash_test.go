@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -207,7 +208,7 @@ type crashWorld struct {
 	todo          int // lines that the client will still send
 	waiting       int // step at which the client sent its last line
 
-	p         Policy
+	p         policy.Policy
 	k         *fakeKernel
 	g         *Gateway // nil: no program runs
 	deaths    int      // still to come
@@ -237,9 +238,9 @@ func newCrashWorld(t testing.TB, seed uint64) *crashWorld {
 		natFlow(netip.MustParseAddrPort("192.168.113.222:40000"), netip.MustParseAddrPort("9.9.9.8:21"), serverAddr, netip.MustParseAddrPort("9.9.9.9:40000")),
 		dnatFlow(),
 	}[r.IntN(5)]
-	w.p = DefaultPolicy()
+	w.p = policy.Default()
 	w.p.FirstPort, w.p.LastPort = 40000, 40000
-	d := newDialogue(t, f, w.p)
+	d := newTalk(t, f, w.p)
 	for dir := range d.seq {
 		d.seq[dir] = r.Uint32()
 		if r.IntN(2) == 0 {
@@ -783,7 +784,7 @@ func outOfStep(lines []sentLine, got string) string {
 		for _, s := range l.want {
 			lo, hi = min(lo, len(s)), max(hi, len(s))
 		}
-		least, most = least+lo-10, most+hi
+		least, most = least+min(lo, 1), most+hi+10
 	}
 	switch n := strings.Count(got, "\n"); {
 	case !strings.HasSuffix(got, "\n"):

@@ -3,6 +3,7 @@ package alg
 import (
 	"encoding/binary"
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,6 +12,19 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
+
+const (
+	toServer = conntrack.Original
+	toClient = conntrack.Reply
+)
+
+// adjusted is what the kernel makes of a sequence number (nf_ct_seq_adjust).
+func adjusted(a conntrack.SeqAdj, seq uint32) uint32 {
+	if int32(seq-a.Pos) > 0 {
+		return seq + uint32(a.After)
+	}
+	return seq + uint32(a.Before)
+}
 
 // fakeKernel is a connection tracker with one flow.
 type fakeKernel struct {
@@ -86,9 +100,9 @@ func firewallFlow() conntrack.Flow { return natFlow(clientIn, serverAddr, server
 func snatFlow() conntrack.Flow     { return natFlow(clientIn, serverAddr, serverAddr, gatewayOut) }
 func dnatFlow() conntrack.Flow     { return natFlow(clientIn, published, serverAddr, clientIn) }
 
-// dialogue drives a gateway with the two ends of one control connection. Each
+// talk drives a gateway with the two ends of one control connection. Each
 // end sends as a TCP would and receives what the gateway and the kernel make of it.
-type dialogue struct {
+type talk struct {
 	t      testing.TB
 	g      *Gateway
 	k      *fakeKernel
@@ -99,11 +113,11 @@ type dialogue struct {
 	id     uint32
 	asked  bool // a probe arrived
 	opens  []string
-	refuse []Reason
+	refuse []policy.Reason
 }
 
-func newDialogue(t testing.TB, f conntrack.Flow, p Policy) *dialogue {
-	d := &dialogue{t: t, k: &fakeKernel{flow: f, taken: map[uint16]bool{}}, now: time.Unix(1e9, 0)}
+func newTalk(t testing.TB, f conntrack.Flow, p policy.Policy) *talk {
+	d := &talk{t: t, k: &fakeKernel{flow: f, taken: map[uint16]bool{}}, now: time.Unix(1e9, 0)}
 	d.g = New(d.k, p)
 	d.listen()
 	d.seq = [2]uint32{4294967200, 5000} // the client's soon wraps
@@ -112,7 +126,7 @@ func newDialogue(t testing.TB, f conntrack.Flow, p Policy) *dialogue {
 	return d
 }
 
-func (d *dialogue) listen() {
+func (d *talk) listen() {
 	d.g.OnRefused = func(r Refusal) { d.refuse = append(d.refuse, r.Reason) }
 	d.g.OnOpened = func(c DataChannel) {
 		d.opens = append(d.opens, fmt.Sprintf("%v %v>%v=%v", c.Mode, c.For, c.Open, c.Target))
@@ -121,13 +135,13 @@ func (d *dialogue) listen() {
 }
 
 // restart puts a new gateway in place of the old one, as after kill -9.
-func (d *dialogue) restart() {
+func (d *talk) restart() {
 	d.g = New(d.k, d.g.policy, d.g.between...)
 	d.g.Adopt(d.k.expects)
 	d.listen()
 }
 
-func (d *dialogue) packet(dir conntrack.Dir, seq uint32, flags byte, payload []byte) {
+func (d *talk) packet(dir conntrack.Dir, seq uint32, flags byte, payload []byte) {
 	send := func() {
 		d.handle(tcpPacket(d.k.flow.Tuple[dir], seq, d.ackOf(dir), flags|rewrite.ACK, payload), dir)
 	}
@@ -140,9 +154,9 @@ func (d *dialogue) packet(dir conntrack.Dir, seq uint32, flags byte, payload []b
 }
 
 // ackOf is what an end acknowledges: what it received of the other direction, in its final numbers.
-func (d *dialogue) ackOf(dir conntrack.Dir) uint32 { return d.rcv[dir.Opposite()] }
+func (d *talk) ackOf(dir conntrack.Dir) uint32 { return d.rcv[dir.Opposite()] }
 
-func (d *dialogue) handle(pkt []byte, dir conntrack.Dir) {
+func (d *talk) handle(pkt []byte, dir conntrack.Dir) {
 	d.id++
 	v, out := d.g.Handle(d.now, d.id, pkt, false)
 	d.deliver(v, out, pkt, dir)
@@ -150,12 +164,12 @@ func (d *dialogue) handle(pkt []byte, dir conntrack.Dir) {
 }
 
 // tick lets time have its effect; what it lets go of travels in direction dir.
-func (d *dialogue) tick(dir conntrack.Dir) {
+func (d *talk) tick(dir conntrack.Dir) {
 	d.g.Tick(d.now)
 	d.release(dir)
 }
 
-func (d *dialogue) release(dir conntrack.Dir) {
+func (d *talk) release(dir conntrack.Dir) {
 	for h, ok := d.g.Next(); ok; h, ok = d.g.Next() {
 		if !h.Drop {
 			v, out := d.g.Handle(d.now, h.ID, h.Data, h.Loopback)
@@ -165,7 +179,7 @@ func (d *dialogue) release(dir conntrack.Dir) {
 }
 
 // deliver gives a packet to its receiver, through the kernel's sequence adjustment.
-func (d *dialogue) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
+func (d *talk) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 	switch v {
 	case Hold, Drop:
 		return
@@ -179,8 +193,7 @@ func (d *dialogue) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 	if p.Flags()&rewrite.SYN != 0 {
 		return
 	}
-	a := d.k.flow.Seq[dir]
-	seq := p.Seq() + uint32(rewrite.Offset{Pos: a.Pos, Before: a.Before, After: a.After}.At(p.Seq()))
+	seq := adjusted(d.k.flow.Seq[dir], p.Seq())
 	old := int(int32(d.rcv[dir] - seq))
 	if old < 0 {
 		d.t.Fatalf("a hole of %d bytes before %q", -old, p.Payload())
@@ -193,13 +206,13 @@ func (d *dialogue) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 }
 
 // lose takes the last that arrived in direction dir for lost behind the gateway.
-func (d *dialogue) lose(dir conntrack.Dir, arrived string) {
+func (d *talk) lose(dir conntrack.Dir, arrived string) {
 	d.rcv[dir] -= uint32(len(arrived))
 	d.got[dir] = d.got[dir][:len(d.got[dir])-len(arrived)]
 }
 
 // send sends text in direction dir and returns what arrives of it.
-func (d *dialogue) send(dir conntrack.Dir, text string) string {
+func (d *talk) send(dir conntrack.Dir, text string) string {
 	d.t.Helper()
 	had := len(d.got[dir])
 	d.packet(dir, d.seq[dir], rewrite.PSH, []byte(text))
@@ -207,11 +220,11 @@ func (d *dialogue) send(dir conntrack.Dir, text string) string {
 	return string(d.got[dir][had:])
 }
 
-func (d *dialogue) c(text string) string { d.t.Helper(); return d.send(toServer, text) }
-func (d *dialogue) s(text string) string { d.t.Helper(); return d.send(toClient, text) }
+func (d *talk) c(text string) string { d.t.Helper(); return d.send(toServer, text) }
+func (d *talk) s(text string) string { d.t.Helper(); return d.send(toClient, text) }
 
 // login takes the session to where ports may be opened.
-func (d *dialogue) login() *dialogue {
+func (d *talk) login() *talk {
 	d.t.Helper()
 	d.s("220 ready\r\n")
 	d.c("USER joe\r\n")
@@ -222,7 +235,7 @@ func (d *dialogue) login() *dialogue {
 }
 
 // segments sends what the attack tables write as "c>text" and "s>text".
-func (d *dialogue) segments(list ...string) {
+func (d *talk) segments(list ...string) {
 	d.t.Helper()
 	for _, seg := range list {
 		if text, ok := strings.CutPrefix(seg, "c>"); ok {

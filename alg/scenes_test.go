@@ -2,6 +2,7 @@ package alg
 
 import (
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func flowOf(client, dialled, server, outside string) conntrack.Flow {
 }
 
 // bytewise sends every byte of the segments in a segment of its own.
-func (d *dialogue) bytewise(list ...string) {
+func (d *talk) bytewise(list ...string) {
 	d.t.Helper()
 	for _, seg := range list {
 		for i := 2; i < len(seg); i++ {
@@ -39,7 +40,7 @@ func (d *dialogue) bytewise(list ...string) {
 	}
 }
 
-func (d *dialogue) setUp(stage setup) *dialogue {
+func (d *talk) setUp(stage setup) *talk {
 	d.t.Helper()
 	switch stage {
 	case greeted:
@@ -59,7 +60,7 @@ type scene struct {
 }
 
 // play runs the dialogue whole and cut into single bytes, on the flow and, for clients inside, without NAT too.
-func (a scene) play(t *testing.T, check func(t *testing.T, d *dialogue)) {
+func (a scene) play(t *testing.T, check func(t *testing.T, d *talk)) {
 	flows := []conntrack.Flow{a.flow()}
 	if a.flow().SNAT {
 		flows = append(flows, unnatted())
@@ -67,7 +68,7 @@ func (a scene) play(t *testing.T, check func(t *testing.T, d *dialogue)) {
 	for _, f := range flows {
 		for _, cut := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/nat=%v/bytewise=%v", a.name, f.NAT(), cut), func(t *testing.T) {
-				d := newDialogue(t, f, DefaultPolicy()).setUp(a.setup)
+				d := newTalk(t, f, policy.Default()).setUp(a.setup)
 				if cut {
 					d.bytewise(a.segs...)
 				} else {
@@ -129,7 +130,7 @@ func TestNothingOpensEvenForAWhile(t *testing.T) {
 		// suricata-verify ftp-too-long-command.
 		{"long line of blanks", insideOut, loggedIn, []string{"c>PORT " + strings.Repeat(" ", 3000) + "10,1,1,1,4,1\r\n"}},
 		{"long line of zeros", insideOut, loggedIn, []string{"c>PORT " + strings.Repeat("0", 3000) + "10,1,1,1,4,1\r\n"}},
-		{"long line whose tail is a PORT", insideOut, loggedIn, []string{"c>STOR " + strings.Repeat("a", maxLine-5) + "PORT 10,1,1,1,4,1\r\n"}},
+		{"long line whose tail is a PORT", insideOut, loggedIn, []string{"c>STOR " + strings.Repeat("a", 507) + "PORT 10,1,1,1,4,1\r\n"}},
 		{"long EPRT", insideOut, loggedIn, []string{"c>EPRT " + strings.Repeat(" ", 3000) + "|1|10.1.1.1|1025|\r\n"}},
 		{"long 227", publicly, loggedIn, []string{"c>PASV\r\n", "s>227 " + strings.Repeat("a", 3000) + " 1 (10,0,0,5,200,10)\r\n"}},
 		{"long 227 of digits", publicly, loggedIn, []string{"c>PASV\r\n", "s>227 " + strings.Repeat("1", 3000) + ",0,0,5,200,10\r\n"}},
@@ -167,7 +168,7 @@ func TestNothingOpensEvenForAWhile(t *testing.T) {
 		{"PORT after REIN", insideOut, loggedIn, []string{"c>REIN\r\n", "s>220 ready\r\n", ownPort}},
 		{"PORT after HOST", insideOut, loggedIn, []string{"c>HOST a.example\r\n", "s>220 ready\r\n", ownPort}},
 	} {
-		a.play(t, func(t *testing.T, d *dialogue) {
+		a.play(t, func(t *testing.T, d *talk) {
 			d.wantOpen()
 			if len(d.opens) > 0 {
 				t.Errorf("opened for a while: %v", d.opens)
@@ -217,7 +218,7 @@ func TestWhatIsAsItShouldBeOpensOnePort(t *testing.T) {
 		{"229 to PASV", publicly, loggedIn, []string{"c>PASV\r\n", "s>229 Entering Extended Passive Mode (|||51210|)\r\n"}}, // cpython issue 127478
 		{"229 after EPSV ALL", publicly, loggedIn, []string{"c>EPSV ALL\r\n", "s>200 ok\r\n", "c>EPSV\r\n", "s>229 Entering Extended Passive Mode (|||51210|)\r\n"}},
 	} {
-		a.play(t, func(t *testing.T, d *dialogue) {
+		a.play(t, func(t *testing.T, d *talk) {
 			if len(d.k.expects) != 1 || len(d.refuse) > 0 {
 				t.Errorf("open are %v, refused %v", d.k.expects, d.refuse)
 			}
@@ -232,7 +233,7 @@ func TestRefusedPortIsClosedAtOnce(t *testing.T) {
 		{"PORT in pipe", insideOut, loggedIn, []string{"c>TYPE I\r\nPORT 10,1,1,1,5,57\r\nNOOP\r\n", "s>200 ok\r\n501 no\r\n200 ok\r\n"}},
 		{"the transfer", publicly, loggedIn, []string{"c>PASV\r\n", "s>227 (10,0,0,5,200,10)\r\n", "c>RETR a\r\n", "s>550 none\r\n"}},
 	} {
-		a.play(t, func(t *testing.T, d *dialogue) {
+		a.play(t, func(t *testing.T, d *talk) {
 			d.wantOpen()
 			if len(d.opens) != 1 {
 				t.Errorf("opened were %v, want one for a while", d.opens)
@@ -242,15 +243,15 @@ func TestRefusedPortIsClosedAtOnce(t *testing.T) {
 }
 
 func TestMoreSegmentsOutOfOrderThanAreHeldDoNoHarm(t *testing.T) {
-	d := newDialogue(t, insideOut(), DefaultPolicy()).login()
-	line := strings.Repeat("NOOP\r\n", maxHeld+10)
+	d := newTalk(t, insideOut(), policy.Default()).login()
+	line := strings.Repeat("NOOP\r\n", 42)
 	start, want := d.seq[toServer], string(d.got[toServer])+ownPort[2:7]+"203,0,113,7,200,10\r\n"+line
 	at := start + uint32(len(ownPort)-2)
-	for i := range maxHeld + 10 {
+	for i := range 42 {
 		d.packet(toServer, at+uint32(6*i), 0, []byte("NOOP\r\n"))
 	}
 	d.packet(toServer, start, 0, []byte(ownPort[2:]))
-	for i := range maxHeld + 10 { // what was lost comes again
+	for i := range 42 { // what was lost comes again
 		d.packet(toServer, at+uint32(6*i), 0, []byte("NOOP\r\n"))
 	}
 	if got := string(d.got[toServer]); got != want {
@@ -261,24 +262,24 @@ func TestMoreSegmentsOutOfOrderThanAreHeldDoNoHarm(t *testing.T) {
 func TestRefusalsNameTheirReason(t *testing.T) {
 	for _, c := range []struct {
 		scene
-		why Reason
+		why policy.Reason
 	}{
-		{scene{"third party", insideOut, loggedIn, []string{"c>PORT 203,0,113,25,200,10\r\n"}}, ForeignAddress},
-		{scene{"privileged", insideOut, loggedIn, []string{"c>PORT 10,1,1,1,0,139\r\n"}}, LowPort},
-		{scene{"not logged in", insideOut, greeted, []string{ownPort}}, NotLoggedIn},
-		{scene{"not greeted", insideOut, nothing, []string{ownPort}}, NotGreeted},
-		{scene{"after QUIT", insideOut, loggedIn, []string{"c>QUIT\r\n", "s>221 bye\r\n", ownPort}}, SessionOver},
-		{scene{"after EPSV ALL", insideOut, loggedIn, []string{"c>EPSV ALL\r\n", ownPort}}, AfterEPSVAll},
-		{scene{"PASV after EPSV ALL", insideOut, loggedIn, []string{"c>EPSV ALL\r\n", "c>PASV\r\n"}}, AfterEPSVAll},
-		{scene{"smuggled", insideOut, loggedIn, []string{"c>CWD a\n" + ownPort[2:]}}, MixedLineEnds},
-		{scene{"IPv6", insideOut, loggedIn, []string{"c>EPRT |2|2001:db8::1|51210|\r\n"}}, WrongFamily},
-		{scene{"HTTP", insideOut, nothing, []string{"c>GET / HTTP/1.1\r\n"}}, NotFTP},
-		{scene{"foreign 227", publicly, loggedIn, []string{"c>PASV\r\n", "s>227 (10,0,0,99,200,10)\r\n"}}, ForeignAddress},
-		{scene{"privileged 229", publicly, loggedIn, []string{"c>EPSV\r\n", "s>229 (|||22|)\r\n"}}, LowPort},
-		{scene{"unsolicited 227", publicly, loggedIn, []string{"s>227 (10,0,0,5,200,10)\r\n"}}, Unsolicited},
+		{scene{"third party", insideOut, loggedIn, []string{"c>PORT 203,0,113,25,200,10\r\n"}}, policy.ForeignAddress},
+		{scene{"privileged", insideOut, loggedIn, []string{"c>PORT 10,1,1,1,0,139\r\n"}}, policy.LowPort},
+		{scene{"not logged in", insideOut, greeted, []string{ownPort}}, policy.NotLoggedIn},
+		{scene{"not greeted", insideOut, nothing, []string{ownPort}}, policy.NotGreeted},
+		{scene{"after QUIT", insideOut, loggedIn, []string{"c>QUIT\r\n", "s>221 bye\r\n", ownPort}}, policy.SessionOver},
+		{scene{"after EPSV ALL", insideOut, loggedIn, []string{"c>EPSV ALL\r\n", ownPort}}, policy.AfterEPSVAll},
+		{scene{"PASV after EPSV ALL", insideOut, loggedIn, []string{"c>EPSV ALL\r\n", "c>PASV\r\n"}}, policy.AfterEPSVAll},
+		{scene{"smuggled", insideOut, loggedIn, []string{"c>CWD a\n" + ownPort[2:]}}, policy.MixedLineEnds},
+		{scene{"IPv6", insideOut, loggedIn, []string{"c>EPRT |2|2001:db8::1|51210|\r\n"}}, policy.WrongFamily},
+		{scene{"HTTP", insideOut, nothing, []string{"c>GET / HTTP/1.1\r\n"}}, policy.NotFTP},
+		{scene{"foreign 227", publicly, loggedIn, []string{"c>PASV\r\n", "s>227 (10,0,0,99,200,10)\r\n"}}, policy.ForeignAddress},
+		{scene{"privileged 229", publicly, loggedIn, []string{"c>EPSV\r\n", "s>229 (|||22|)\r\n"}}, policy.LowPort},
+		{scene{"unsolicited 227", publicly, loggedIn, []string{"s>227 (10,0,0,5,200,10)\r\n"}}, policy.Unsolicited},
 	} {
-		c.play(t, func(t *testing.T, d *dialogue) {
-			if !slices.Equal(d.refuse, []Reason{c.why}) {
+		c.play(t, func(t *testing.T, d *talk) {
+			if !slices.Equal(d.refuse, []policy.Reason{c.why}) {
 				t.Errorf("refused because of %v, want %v", d.refuse, c.why)
 			}
 		})
@@ -290,7 +291,7 @@ func TestReplyBehindTelnetControlsIsRewrittenWhereverItIsCut(t *testing.T) {
 	for _, lead := range []string{"\xff\xf1", "\xff\xfb\x01\xff\xfd\x03"} {
 		line := lead + "227 x (10,0,0,5,200,10).\r\n"
 		for cut := 1; cut < len(line); cut++ {
-			d := newDialogue(t, publicly(), DefaultPolicy()).login()
+			d := newTalk(t, publicly(), policy.Default()).login()
 			d.c("PASV\r\n")
 			got := d.s(line[:cut]) + d.s(line[cut:])
 			if len(d.k.expects) != 1 {

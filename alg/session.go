@@ -1,140 +1,118 @@
 package alg
 
 import (
-	"net/netip"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg/ftp"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 const (
-	toServer = conntrack.Original // the direction of commands
-	toClient = conntrack.Reply    // the direction of replies
+	fromClient = rewrite.Original // the direction of commands
+	fromServer = rewrite.Reply    // the direction of replies
 )
 
-// session is one control connection.
+// session is one control connection: its stream, its dialogue, its door, and what the kernel has of it.
 type session struct {
-	flow   conntrack.Flow
-	policy *Policy
-	half   [2]rewrite.Half
-	line   [2]line
-	held   [2][]heldPacket
-	tls    [2]tlsRecords
+	gateway  *Gateway
+	policy   *policy.Policy
+	conn     rewrite.Conn
+	dialogue dialogue.Dialogue
+	kept     kept
+	door     *door // nil: none is open
+	client   *client
 
-	waited  [2]bool   // the held packet waited too long for what precedes it
-	claimed [2]uint32 // what the receiver acknowledged that we never saw, in original numbers
-	claims  [2]bool   // whether it did
+	begun    bool   // the server's SYN/ACK was seen
+	first    uint32 // sequence number of the server's first byte then
+	reset    uint8  // directions in which it was reset, as bits
+	standing standing
+	ended    bool // it is in the ring of the ended ones
+	helper   bool // a data connection can be expected
 
-	begun bool   // the server's SYN/ACK was seen
-	isn   uint32 // its sequence number
-
-	unsure   [2]bool   // what the receiver has is not known: see resume.go
-	asked    [2]bool   // it was sent a probe and did not answer yet
-	probes   [2]uint8  // sent in a row
-	midway   [2]bool   // the stream was picked up where a line need not start, and nothing read since
-	proven   [2]bool   // since then the receiver acknowledged an edit of ours
-	plain    [2]uint32 // what precedes this original number may have arrived untouched; see hasPlain
-	hasPlain [2]bool
-	before   [2]rewrite.Offset // the kernel's when it was picked up
-	tangled  [2]bool           // the last edit needs us till it is acknowledged: see inFlight
-
-	asks        asks
-	multi       int  // code of the multi-line reply under way; 0: none
-	credentials bool // USER, PASS or ACCT waits for its outcome
-	bareLF      bool // the last command ended in a line feed alone
-	over        bool // 221 or 421 was sent, or the connection ends
-	overLimit   bool // one session too many of this client
-
-	state   conntrack.State // what should be kept in the kernel
-	stored  conntrack.State // what is kept there
-	holds   holds
-	liberal bool // the kernel was told to accept the numbers of offsets that the program holds
-
-	open     conntrack.Expectation
-	openMode Mode   // ModeNone: no port is open
-	openAsk  uint32 // the number of the command that opened it
-	openedAt time.Time
-
-	client     *client
-	counted    bool // in client.sessions
+	checked    time.Time // when the kernel was asked for its entry last
 	lastSeen   time.Time
-	prev, next *session // in order of lastSeen
+	prev, next *session // in order of lastSeen, or of their end
 }
 
-// holds says who carries the offsets of a session once edits are acknowledged.
-type holds uint8
+// original is the tuple by which the kernel knows the connection.
+func (s *session) original() conntrack.Tuple {
+	e := s.dialogue.Endpoints()
+	return conntrack.Tuple{Src: e.Client, Dst: e.Dialled}
+}
+
+// reply is the tuple of the packets of the server.
+func (s *session) reply() conntrack.Tuple {
+	e := s.dialogue.Endpoints()
+	return conntrack.Tuple{Src: e.Server, Dst: e.Outside}
+}
+
+// direction tells in which direction a packet with tuple t travels.
+func (s *session) direction(t conntrack.Tuple) rewrite.Dir {
+	if t == s.original() {
+		return fromClient
+	}
+	return fromServer
+}
+
+func (s *session) setPolicy(p *policy.Policy) {
+	s.policy = p
+	s.dialogue.SetPolicy(p)
+}
+
+// read passes what is new in a packet to the dialogue, and the edits to the stream.
+func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
+	g, side := s.gateway, dialogue.Side(dir)
+	if a.Missed {
+		g.Stats.Untouched[policy.MissedSegments].Add(1)
+	}
+	if len(a.Plain)+len(a.New) > 0 {
+		g.revive(s, dir)
+		switch a.Joint {
+		case rewrite.Resumed:
+			s.dialogue.Resume(side, s.kept.state&midLine[dir] == 0)
+		case rewrite.Torn:
+			s.dialogue.Lost(side)
+		}
+	}
+	if len(a.Plain) > 0 {
+		s.dialogue.Skip(side, a.Plain)
+	}
+	if len(a.New) > 0 {
+		s.dialogue.Read(side, a.New, s, &g.Stats.Counts, &g.draft)
+		s.conn.Take(dir, a.New, g.draft.Edits)
+		s.stand()
+	}
+	if a.End && dir == fromServer {
+		g.end(s) // a client may only say that it has no more commands, and wait for its last transfer
+	}
+}
+
+// standing says whether a session counts against the limits of its client.
+type standing uint8
 
 const (
-	holdsUnknown holds = iota // the kernel should be able to; not yet tried
-	holdsKernel
-	holdsProgram // no NAT here, or loopback: the kernel has no place for it
+	silent   standing = iota // the server has not greeted or the client not answered: anybody can have such
+	waiting                  // it came when the client had too many
+	admitted                 // it counts, and may open ports
 )
 
-// Mode is how a data connection was negotiated.
-type Mode uint8
-
-const (
-	ModeNone Mode = iota
-	ModePORT
-	ModeEPRT
-	ModePASV
-	ModeEPSV
-)
-
-// Modes are the labels of the modes.
-var Modes = [...]string{"none", "port", "eprt", "pasv", "epsv"}
-
-func (m Mode) String() string { return Modes[m] }
-
-// active tells whether the server opens the data connection.
-func (m Mode) active() bool { return m == ModePORT || m == ModeEPRT }
-
-func modeOf(v ftp.Verb) Mode {
-	if v == ftp.EPRT {
-		return ModeEPRT
-	}
-	return ModePORT
-}
-
-// clientAddr and serverAddr are the peers as they know themselves: the client
-// before source NAT, the server after destination NAT.
-func (s *session) clientAddr() netip.AddrPort { return s.flow.Tuple[conntrack.Original].Src }
-func (s *session) serverAddr() netip.AddrPort { return s.flow.Tuple[conntrack.Reply].Src }
-
-// dialled is the address that the client connected to, outside the address that the server sees.
-func (s *session) dialled() netip.Addr { return s.flow.Tuple[conntrack.Original].Dst.Addr() }
-func (s *session) outside() netip.Addr { return s.flow.Tuple[conntrack.Reply].Dst.Addr() }
-
-func (s *session) has(b conntrack.State) bool { return s.state&b != 0 }
-
-func (s *session) set(b conntrack.State, on bool) {
-	if on {
-		s.state |= b
-	} else {
-		s.state &^= b
-	}
-}
-
-// opaque tells whether nothing of the session is to be read.
-func (s *session) opaque() bool { return s.has(conntrack.StateOpaque) }
-
-// mayOpen tells why no port may be opened at all, or None.
-func (s *session) mayOpen() Reason {
+// stand counts the session if its client answered the greeting, and if there is room.
+func (s *session) stand() {
 	switch {
-	case s.has(conntrack.StateNotFTP):
-		return NotFTP
-	case s.over:
-		return SessionOver
-	case !s.has(conntrack.StateGreeted):
-		return NotGreeted
-	case !s.has(conntrack.StateLoggedIn):
-		return NotLoggedIn
-	case s.overLimit:
-		return SessionLimit
-	case s.flow.Helper == "":
-		return NoHelper
+	case s.standing == admitted || s.dialogue.Over() || !s.dialogue.Answered():
+	case s.client.admit(s.policy.Limits.PerClient.Sessions):
+		s.standing = admitted
+	default:
+		s.standing = waiting
 	}
-	return None
+}
+
+// step down gives back the session's place among those of its client.
+func (s *session) stepDown() {
+	if s.standing == admitted {
+		s.client.sessions--
+	}
+	s.standing = silent
 }

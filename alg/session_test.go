@@ -2,6 +2,7 @@ package alg
 
 import (
 	"fmt"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,14 +12,14 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-func (d *dialogue) wantArrived(what, got, want string) {
+func (d *talk) wantArrived(what, got, want string) {
 	d.t.Helper()
 	if got != want {
 		d.t.Errorf("%s arrived as %q, want %q", what, got, want)
 	}
 }
 
-func (d *dialogue) wantOpen(want ...string) {
+func (d *talk) wantOpen(want ...string) {
 	d.t.Helper()
 	var have []string
 	for _, e := range d.k.expects {
@@ -30,7 +31,7 @@ func (d *dialogue) wantOpen(want ...string) {
 }
 
 func TestSeedExampleOpensExactlyThePortNamed(t *testing.T) {
-	d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+	d := newTalk(t, firewallFlow(), policy.Default()).login()
 	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,136\r\n"), "PORT 10,0,13,222,39,136\r\n")
 	d.wantOpen("10.0.1.66>10.0.13.222:10120=10.0.13.222:10120")
 	d.s("200 ok\r\n")
@@ -47,7 +48,7 @@ func TestActiveBehindSourceNATNamesTheOutsideAddress(t *testing.T) {
 		{"eprt !1!10.0.13.222!10120! \r\n", "eprt !1!203.0.113.77!10120! \r\n"},
 		{"\xff\xf4\xff\xf2PORT  10,0,13,222,39,136\t\r\n", "\xff\xf4\xff\xf2PORT  203,0,113,77,39,136\t\r\n"},
 	} {
-		d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+		d := newTalk(t, snatFlow(), policy.Default()).login()
 		d.wantArrived(c.sent, d.c(c.sent), c.arrives)
 		d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
 		d.wantArrived("what follows", d.c("NOOP\r\n"), "NOOP\r\n")
@@ -63,7 +64,7 @@ func TestPassiveBehindDestinationNATNamesTheDialledAddress(t *testing.T) {
 		{"EPSV\r\n", "229 Entering Extended Passive Mode (|||10120|)\r\n", "229 Entering Extended Passive Mode (|||10120|)\r\n"},
 		{"EPSV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136)\r\n", "227 Entering Passive Mode (198,51,100,1,39,136)\r\n"},
 	} {
-		d := newDialogue(t, dnatFlow(), DefaultPolicy()).login()
+		d := newTalk(t, dnatFlow(), policy.Default()).login()
 		d.c(c.ask)
 		d.wantArrived(c.sent, d.s(c.sent), c.arrives)
 		d.wantOpen("10.0.13.222>198.51.100.1:10120=10.0.1.66:10120")
@@ -72,13 +73,13 @@ func TestPassiveBehindDestinationNATNamesTheDialledAddress(t *testing.T) {
 }
 
 func TestIPv6NATIsRewrittenToo(t *testing.T) {
-	d := newDialogue(t, natFlow(client6, server6, server6, outside6), DefaultPolicy()).login()
+	d := newTalk(t, natFlow(client6, server6, server6, outside6), policy.Default()).login()
 	d.wantArrived("EPRT", d.c("EPRT |2|2001:DB8:1:0::222|10120|\r\n"), "EPRT |2|2001:db8:ff::7|10120|\r\n")
 	d.wantOpen("2001:db8:2::66>[2001:db8:ff::7]:10120=[2001:db8:1::222]:10120")
 }
 
 func TestTakenPortIsReplacedByAFreeOne(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	d.k.taken[10120] = true
 	got := d.c("EPRT |1|10.0.13.222|10120|\r\n")
 	e := d.k.expects[0]
@@ -86,7 +87,7 @@ func TestTakenPortIsReplacedByAFreeOne(t *testing.T) {
 	if e.Dst.Port() == 10120 || e.Target.Port() != 10120 {
 		t.Errorf("expectation %+v", e)
 	}
-	d = newDialogue(t, dnatFlow(), DefaultPolicy()).login()
+	d = newTalk(t, dnatFlow(), policy.Default()).login()
 	d.k.taken[10120] = true
 	d.c("EPSV\r\n")
 	got = d.s("229 ok (|||10120|)\r\n")
@@ -94,12 +95,12 @@ func TestTakenPortIsReplacedByAFreeOne(t *testing.T) {
 }
 
 func TestExternalAddressIsShownInsteadOfOurs(t *testing.T) {
-	p := DefaultPolicy()
+	p := policy.Default()
 	p.External4 = netip.MustParseAddr("192.0.2.99")
-	d := newDialogue(t, snatFlow(), p).login()
+	d := newTalk(t, snatFlow(), p).login()
 	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,136\r\n"), "PORT 192,0,2,99,39,136\r\n")
 	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
-	d = newDialogue(t, firewallFlow(), p).login()
+	d = newTalk(t, firewallFlow(), p).login()
 	d.c("PASV\r\n")
 	d.wantArrived("227", d.s("227 x (10,0,1,66,39,136)\r\n"), "227 x (192,0,2,99,39,136)\r\n")
 	d.wantArrived("what follows", d.s("150 ok\r\n"), "150 ok\r\n")
@@ -124,7 +125,7 @@ func TestLinesCutAnywhereAreRewritten(t *testing.T) {
 		{firewallFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n", "PORT 10,0,13,222,39,136\r\n", "10.0.1.66>10.0.13.222:10120=10.0.13.222:10120"},
 	} {
 		for cut := 0; cut <= len(c.line); cut++ { // len: byte by byte
-			d := newDialogue(t, c.f, DefaultPolicy()).login()
+			d := newTalk(t, c.f, policy.Default()).login()
 			d.c(c.ask)
 			var got string
 			if cut == len(c.line) {
@@ -160,7 +161,7 @@ func TestLinesCutAnywhereAreRewritten(t *testing.T) {
 }
 
 func TestSeveralLinesInOneSegmentAreAllRewritten(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	d.wantArrived("the segment",
 		d.c("TYPE I\r\nPORT 10,0,13,222,39,136\r\nPORT 10,0,13,222,39,137\r\nLIST\r\n"),
 		"TYPE I\r\nPORT 203,0,113,77,39,136\r\nPORT 203,0,113,77,39,137\r\nLIST\r\n")
@@ -170,7 +171,7 @@ func TestSeveralLinesInOneSegmentAreAllRewritten(t *testing.T) {
 }
 
 func TestHundredRewritesStayInStep(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	for i := range 100 {
 		port := fmt.Sprintf("%d,%d", 4+i, i)
 		d.wantArrived("PORT", d.c("PORT 10,0,13,222,"+port+"\r\n"), "PORT 203,0,113,77,"+port+"\r\n")
@@ -185,7 +186,7 @@ func TestHundredRewritesStayInStep(t *testing.T) {
 }
 
 func TestKilledGatewayIsTakenUpWhereItWas(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	d.s("200 ok\r\n")
 	d.restart()
@@ -197,7 +198,7 @@ func TestKilledGatewayIsTakenUpWhereItWas(t *testing.T) {
 
 func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
 	for _, port := range []uint16{10120, 10121} {
-		d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+		d := newTalk(t, snatFlow(), policy.Default()).login()
 		d.k.taken[10121] = true
 		line := fmt.Sprintf("EPRT |1|10.0.13.222|%d|\r\n", port)
 		first := d.c(line)
@@ -208,7 +209,7 @@ func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
 		d.wantArrived("the repetition", d.c(line), first)
 		d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
 	}
-	d := newDialogue(t, dnatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, dnatFlow(), policy.Default()).login()
 	d.c("PASV\r\n")
 	line := "227 x (10,0,1,66,39,136)\r\n"
 	first := d.s(line)
@@ -220,7 +221,7 @@ func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
 }
 
 func TestReorderedSegmentsWaitForEachOther(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	a, b := "PORT 10,0,13,222,39,136\r\n", "LIST\r\n"
 	d.packet(toServer, d.seq[toServer]+uint32(len(a)), 0, []byte(b))
 	if had := string(d.got[toServer]); strings.Contains(had, "LIST") {
@@ -234,7 +235,7 @@ func TestReorderedSegmentsWaitForEachOther(t *testing.T) {
 
 // The sender takes its time to repeat what was lost, and sends it together with what came after it.
 func TestLostSegmentArrivesHoweverLateItIsRepeated(t *testing.T) {
-	d := newDialogue(t, dnatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, dnatFlow(), policy.Default()).login()
 	d.c("PASV\r\n")
 	d.s("227 x (10,0,1,66,39,136)\r\n")
 	lost, next := "150 x\r\n", "226 y\r\n"
@@ -254,7 +255,7 @@ func TestLostSegmentArrivesHoweverLateItIsRepeated(t *testing.T) {
 // While the queue was full a line passed by unseen. When the receiver, asked, says that it has
 // it, the next one goes on.
 func TestSegmentThatPassedUnseenIsNotWaitedForAnyLonger(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	d.s("200 ok\r\n")
 	unseen, next := "NOOP\r\n", "LIST\r\n"
@@ -262,14 +263,14 @@ func TestSegmentThatPassedUnseenIsNotWaitedForAnyLonger(t *testing.T) {
 	d.rcv[toServer] += uint32(len(unseen))
 	d.wantArrived("what follows at first", d.c(next), "")
 	d.seq[toServer] -= uint32(len(next))
-	d.now = d.now.Add(holdTime)
+	d.now = d.now.Add(3 * time.Second)
 	d.tick(toServer)
 	d.packet(toClient, d.seq[toClient], 0, nil) // the answer
 	d.wantArrived("what follows", d.c(next), next)
 }
 
 func TestRetransmissionWithOtherBordersGivesTheSameBytes(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	line := "PORT 10,0,13,222,39,136\r\n"
 	start := d.seq[toServer]
 	first := d.c(line)
@@ -286,28 +287,28 @@ func TestRetransmissionWithOtherBordersGivesTheSameBytes(t *testing.T) {
 func TestRefusalsAreVisibleAndOpenNothing(t *testing.T) {
 	for _, c := range []struct {
 		send, arrives string
-		why           Reason
+		why           policy.Reason
 	}{
-		{"PORT 10,0,13,223,39,136\r\n", "PORT xxxxxxxxxxxxxxxxxx\r\n", ForeignAddress},
-		{"PORT 127,0,0,1,4,0\r\n", "PORT xxxxxxxxxxxxx\r\n", ForeignAddress},
-		{"PORT 10,0,13,222,0,22\r\n", "PORT xxxxxxxxxxxxxxxx\r\n", LowPort},
-		{"EPRT |1|10.0.13.222|139|\r\n", "EPRT xxxxxxxxxxxxxxxxxxx\r\n", LowPort},
-		{"EPRT |2|2001:db8::1|4000|\r\n", "EPRT xxxxxxxxxxxxxxxxxxxx\r\n", WrongFamily},
+		{"PORT 10,0,13,223,39,136\r\n", "PORT xxxxxxxxxxxxxxxxxx\r\n", policy.ForeignAddress},
+		{"PORT 127,0,0,1,4,0\r\n", "PORT xxxxxxxxxxxxx\r\n", policy.ForeignAddress},
+		{"PORT 10,0,13,222,0,22\r\n", "PORT xxxxxxxxxxxxxxxx\r\n", policy.LowPort},
+		{"EPRT |1|10.0.13.222|139|\r\n", "EPRT xxxxxxxxxxxxxxxxxxx\r\n", policy.LowPort},
+		{"EPRT |2|2001:db8::1|4000|\r\n", "EPRT xxxxxxxxxxxxxxxxxxxx\r\n", policy.WrongFamily},
 	} {
-		d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+		d := newTalk(t, snatFlow(), policy.Default()).login()
 		d.wantArrived(c.send, d.c(c.send), c.arrives)
 		d.wantOpen()
 		if len(d.refuse) != 1 || d.refuse[0] != c.why {
 			t.Errorf("%q was refused because of %v, want %v", c.send, d.refuse, c.why)
 		}
 		for i := range c.send { // cut anywhere it must not open either
-			d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+			d := newTalk(t, firewallFlow(), policy.Default()).login()
 			d.c(c.send[:i])
 			d.c(c.send[i:])
 			d.wantOpen()
 		}
 	}
-	d := newDialogue(t, dnatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, dnatFlow(), policy.Default()).login()
 	d.c("PASV\r\n")
 	if got := d.s("227 Entering Passive Mode (10,0,1,99,39,136).\r\n"); !strings.HasPrefix(got, "425 ") {
 		t.Errorf("a 227 that names another host arrived as %q", got)
@@ -367,7 +368,7 @@ func TestStateOfTheSessionDecides(t *testing.T) {
 		{"PASV answered late", append(in[:5:5], "c>NOOP\r\nPASV\r\n", "s>200 ok\r\n227 (10,0,1,66,39,136)\r\n"), true},
 	} {
 		for _, f := range []conntrack.Flow{firewallFlow()} {
-			d := newDialogue(t, f, DefaultPolicy())
+			d := newTalk(t, f, policy.Default())
 			d.segments(c.segs...)
 			if (len(d.k.expects) > 0) != c.opens {
 				t.Errorf("%s: open %v, want open: %v; refused %v", c.name, d.k.expects, c.opens, d.refuse)
@@ -377,7 +378,7 @@ func TestStateOfTheSessionDecides(t *testing.T) {
 }
 
 func TestLastNegotiationCounts(t *testing.T) {
-	d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+	d := newTalk(t, firewallFlow(), policy.Default()).login()
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	d.s("200 ok\r\n")
 	d.c("PASV\r\n")
@@ -398,7 +399,7 @@ func TestEndOfTheConnectionClosesWhatItOpened(t *testing.T) {
 		{"the server ends it", toClient, rewrite.FIN, nil},
 		{"the client has no more commands", toServer, rewrite.FIN, []string{open}},
 	} {
-		d := newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+		d := newTalk(t, firewallFlow(), policy.Default()).login()
 		d.c("PORT 10,0,13,222,39,136\r\n")
 		d.wantOpen(open)
 		d.packet(c.dir, d.seq[c.dir], c.flag, nil)
@@ -409,9 +410,9 @@ func TestEndOfTheConnectionClosesWhatItOpened(t *testing.T) {
 }
 
 func TestClearTextAfterCCCIsReadAgain(t *testing.T) {
-	p := DefaultPolicy()
-	p.TLS = TLSWatch
-	d := newDialogue(t, firewallFlow(), p)
+	p := policy.Default()
+	p.TLS = policy.TLSWatch
+	d := newTalk(t, firewallFlow(), p)
 	d.segments("s>220 hi\r\n", "c>AUTH TLS\r\n", "s>234 go\r\n",
 		"c>\x16\x03\x01\x00\x02aa", "s>\x16\x03\x03\x00\x02bb\x17\x03\x03\x00\x04PORT",
 		"c>\x17\x03\x03\x00 \nPORT 10,0,13,222,39,136\r\n\x00\x00\x00\x00\x00\x00")
@@ -421,9 +422,9 @@ func TestClearTextAfterCCCIsReadAgain(t *testing.T) {
 }
 
 func TestDeniedTLSIsRefusedByTheServer(t *testing.T) {
-	p := DefaultPolicy()
-	p.TLS = TLSDeny
-	d := newDialogue(t, firewallFlow(), p)
+	p := policy.Default()
+	p.TLS = policy.TLSDeny
+	d := newTalk(t, firewallFlow(), p)
 	d.s("220 hi\r\n")
 	d.wantArrived("AUTH", d.c("AUTH TLS\r\n"), "AUTH xxx\r\n")
 }
@@ -431,7 +432,7 @@ func TestDeniedTLSIsRefusedByTheServer(t *testing.T) {
 // The server may speak first after a restart, whatever numbers the client counts with.
 func TestRestartInOneDirectionLeavesTheOthersOffsetAlone(t *testing.T) {
 	for isn := uint32(0); isn < 8; isn++ {
-		d := newDialogue(t, snatFlow(), DefaultPolicy())
+		d := newTalk(t, snatFlow(), policy.Default())
 		d.seq[toServer] = isn << 29
 		d.rcv[toServer] = isn << 29
 		d.k.flow.State = conntrack.StateControl
@@ -451,7 +452,7 @@ func TestRestartInOneDirectionLeavesTheOthersOffsetAlone(t *testing.T) {
 
 // Several edits are lost behind a gateway that then dies: its successor repeats them alike.
 func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	lines := []string{"PORT 10,0,13,222,39,136\r\n", "PORT 010,000,013,222,39,137\r\n", "NOOP\r\n", "PORT 10,0,13,222,39,138\r\n"}
 	var first, all string
 	for _, l := range lines {
@@ -470,7 +471,7 @@ func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
 }
 
 func TestNewConnectionWithTheSamePortsBeginsAnew(t *testing.T) {
-	d := newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d := newTalk(t, snatFlow(), policy.Default()).login()
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	d.k.flow = snatFlow()
 	d.k.expects = nil

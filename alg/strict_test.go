@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"regexp"
 	"strings"
 	"testing"
@@ -9,8 +10,8 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-func strictPolicy(r Strict) Policy {
-	p := DefaultPolicy()
+func strictPolicy(r policy.Strict) policy.Policy {
+	p := policy.Default()
 	p.Strict = r
 	return p
 }
@@ -23,7 +24,7 @@ func patterns(exprs ...string) []*regexp.Regexp {
 	return list
 }
 
-func (d *dialogue) wantRefused(what string, want ...Reason) {
+func (d *talk) wantRefused(what string, want ...policy.Reason) {
 	d.t.Helper()
 	if len(d.refuse) != len(want) {
 		d.t.Errorf("%q: refused because of %v, want %v", what, d.refuse, want)
@@ -36,10 +37,10 @@ func (d *dialogue) wantRefused(what string, want ...Reason) {
 	}
 }
 
-func (d *dialogue) wantNoStrictRefusal(what string) {
+func (d *talk) wantNoStrictRefusal(what string) {
 	d.t.Helper()
 	for _, why := range d.refuse {
-		if why.strict() {
+		if why.Strict() {
 			d.t.Errorf("%q: refused because of %v", what, why)
 		}
 	}
@@ -49,43 +50,43 @@ const portLine1 = "PORT 10,0,13,222,39,136"
 
 // commandRules has, for each rule, a line that breaks it and one much like it that does not.
 var commandRules = []struct {
-	rule Strict
+	rule policy.Strict
 	bad  string
 	good string
-	why  Reason
+	why  policy.Reason
 }{
-	{Strict{Deny: []string{"SITE"}}, "SITE CHMOD 777 a\r\n", "SIZE a\r\n", CommandDenied},
-	{Strict{Deny: []string{"SITE"}}, "site\r\n", "SITES\r\n", CommandDenied},
-	{Strict{Deny: []string{"DELE"}}, "DE\xff\xf1LE a\r\n", "NOOP\r\n", CommandDenied},
-	{Strict{Allow: []string{"RETR", "NOOP"}}, "STOR a\r\n", "RETR a\r\n", CommandDenied},
-	{Strict{Allow: []string{"RETR", "NOOP"}}, "QUIT\r\n", "noop\r\n", CommandDenied},
-	{Strict{ReadOnly: true}, "DELE a\r\n", "RETR a\r\n", ReadOnly},
-	{Strict{ReadOnly: true}, "stou\r\n", "list\r\n", ReadOnly},
-	{Strict{MaxLine: 10}, "RETR 123456\r\n", "RETR 12345\r\n", OverMaxLine},
-	{Strict{MaxLine: 510}, "RETR " + strings.Repeat("a", 506) + "\r\n", "RETR " + strings.Repeat("a", 505) + "\r\n", OverMaxLine},
-	{Strict{NeedCRLF: true}, "RETR a\n", "RETR a\r\n", NoCRLF},
-	{Strict{NeedCRLF: true}, "CWD a\rDELE b\r\n", "CWD a\r\n", NoCRLF},
-	{Strict{NeedCRLF: true}, portLine1 + "\n", portLine1 + "\r\n", NoCRLF},
-	{Strict{NeedCRLF: true}, "PWD\n", "PWD\r\n", NoCRLF},
-	{Strict{Direction: true}, "227 Entering Passive Mode (10,0,13,222,39,136)\r\n", "226 x (10,0,13,222,39,136)\r\n", WrongDirection},
-	{Strict{Direction: true}, "229-x (|||10120|)\r\n", "2290 x (|||10120|)\r\n", WrongDirection},
-	{Strict{MaxTrailing: 8}, portLine1 + " 12345678\r\n", portLine1 + " 1234567\r\n", TrailingText},
-	{Strict{MaxTrailing: 8}, "EPRT |1|10.0.13.222|10120|123456789\r\n", "EPRT |1|10.0.13.222|10120|12345678\r\n", TrailingText},
-	{Strict{MaxTrailing: 1}, "PORT 10, 0,13,222,39,136,1\r\n", "PORT 10, 0, 13,222,39,136\r\n", TrailingText},
-	{Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "RETR a.exe\r\n", "RETR a.exe.txt\r\n", FileDenied},
-	{Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "MDTM  /etc/x \r\n", "SIZE etc/x\r\n", FileDenied},
-	{Strict{DenyFiles: patterns(`\.exe$`)}, "RNTO a.e\xff\xf1xe\r\n", "RNTO a.e\xff\xffxe\r\n", FileDenied},
-	{Strict{DenyFiles: patterns(`^x$`)}, "MKD x\r\n", "TYPE x\r\n", FileDenied},
-	{Strict{DenyUsers: patterns(`^(?i:anonymous|ftp)$`)}, "USER Anonymous\r\n", "USER anonymous2\r\n", UserDenied},
-	{Strict{Enabled: true}, portLine1 + "\n", portLine1 + "\r\n", NoCRLF},
-	{Strict{Enabled: true}, "RETR " + strings.Repeat("a", 600) + "\r\n", "RETR a\r\n", OverMaxLine},
-	{Strict{Enabled: true}, "227 x\r\n", "XYZ x\r\n", WrongDirection},
-	{Strict{Enabled: true}, portLine1 + " and so on\r\n", portLine1 + "\r\n", TrailingText},
+	{policy.Strict{Deny: []string{"SITE"}}, "SITE CHMOD 777 a\r\n", "SIZE a\r\n", policy.CommandDenied},
+	{policy.Strict{Deny: []string{"SITE"}}, "site\r\n", "SITES\r\n", policy.CommandDenied},
+	{policy.Strict{Deny: []string{"DELE"}}, "DE\xff\xf1LE a\r\n", "NOOP\r\n", policy.CommandDenied},
+	{policy.Strict{Allow: []string{"RETR", "NOOP"}}, "STOR a\r\n", "RETR a\r\n", policy.CommandDenied},
+	{policy.Strict{Allow: []string{"RETR", "NOOP"}}, "QUIT\r\n", "noop\r\n", policy.CommandDenied},
+	{policy.Strict{ReadOnly: true}, "DELE a\r\n", "RETR a\r\n", policy.ReadOnly},
+	{policy.Strict{ReadOnly: true}, "stou\r\n", "list\r\n", policy.ReadOnly},
+	{policy.Strict{MaxLine: 10}, "RETR 123456\r\n", "RETR 12345\r\n", policy.OverMaxLine},
+	{policy.Strict{MaxLine: 510}, "RETR " + strings.Repeat("a", 506) + "\r\n", "RETR " + strings.Repeat("a", 505) + "\r\n", policy.OverMaxLine},
+	{policy.Strict{NeedCRLF: true}, "RETR a\n", "RETR a\r\n", policy.NoCRLF},
+	{policy.Strict{NeedCRLF: true}, "CWD a\rDELE b\r\n", "CWD a\r\n", policy.NoCRLF},
+	{policy.Strict{NeedCRLF: true}, portLine1 + "\n", portLine1 + "\r\n", policy.NoCRLF},
+	{policy.Strict{NeedCRLF: true}, "PWD\n", "PWD\r\n", policy.NoCRLF},
+	{policy.Strict{Direction: true}, "227 Entering Passive Mode (10,0,13,222,39,136)\r\n", "226 x (10,0,13,222,39,136)\r\n", policy.WrongDirection},
+	{policy.Strict{Direction: true}, "229-x (|||10120|)\r\n", "2290 x (|||10120|)\r\n", policy.WrongDirection},
+	{policy.Strict{MaxTrailing: 8}, portLine1 + " 12345678\r\n", portLine1 + " 1234567\r\n", policy.TrailingText},
+	{policy.Strict{MaxTrailing: 8}, "EPRT |1|10.0.13.222|10120|123456789\r\n", "EPRT |1|10.0.13.222|10120|12345678\r\n", policy.TrailingText},
+	{policy.Strict{MaxTrailing: 1}, "PORT 10, 0,13,222,39,136,1\r\n", "PORT 10, 0, 13,222,39,136\r\n", policy.TrailingText},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "RETR a.exe\r\n", "RETR a.exe.txt\r\n", policy.FileDenied},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "MDTM  /etc/x \r\n", "SIZE etc/x\r\n", policy.FileDenied},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`)}, "RNTO a.e\xff\xf1xe\r\n", "RNTO a.e\xff\xffxe\r\n", policy.FileDenied},
+	{policy.Strict{DenyFiles: patterns(`^x$`)}, "MKD x\r\n", "TYPE x\r\n", policy.FileDenied},
+	{policy.Strict{DenyUsers: patterns(`^(?i:anonymous|ftp)$`)}, "USER Anonymous\r\n", "USER anonymous2\r\n", policy.UserDenied},
+	{policy.Strict{Enabled: true}, portLine1 + "\n", portLine1 + "\r\n", policy.NoCRLF},
+	{policy.Strict{Enabled: true}, "RETR " + strings.Repeat("a", 600) + "\r\n", "RETR a\r\n", policy.OverMaxLine},
+	{policy.Strict{Enabled: true}, "227 x\r\n", "XYZ x\r\n", policy.WrongDirection},
+	{policy.Strict{Enabled: true}, portLine1 + " and so on\r\n", portLine1 + "\r\n", policy.TrailingText},
 }
 
 func TestStrictRulesRefuseWhatBreaksThemAndNothingElse(t *testing.T) {
 	for _, c := range commandRules {
-		d := newDialogue(t, firewallFlow(), strictPolicy(c.rule))
+		d := newTalk(t, firewallFlow(), strictPolicy(c.rule))
 		d.s("220 ready\r\n")
 		d.c("USER joe\r\n")
 		d.s("331 password\r\n230 in\r\n")
@@ -98,18 +99,18 @@ func TestStrictRulesRefuseWhatBreaksThemAndNothingElse(t *testing.T) {
 		d.wantRefused(c.bad, c.why)
 		d.wantOpen()
 
-		d = newDialogue(t, firewallFlow(), strictPolicy(c.rule)).loginAs(c.rule)
+		d = newTalk(t, firewallFlow(), strictPolicy(c.rule)).loginAs(c.rule)
 		d.wantArrived(c.good, d.c(c.good), c.good)
 		d.wantNoStrictRefusal(c.good)
-		d = newDialogue(t, firewallFlow(), DefaultPolicy()).login()
+		d = newTalk(t, firewallFlow(), policy.Default()).login()
 		d.wantArrived("with the rule off "+c.bad, d.c(c.bad), c.bad)
 	}
 }
 
 // loginAs logs in where the rules may forbid the commands for it.
-func (d *dialogue) loginAs(r Strict) *dialogue {
+func (d *talk) loginAs(r policy.Strict) *talk {
 	d.t.Helper()
-	d.g.SetPolicy(DefaultPolicy())
+	d.g.SetPolicy(policy.Default())
 	d.login()
 	d.g.SetPolicy(strictPolicy(r))
 	return d
@@ -121,14 +122,14 @@ func TestStrictRulesHoldForLinesInPieces(t *testing.T) {
 	for _, f := range []conntrack.Flow{firewallFlow(), snatFlow()} {
 		for _, c := range commandRules {
 			for cut := 1; cut <= len(c.bad); cut++ { // len: byte by byte
-				d := newDialogue(t, f, strictPolicy(c.rule)).loginAs(c.rule)
+				d := newTalk(t, f, strictPolicy(c.rule)).loginAs(c.rule)
 				got := d.inPieces(toServer, c.bad, cut)
 				for range 2 { // a packet never grows beyond what paths carry: the rest goes with the repetition
 					had, last := len(d.got[toServer]), c.bad[len(c.bad)-1:]
 					d.packet(toServer, d.seq[toServer]-1, rewrite.PSH, []byte(last))
 					got += string(d.got[toServer][had:])
 				}
-				early := regexp.MustCompile(`^(PORT 203,0,113,77,(\d+,)?|EPRT \|1\|203\.0\.113\.77\|\d*)x\r?\n$`).MatchString(got)
+				early := regexp.MustCompile(`^(PORT|EPRT) x+\r?\n$`).MatchString(got)
 				if !early && !strings.Contains(got, strings.Repeat("x", 256)) || !strings.HasSuffix(got, "\n") {
 					t.Errorf("%.60q cut at %d arrived as %q", c.bad, cut, got)
 				}
@@ -140,7 +141,7 @@ func TestStrictRulesHoldForLinesInPieces(t *testing.T) {
 				if f.SNAT && strings.HasPrefix(c.good, "PORT") {
 					continue
 				}
-				d = newDialogue(t, f, strictPolicy(c.rule)).loginAs(c.rule)
+				d = newTalk(t, f, strictPolicy(c.rule)).loginAs(c.rule)
 				got = d.inPieces(toServer, c.good, min(cut, len(c.good)))
 				if got != c.good && c.rule.MaxTrailing == 0 { // what stands behind a port is the standard policy's
 					t.Errorf("%.60q cut at %d arrived as %q", c.good, cut, got)
@@ -152,7 +153,7 @@ func TestStrictRulesHoldForLinesInPieces(t *testing.T) {
 }
 
 // inPieces sends a text in two segments, or byte by byte if cut is its length.
-func (d *dialogue) inPieces(dir conntrack.Dir, text string, cut int) string {
+func (d *talk) inPieces(dir conntrack.Dir, text string, cut int) string {
 	d.t.Helper()
 	if cut < len(text) {
 		return d.send(dir, text[:cut]) + d.send(dir, text[cut:])
@@ -165,14 +166,14 @@ func (d *dialogue) inPieces(dir conntrack.Dir, text string, cut int) string {
 }
 
 func TestCommandMustWaitForTheReply(t *testing.T) {
-	rule := strictPolicy(Strict{WaitForReply: true})
-	d := newDialogue(t, snatFlow(), rule).login()
+	rule := strictPolicy(policy.Strict{WaitForReply: true})
+	d := newTalk(t, snatFlow(), rule).login()
 	d.wantArrived("the segment", d.c("TYPE I\r\n"+portLine1+"\r\n"), "TYPE I\r\nxxxx 10,0,13,222,39,136\r\n")
-	d.wantRefused("PORT", ReplyAwaited)
+	d.wantRefused("PORT", policy.ReplyAwaited)
 	d.wantOpen()
 	d.s("200 ok\r\n")
 	d.c("NOOP\r\n") // the refused one waits too
-	d.wantRefused("NOOP", ReplyAwaited, ReplyAwaited)
+	d.wantRefused("NOOP", policy.ReplyAwaited, policy.ReplyAwaited)
 	d.s("500 what\r\n500 what\r\n")
 	d.wantArrived("PORT", d.c(portLine1+"\r\n"), "PORT 203,0,113,77,39,136\r\n")
 	d.s("200 ok\r\n")
@@ -181,28 +182,28 @@ func TestCommandMustWaitForTheReply(t *testing.T) {
 	d.wantArrived("ABOR", d.c("ABOR\r\n"), "ABOR\r\n") // as RFC 959 has it
 	d.s("426 cut\r\n226 done\r\n")
 	d.wantArrived("QUIT", d.c("QUIT\r\n"), "QUIT\r\n")
-	d.wantRefused("the rest", ReplyAwaited, ReplyAwaited)
+	d.wantRefused("the rest", policy.ReplyAwaited, policy.ReplyAwaited)
 
-	d = newDialogue(t, snatFlow(), DefaultPolicy()).login()
+	d = newTalk(t, snatFlow(), policy.Default()).login()
 	d.wantArrived("the segment", d.c("TYPE I\r\nNOOP\r\n"), "TYPE I\r\nNOOP\r\n")
 }
 
 func TestNothingOpensAfterALineThatTheOtherSideShouldSend(t *testing.T) {
 	for _, c := range []struct {
-		rule  Strict
+		rule  policy.Strict
 		seg   string
 		opens bool
 	}{
-		{Strict{Direction: true}, "s>PORT 10,0,1,66,39,136\r\n", false},
-		{Strict{Direction: true}, "s>EPRT |1|10.0.1.66|10120|\r\n", false},
-		{Strict{Direction: true}, "c>227 x (10,0,13,222,39,136)\r\n", false},
-		{Strict{Enabled: true}, "s>PORT 10,0,1,66,39,136\r\n", false},
-		{Strict{}, "s>PORT 10,0,1,66,39,136\r\n", true},
-		{Strict{Direction: true}, "s>200 PORT 10,0,1,66,39,136\r\n", true},
-		{Strict{Direction: true}, "s>214-\r\n PORT EPRT\r\nPORT a\r\n214 end\r\n", true},
-		{Strict{Direction: true}, "c>RETR 227 x\r\n", true},
+		{policy.Strict{Direction: true}, "s>PORT 10,0,1,66,39,136\r\n", false},
+		{policy.Strict{Direction: true}, "s>EPRT |1|10.0.1.66|10120|\r\n", false},
+		{policy.Strict{Direction: true}, "c>227 x (10,0,13,222,39,136)\r\n", false},
+		{policy.Strict{Enabled: true}, "s>PORT 10,0,1,66,39,136\r\n", false},
+		{policy.Strict{}, "s>PORT 10,0,1,66,39,136\r\n", true},
+		{policy.Strict{Direction: true}, "s>200 PORT 10,0,1,66,39,136\r\n", true},
+		{policy.Strict{Direction: true}, "s>214-\r\n PORT EPRT\r\nPORT a\r\n214 end\r\n", true},
+		{policy.Strict{Direction: true}, "c>RETR 227 x\r\n", true},
 	} {
-		d := newDialogue(t, firewallFlow(), strictPolicy(c.rule)).login()
+		d := newTalk(t, firewallFlow(), strictPolicy(c.rule)).login()
 		d.c(portLine1 + "\r\n")
 		d.s("200 ok\r\n")
 		d.segments(c.seg)
@@ -213,10 +214,10 @@ func TestNothingOpensAfterALineThatTheOtherSideShouldSend(t *testing.T) {
 			d.wantRefused(c.seg)
 			continue
 		}
-		d.wantRefused(c.seg, WrongDirection)
+		d.wantRefused(c.seg, policy.WrongDirection)
 		d.s("500 what\r\n")
 		d.c(portLine1 + "\r\n")
-		d.wantRefused(c.seg, WrongDirection, SessionOver)
+		d.wantRefused(c.seg, policy.WrongDirection, policy.SessionOver)
 		d.s("501 no\r\n")
 		d.restart()
 		d.c(portLine1 + "\r\n")
@@ -225,10 +226,10 @@ func TestNothingOpensAfterALineThatTheOtherSideShouldSend(t *testing.T) {
 }
 
 func TestMasks(t *testing.T) {
-	both := Strict{MaskBanner: true, MaskSYST: true}
+	both := policy.Strict{MaskBanner: true, MaskSYST: true}
 	long := strings.Repeat("a", 600)
 	for _, c := range []struct {
-		rule       Strict
+		rule       policy.Strict
 		sent, want string
 	}{
 		{both, "220 vsFTPd 3.0\r\n", "220 XXXXXXXXXX\r\n"},
@@ -238,17 +239,17 @@ func TestMasks(t *testing.T) {
 		{both, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n"},
 		{both, "211-215 a\r\n220 b\r\n211 c\r\n", "211-215 a\r\n220 b\r\n211 c\r\n"},
 		{both, "2200 a\r\n", "2200 a\r\n"},
-		{Strict{MaskSYST: true}, "220 a\r\n", "220 a\r\n"},
-		{Strict{MaskBanner: true}, "215 a\r\n", "215 a\r\n"},
-		{Strict{Enabled: true}, "215 a\r\n", "215 X\r\n"},
-		{Strict{Enabled: true}, "220 a\r\n", "220 a\r\n"},
-		{Strict{}, "220 a\r\n215 b\r\n", "220 a\r\n215 b\r\n"},
+		{policy.Strict{MaskSYST: true}, "220 a\r\n", "220 a\r\n"},
+		{policy.Strict{MaskBanner: true}, "215 a\r\n", "215 a\r\n"},
+		{policy.Strict{Enabled: true}, "215 a\r\n", "215 X\r\n"},
+		{policy.Strict{Enabled: true}, "220 a\r\n", "220 a\r\n"},
+		{policy.Strict{}, "220 a\r\n215 b\r\n", "220 a\r\n215 b\r\n"},
 	} {
 		p := strictPolicy(c.rule)
-		d := newDialogue(t, firewallFlow(), p)
+		d := newTalk(t, firewallFlow(), p)
 		d.wantArrived(c.sent, d.s(c.sent), c.want)
 		for cut := 1; cut <= len(c.sent); cut++ {
-			d := newDialogue(t, firewallFlow(), p)
+			d := newTalk(t, firewallFlow(), p)
 			got := d.inPieces(toClient, c.sent, cut)
 			// Digits that may still become the code of the last line pass.
 			if got != c.want && strings.ReplaceAll(got, " 2X", " XX") != c.want {
@@ -256,7 +257,7 @@ func TestMasks(t *testing.T) {
 			}
 		}
 	}
-	d := newDialogue(t, firewallFlow(), strictPolicy(both))
+	d := newTalk(t, firewallFlow(), strictPolicy(both))
 	d.s("220-a\r\n b\r\n")
 	d.s("220 c\r")
 	d.s("\n")
@@ -265,49 +266,49 @@ func TestMasks(t *testing.T) {
 	if banner, syst := d.g.Stats.Masked[0].Load(), d.g.Stats.Masked[1].Load(); banner != 3 || syst != 1 {
 		t.Errorf("%d lines of the banner and %d of the reply to SYST are counted, want 3 and 1", banner, syst)
 	}
-	d = newDialogue(t, firewallFlow(), strictPolicy(both)).login()
+	d = newTalk(t, firewallFlow(), strictPolicy(both)).login()
 	d.c(portLine1 + "\r\n")
 	d.wantOpen("10.0.1.66>10.0.13.222:10120=10.0.13.222:10120")
 }
 
 func TestForeignLineIsNoWayAroundTheStrictPolicy(t *testing.T) {
 	for cut := range len("GET / HTTP/1.1\r\n") {
-		d := newDialogue(t, firewallFlow(), strictPolicy(Strict{ReadOnly: true}))
+		d := newTalk(t, firewallFlow(), strictPolicy(policy.Strict{ReadOnly: true}))
 		d.s("220 ready\r\n")
 		get := "GET / HTTP/1.1\r\n"
 		d.c(get[:cut])
 		d.c(get[cut:])
-		d.wantRefused(get, NotFTP)
+		d.wantRefused(get, policy.NotFTP)
 		d.s("500 what\r\n")
 		d.c("USER joe\r\n")
 		d.s("230 in\r\n")
 		d.wantArrived("DELE", d.c("DELE a\r\n"), "xxxx a\r\n")
 		d.s("500 what\r\n")
 		d.c(portLine1 + "\r\n")
-		d.wantRefused("PORT", NotFTP, ReadOnly, SessionOver)
+		d.wantRefused("PORT", policy.NotFTP, policy.ReadOnly, policy.SessionOver)
 		d.wantOpen()
 	}
-	d := newDialogue(t, firewallFlow(), strictPolicy(Strict{ReadOnly: true}))
+	d := newTalk(t, firewallFlow(), strictPolicy(policy.Strict{ReadOnly: true}))
 	d.s("220 ready\r\n")
 	d.inPieces(toServer, "GET /"+strings.Repeat("a", 600)+" HTTP/1.1\r\n", 300)
-	d.wantRefused("a long line", NotFTP)
+	d.wantRefused("a long line", policy.NotFTP)
 }
 
 func TestResetTakesThePlaceOfTheViolation(t *testing.T) {
 	for _, c := range []struct {
-		rule  Strict
+		rule  policy.Strict
 		dir   conntrack.Dir
 		line  string
 		reset bool
 	}{
-		{Strict{Reset: true, ReadOnly: true}, toServer, "DELE a\r\n", true},
-		{Strict{Reset: true, ReadOnly: true}, toServer, "NOOP\r\nDELE a\r\n", true},
-		{Strict{Reset: true, ReadOnly: true}, toServer, "RETR a\r\n", false},
-		{Strict{Reset: true, Direction: true}, toClient, "PORT 1,2,3,4,5,6\r\n", true},
-		{Strict{Reset: true}, toServer, "PORT 1,2,3,4,5,6\r\n", false}, // refused, but not by a strict rule
-		{Strict{ReadOnly: true}, toServer, "DELE a\r\n", false},
+		{policy.Strict{Reset: true, ReadOnly: true}, toServer, "DELE a\r\n", true},
+		{policy.Strict{Reset: true, ReadOnly: true}, toServer, "NOOP\r\nDELE a\r\n", true},
+		{policy.Strict{Reset: true, ReadOnly: true}, toServer, "RETR a\r\n", false},
+		{policy.Strict{Reset: true, Direction: true}, toClient, "PORT 1,2,3,4,5,6\r\n", true},
+		{policy.Strict{Reset: true}, toServer, "PORT 1,2,3,4,5,6\r\n", false}, // refused, but not by a strict rule
+		{policy.Strict{ReadOnly: true}, toServer, "DELE a\r\n", false},
 	} {
-		d := newDialogue(t, snatFlow(), strictPolicy(c.rule)).login()
+		d := newTalk(t, snatFlow(), strictPolicy(c.rule)).login()
 		d.c(portLine1 + "\r\n") // from here on the numbers differ
 		d.s("200 ok\r\n")
 		want := d.rcv
@@ -326,8 +327,7 @@ func TestResetTakesThePlaceOfTheViolation(t *testing.T) {
 		if !c.reset {
 			continue
 		}
-		a := d.k.flow.Seq[c.dir]
-		seq := p.Seq() + uint32(rewrite.Offset{Pos: a.Pos, Before: a.Before, After: a.After}.At(p.Seq()))
+		seq := adjusted(d.k.flow.Seq[c.dir], p.Seq())
 		if v != Rewrite || p.Flags() != rewrite.RST|rewrite.ACK || len(p.Payload()) != 0 || seq != want[c.dir] {
 			t.Errorf("%q: verdict %v, flags %#x, payload %q, number %d, want %d", c.line, v, p.Flags(), p.Payload(), seq, want[c.dir])
 		}
@@ -341,7 +341,7 @@ func TestResetTakesThePlaceOfTheViolation(t *testing.T) {
 
 func TestStrictRulesAllocateNothing(t *testing.T) {
 	s := newSteady(t)
-	s.d.g.SetPolicy(strictPolicy(Strict{
+	s.d.g.SetPolicy(strictPolicy(policy.Strict{
 		Enabled: true, Deny: []string{"SITE"}, ReadOnly: true, MaskBanner: true,
 		DenyFiles: patterns(`\.exe$`), DenyUsers: patterns(`^ftp$`),
 	}))

@@ -1,227 +1,239 @@
 package alg
 
 import (
-	"net/netip"
+	"encoding/binary"
+	"iter"
 	"slices"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg/ftp"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-// endedFor is how long an ended session is remembered for its last repetitions.
-const endedFor = 30 * time.Second
+const (
+	endedFor   = 30 * time.Second // how long an ended session is remembered for its last repetitions
+	askedAfter = 60 * time.Second // how long a session is idle before the kernel is asked whether it lives
+	sweepStep  = 1024             // how many sessions a tick looks at
+	askStep    = 256              // and of how many it asks the kernel
+)
 
-// sweepStep is how many sessions a tick looks at besides those with held packets.
-const sweepStep = 256
+// key is a tuple without pointers: addresses in 16 bytes, and the ports.
+type key [36]byte
 
-// table holds the sessions, found by the tuple of either direction, in the order
-// in which they were last seen. What it forgets can be picked up again from the kernel.
-type table struct {
-	byTuple map[conntrack.Tuple]*session
-	clients map[netip.Prefix]*client
-	all     client  // counts what all clients have
-	list    session // head of the ring; next is the longest idle
-	n       int
-	held    int          // held packets in all
-	dropped []heldPacket // of sessions that are gone
+func keyOf(t conntrack.Tuple) (k key) {
+	src, dst := t.Src.Addr().As16(), t.Dst.Addr().As16()
+	copy(k[:], src[:])
+	copy(k[16:], dst[:])
+	binary.BigEndian.PutUint16(k[32:], t.Src.Port())
+	binary.BigEndian.PutUint16(k[34:], t.Dst.Port())
+	return k
 }
 
-// client counts what one client network has.
-type client struct {
-	net      netip.Prefix
-	sessions int
-	open     int
-	spent    float64 // share of a minute's new ports, at the time spentAt
-	spentAt  time.Time
+// table holds the sessions, found by the tuple of either direction, and in two rings: those that live in the
+// order in which they were last seen, and those that ended in that order. What it forgets can be picked
+// up again from the kernel.
+type table struct {
+	byTuple map[key]*session
+	live    session  // head of the ring; next is the longest idle
+	over    session  // head of the ring of the ended ones
+	cursor  *session // the one of the living that is looked at next
+	n       int      // those that live
+	ended   int
 }
 
 func (t *table) init() {
-	t.byTuple = map[conntrack.Tuple]*session{}
-	t.clients = map[netip.Prefix]*client{}
-	t.list.prev, t.list.next = &t.list, &t.list
+	t.byTuple = map[key]*session{}
+	t.live.prev, t.live.next = &t.live, &t.live
+	t.over.prev, t.over.next = &t.over, &t.over
+	t.cursor = &t.live
 }
 
-func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[k] }
+func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[keyOf(k)] }
+
+// all returns every session.
+func (t *table) all() iter.Seq[*session] {
+	return func(yield func(*session) bool) {
+		for _, head := range [...]*session{&t.live, &t.over} {
+			for s := head.next; s != head; s = s.next {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
 
 func (t *table) touch(s *session, now time.Time) {
 	s.lastSeen = now
-	s.unlink()
-	s.prev, s.next = t.list.prev, &t.list
+	if !s.ended {
+		t.unlink(s)
+		s.linkBefore(&t.live)
+	}
+}
+
+func (t *table) unlink(s *session) {
+	if t.cursor == s {
+		t.cursor = s.next
+	}
+	s.prev.next, s.next.prev = s.next, s.prev
+}
+
+func (s *session) linkBefore(head *session) {
+	s.prev, s.next = head.prev, head
 	s.prev.next, s.next.prev = s, s
 }
 
-func (s *session) unlink() {
-	if s.next != nil {
-		s.prev.next, s.next.prev = s.next, s.prev
-		s.prev, s.next = nil, nil
+// setEnded moves a session from one ring to the other.
+func (t *table) setEnded(s *session, ended bool) {
+	if s.ended == ended {
+		return
 	}
+	s.ended = ended
+	t.unlink(s)
+	if ended {
+		t.n--
+		t.ended++
+		s.linkBefore(&t.over)
+	} else {
+		t.n++
+		t.ended--
+		s.linkBefore(&t.live)
+	}
+}
+
+func (g *Gateway) countSessions() {
+	g.Stats.Sessions.Store(int64(g.table.n))
+	g.Stats.Ended.Store(int64(g.table.ended))
 }
 
 // add makes the session of a flow, with what the kernel remembers of it.
 func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	t := &g.table
-	if old := t.byTuple[f.Tuple[0]]; old != nil {
-		g.drop(old)
+	for _, tuple := range f.Tuple {
+		if old := t.find(tuple); old != nil {
+			g.drop(old)
+		}
 	}
 	if limit := g.policy.Limits.Total.Sessions; limit > 0 && t.n >= limit {
-		g.drop(t.list.next)
+		g.drop(t.live.next)
 		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{flow: f, policy: g.policyOf(&f), state: f.State, stored: f.State, unsure: [2]bool{true, true}}
-	s.set(conntrack.StateBusy|conntrack.StateNoBypass, false)
-	if f.State&conntrack.StateAskedPassive != 0 {
-		s.asks.push(ftp.Pasv)
+	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now}
+	e := dialogue.Endpoints{
+		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
+		SNAT: f.SNAT, DNAT: f.DNAT,
 	}
-	if loopback || !f.HoldsOffsets() {
-		s.holds = holdsProgram
-	} else {
-		for d := range s.half {
-			s.half[d].Kernel = rewrite.Offset{Pos: f.Seq[d].Pos, Before: f.Seq[d].Before, After: f.Seq[d].After}
-		}
-	}
-	t.byTuple[f.Tuple[0]], t.byTuple[f.Tuple[1]] = s, s
+	s.policy = g.policyOf(&e)
+	g.startConn(s, &f, loopback)
+	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(f.State&ofDialogue), !s.begun)
+	t.byTuple[keyOf(f.Tuple[0])], t.byTuple[keyOf(f.Tuple[1])] = s, s
+	s.linkBefore(&t.live)
 	t.n++
-	g.Stats.Sessions.Store(int64(t.n))
 	g.Stats.SessionsTotal.Add(1)
-	s.client = t.client(s.policy.Limits.network(s.clientAddr().Addr()))
-	s.client.sessions++
-	s.counted = true
-	if e, ok := g.orphans[f.Tuple[conntrack.Original]]; ok {
+	g.countSessions()
+	s.client = g.clients.of(s.policy.Limits.Network(e.Client.Addr()))
+	if e, ok := g.orphans.of(f.Tuple[conntrack.Original]); ok {
 		// It is ours to close. How it was asked for is not known any more, only by whom.
-		s.open, s.openMode = e, ModePASV
-		if e.Src == s.serverAddr().Addr() {
-			s.openMode = ModePORT
+		s.door = &door{mode: dialogue.PASV, expectation: e, opened: g.now}
+		if e.Src == s.dialogue.Endpoints().Server.Addr() {
+			s.door.mode = dialogue.PORT
 		}
-		g.countOpen(s)
+		g.clients.opened(s.client)
 	}
-	limit := s.policy.Limits.PerClient.Sessions
-	s.overLimit = limit > 0 && s.client.sessions > limit
 	return s
+}
+
+// startConn starts the streams where the handshake was seen, or else picks them up.
+func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
+	carrier := rewrite.Kernel
+	if loopback || !f.HoldsOffsets() {
+		carrier = rewrite.Program
+	}
+	k := s.kept.pickUp()
+	s.conn.PickUp(k, carrier, !f.HasState)
+	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched {
+		s.begun, s.first = true, from.server
+		s.conn.Begin(from.client, from.server)
+	}
 }
 
 // drop forgets a session.
 func (g *Gateway) drop(s *session) {
 	t := &g.table
-	if s.openMode != ModeNone {
-		g.settleOpen(s)
-		g.orphan(s.open)
+	if d := s.door; d != nil {
+		s.forgetDoor()
+		g.orphans.add(d.expectation, g.now)
 	}
-	for d := range s.held {
-		t.held -= len(s.held[d])
-		t.dropped = append(t.dropped, s.held[d]...)
-	}
+	g.dropped = append(g.dropped, s.conn.Leave(&g.room)...)
 	g.ready = slices.DeleteFunc(g.ready, func(r *session) bool { return r == s })
-	s.unlink()
-	for _, k := range s.flow.Tuple {
-		if t.byTuple[k] == s {
+	if t.unlink(s); s.ended {
+		t.ended--
+	} else {
+		t.n--
+	}
+	for _, tuple := range [...]conntrack.Tuple{s.original(), s.reply()} {
+		if k := keyOf(tuple); t.byTuple[k] == s {
 			delete(t.byTuple, k)
 		}
 	}
-	t.n--
-	g.Stats.Sessions.Store(int64(t.n))
-	c := s.client
-	s.uncount()
-	if c.forgettable(g.now) {
-		delete(t.clients, c.net)
+	s.stepDown()
+	g.countSessions()
+	g.clients.leave(s.client, g.now)
+}
+
+// end closes what the control connection opened.
+func (g *Gateway) end(s *session) {
+	s.dialogue.End(s)
+	s.stepDown()
+	g.table.setEnded(s, true)
+	g.countSessions()
+}
+
+// revive takes note that a connection goes on that seemed to have been reset: both ends ignored it.
+func (g *Gateway) revive(s *session, dir rewrite.Dir) {
+	if s.reset&(1<<dir) == 0 {
+		return
+	}
+	s.reset = 0
+	s.dialogue.Revive()
+	g.table.setEnded(s, false)
+	g.countSessions()
+}
+
+// Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
+func (g *Gateway) Destroyed(original conntrack.Tuple) {
+	if s := g.table.find(original); s != nil && s.original() == original {
+		s.forgetDoor()
+		g.drop(s)
+		g.Stats.Vanished.Add(1)
 	}
 }
 
-// uncount leaves a session out of its client's count: it ended, or is forgotten.
-func (s *session) uncount() {
-	if s.counted {
-		s.counted = false
-		s.client.sessions--
+// sweep forgets sessions that ended, and asks the kernel for those that have been idle for long.
+func (g *Gateway) sweep() {
+	t, now := &g.table, g.now
+	for s := t.over.next; s != &t.over && now.Sub(s.lastSeen) > endedFor; s = t.over.next {
+		g.drop(s)
 	}
-}
-
-// client returns the counts of a network.
-func (t *table) client(net netip.Prefix) *client {
-	c := t.clients[net]
-	if c == nil {
-		c = &client{net: net}
-		t.clients[net] = c
-	}
-	return c
-}
-
-// overLimits tells which limit forbids s another port, and takes it from the allowances if none does.
-func (g *Gateway) overLimits(s *session) Reason {
-	of, all := s.policy.Limits.PerClient, g.policy.Limits.Total
-	if s.openMode == ModeNone && (s.client.isFull(of) || g.table.all.isFull(all)) {
-		return PinholeLimit // else one closes for it
-	}
-	if s.client.hasSpent(of, g.now) || g.table.all.hasSpent(all, g.now) {
-		return RateLimit
-	}
-	s.client.spend(of)
-	g.table.all.spend(all)
-	return None
-}
-
-func (c *client) isFull(l Limit) bool { return l.Open > 0 && c.open >= l.Open }
-
-// hasSpent tells whether the allowance, which comes back evenly, is not enough for a port.
-func (c *client) hasSpent(l Limit, now time.Time) bool {
-	c.spent, c.spentAt = max(0, c.spent-now.Sub(c.spentAt).Minutes()), now
-	return l.NewPerMinute > 0 && c.spent+0.5/float64(l.NewPerMinute) > 1
-}
-
-func (c *client) spend(l Limit) {
-	if l.NewPerMinute > 0 {
-		c.spent += 1 / float64(l.NewPerMinute)
-	}
-}
-
-// forgettable tells whether nothing of it needs to be remembered.
-func (c *client) forgettable(now time.Time) bool {
-	return c.sessions == 0 && c.open == 0 && now.Sub(c.spentAt).Minutes() >= c.spent
-}
-
-func (g *Gateway) countOpen(s *session) {
-	s.openedAt = g.now
-	s.client.open++
-	g.table.all.open++
-}
-
-func (g *Gateway) uncountOpen(s *session) {
-	s.client.open--
-	g.table.all.open--
-}
-
-// forgetClients forgets those of which nothing needs to be remembered.
-func (t *table) forgetClients(now time.Time) {
-	for net, c := range t.clients {
-		if c.forgettable(now) {
-			delete(t.clients, net)
+	for step, asks := sweepStep, askStep; step > 0 && asks > 0; step-- {
+		s := t.cursor
+		if s == &t.live {
+			t.cursor = t.live.next
+			break
 		}
-	}
-}
-
-// sweep looks at the longest idle sessions and at those that hold packets.
-func (t *table) sweep(g *Gateway, now time.Time) {
-	t.forgetClients(now)
-	if now.After(g.orphaned) {
-		clear(g.orphans)
-	}
-	step := sweepStep
-	for s := t.list.next; s != &t.list; {
-		next := s.next
-		switch {
-		case s.over && now.Sub(s.lastSeen) > endedFor:
-			g.drop(s)
-		default:
-			if s.openMode != ModeNone && now.Sub(s.openedAt) > s.open.Timeout {
-				g.settleOpen(s) // the kernel let it go
-			}
-			if t.held > 0 {
-				g.expireHeld(s, now)
+		t.cursor = s.next
+		if d := s.door; d != nil && now.Sub(d.opened) > d.expectation.Timeout {
+			g.Stats.Closed[policy.Expired].Add(1)
+			s.forgetDoor() // the kernel let it go
+		}
+		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
+			if asks--; !g.verify(s) {
+				g.drop(s)
 			}
 		}
-		if step--; step < 0 && t.held == 0 {
-			return
-		}
-		s = next
 	}
+	g.clients.sweep(now)
+	g.orphans.sweep(now)
 }

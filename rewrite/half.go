@@ -1,6 +1,9 @@
 package rewrite
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // half is one direction of a connection: its stream, what the kernel adds to its numbers, and,
 // where it was picked up in the middle, what is not known of it yet.
@@ -21,12 +24,13 @@ type half struct {
 	stream  Stream
 	carried int32 // bytes that the kernel adds to sequence numbers, after us
 	mark    Mark  // of an earlier program; since the pick-up see Conn.Keep
-	picked  int32 // carried when it was picked up
+	picked  int32 // the offset of what was edited before it was picked up
 	joint   Joint
 
 	claimed uint32 // original number up to which the receiver acknowledged what we never saw
 	plain   uint32 // original number: what precedes it may have arrived untouched
 	probes  uint8  // sent in a row
+	mend    int16  // by how many bytes what precedes plain is to become longer
 
 	unsure   bool // what the receiver has is not known
 	asked    bool // it was sent a probe and did not answer yet
@@ -71,8 +75,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	case !h.proven:
 		// The receiver turns out to have had more when we picked the direction up. It has it instead of what
 		// we made of it.
-		h.carried = h.picked
-		h.start(ack)
+		h.start(ack, h.picked)
 	default:
 		h.claimed, h.hasClaim = ack-uint32(st.Delta()), true
 	}
@@ -91,37 +94,37 @@ func (h *half) place(ack uint32) {
 	m := h.mark
 	line := m.Line + uint32(h.carried)                    // final number
 	last := line + uint32(m.End) + uint32(int32(m.Grown)) // final number
-	switch {
-	case m.End == 0:
-		h.start(ack)
+	if m.End == 0 || !before(ack, last) {
+		h.start(ack, h.carried+int32(m.Grown))
 		return
-	case !before(ack, last):
-		d := h.carried + int32(m.Grown)
-		h.stream.Start(ack-uint32(d), d)
-	default:
-		beyond := min(int32(ack-line), 0)
-		h.stream.Resume(m.Line+uint32(beyond), h.carried, last)
-		h.stream.Acked(ack)
 	}
-	h.pickedUp()
+	h.stream.Resume(m.Line+uint32(min(int32(ack-line), 0)), h.carried, last)
+	h.stream.Acked(ack)
+	h.pickedUp(h.carried + int32(m.Grown))
+	if h.midLine {
+		// How the line was edited is not known any more. Something of the same length takes its place, so
+		// that both ends stay in step and what was one line does not become two.
+		h.plain, h.hasPlain, h.mend = m.Line+uint32(m.End), true, m.Grown
+	}
 }
 
-// start starts a direction of which all that was edited has arrived.
-func (h *half) start(ack uint32) {
-	h.stream.Start(ack-uint32(h.carried), h.carried)
-	h.pickedUp()
+// start starts a direction of which all that was edited has arrived, and the offset is delta.
+func (h *half) start(ack uint32, delta int32) {
+	h.stream.Start(ack-uint32(delta), delta)
+	h.pickedUp(delta)
 }
 
 // guess picks the direction up at original number seq, where the receiver does not tell, or it does not matter.
 func (h *half) guess(seq uint32) {
 	h.stream.Start(seq, h.carried)
-	h.pickedUp()
+	h.pickedUp(h.carried)
 }
 
-func (h *half) pickedUp() {
+// pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
+func (h *half) pickedUp(delta int32) {
 	h.unsure, h.probes, h.joint = false, 0, Resumed
-	h.proven, h.changed = false, false
-	h.picked, h.hasPlain, h.hasClaim, h.crowded = h.carried, false, false, false
+	h.proven, h.changed, h.mend = false, false, 0
+	h.picked, h.hasPlain, h.hasClaim, h.crowded = delta, false, false, false
 }
 
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left in flight.
@@ -164,8 +167,23 @@ func (h *half) takePlain(data []byte) int {
 	if n = min(n, len(data)); n <= 0 {
 		return 0
 	}
-	h.stream.Append(data[:n], nil)
+	h.stream.Append(data[:n], h.mending(data[:n]))
 	return n
+}
+
+// mending returns the edit that makes data as much longer or shorter as is due.
+func (h *half) mending(data []byte) []Edit {
+	switch {
+	case h.mend > 0:
+		text := append(bytes.Repeat([]byte{'x'}, int(h.mend)), data[0])
+		h.mend = 0
+		return []Edit{{At: 0, Del: 1, Text: text}}
+	case h.mend < 0:
+		n := min(int(-h.mend), len(data))
+		h.mend += int16(n)
+		return []Edit{{At: 0, Del: n}}
+	}
+	return nil
 }
 
 // final returns the final number of original number seq, and what goes out there for the payload.

@@ -61,7 +61,7 @@ func (c *Conn) Keep() (k Kept) {
 func (h *half) remark() {
 	seq, delta := h.stream.told()
 	if seq != h.mark.Line {
-		_, atLine := h.stream.lineBefore(h.stream.acked)
+		_, atLine := h.stream.lineBefore(seq + uint32(delta))
 		h.midLine = !atLine
 	}
 	end, grown := h.mark.Line+uint32(h.mark.End), h.carried+int32(h.mark.Grown)

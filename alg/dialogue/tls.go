@@ -1,4 +1,4 @@
-package alg
+package dialogue
 
 import "encoding/binary"
 

@@ -1,0 +1,131 @@
+package alg
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+)
+
+// clients counts what each client network has, and all of them together.
+type clients struct {
+	byNet map[netip.Prefix]*client
+	all   client
+}
+
+// client counts what one client network has.
+type client struct {
+	net      netip.Prefix
+	known    int // sessions in the table
+	sessions int // that count
+	open     int // doors
+
+	doors    allowance
+	commands allowance
+	logins   allowance
+}
+
+func (c *clients) init() { c.byNet = map[netip.Prefix]*client{} }
+
+// of returns the counts of a network, for one more session.
+func (c *clients) of(net netip.Prefix) *client {
+	k := c.byNet[net]
+	if k == nil {
+		k = &client{net: net}
+		c.byNet[net] = k
+	}
+	k.known++
+	return k
+}
+
+// leave takes note that a session of k is gone.
+func (c *clients) leave(k *client, now time.Time) {
+	if k.known--; k.forgettable(now) {
+		delete(c.byNet, k.net)
+	}
+}
+
+// sweep forgets those of which nothing needs to be remembered.
+func (c *clients) sweep(now time.Time) {
+	for net, k := range c.byNet {
+		if k.forgettable(now) {
+			delete(c.byNet, net)
+		}
+	}
+}
+
+// take tells which limit forbids another door, and takes it from the allowances if none does. again
+// tells that one of the same session closes for it.
+func (c *clients) take(k *client, of, all policy.Limit, again bool, now time.Time) policy.Reason {
+	if !again && (isFull(k.open, of.Open) || isFull(c.all.open, all.Open)) {
+		return policy.PinholeLimit
+	}
+	if !k.doors.has(of.NewPerMinute, time.Minute, now) || !c.all.doors.has(all.NewPerMinute, time.Minute, now) {
+		return policy.RateLimit
+	}
+	k.doors.spend(of.NewPerMinute)
+	c.all.doors.spend(all.NewPerMinute)
+	return policy.None
+}
+
+func isFull(n, limit int) bool { return limit > 0 && n >= limit }
+
+func (c *clients) opened(k *client) { k.open++; c.all.open++ }
+func (c *clients) closed(k *client) { k.open--; c.all.open-- }
+
+// admit counts one more session if that is within the limit.
+func (k *client) admit(limit int) bool {
+	if isFull(k.sessions, limit) {
+		return false
+	}
+	k.sessions++
+	return true
+}
+
+// command takes a command from the client's allowance.
+func (k *client) command(l policy.Limit, now time.Time) policy.Reason {
+	switch {
+	case !k.logins.has(l.FailedLoginsPerMinute, time.Minute, now):
+		return policy.LoginRate
+	case !k.commands.has(l.CommandsPerSecond, time.Second, now):
+		return policy.CommandRate
+	}
+	k.commands.spend(l.CommandsPerSecond)
+	return policy.None
+}
+
+func (k *client) loginFailed(l policy.Limit, now time.Time) {
+	k.logins.has(l.FailedLoginsPerMinute, time.Minute, now)
+	k.logins.spend(l.FailedLoginsPerMinute)
+}
+
+// forgettable tells whether nothing of it needs to be remembered.
+func (k *client) forgettable(now time.Time) bool {
+	return k.known == 0 && k.open == 0 && k.doors.whole(now, time.Minute) &&
+		k.commands.whole(now, time.Second) && k.logins.whole(now, time.Minute)
+}
+
+// allowance is a number of things that may happen in a time, and that comes back evenly.
+type allowance struct {
+	spent float64 // share of it that was spent, at the time at
+	at    time.Time
+}
+
+// has tells whether one more of n a period may happen; n 0: always.
+func (a *allowance) has(n int, period time.Duration, now time.Time) bool {
+	if n <= 0 {
+		return true
+	}
+	a.spent, a.at = max(0, a.spent-now.Sub(a.at).Seconds()/period.Seconds()), now
+	return a.spent+0.5/float64(n) <= 1
+}
+
+func (a *allowance) spend(n int) {
+	if n > 0 {
+		a.spent += 1 / float64(n)
+	}
+}
+
+func (a *allowance) whole(now time.Time, period time.Duration) bool {
+	return now.Sub(a.at).Seconds()/period.Seconds() >= a.spent
+}

@@ -1,0 +1,102 @@
+package dialogue
+
+import "github.com/ftpalg/ftpalg/alg/ftp"
+
+// maxRuns bounds what is kept of unanswered commands. One command more that asks for something is
+// refused then, and so asks for nothing.
+const maxRuns = 256
+
+// askEPSVAll stands for EPSV ALL, which asks for no port.
+const askEPSVAll = ftp.Verb(ftp.NumVerbs)
+
+// asks are the commands that wait for their reply, oldest first: servers answer
+// in order, each with one final reply (RFC 959 section 5.4). Equal ones in a row are counted.
+type asks struct {
+	runs []run
+	in   uint32 // how many commands came
+	out  uint32 // how many were answered
+}
+
+type run struct {
+	n    uint32
+	verb ftp.Verb
+}
+
+// plain leaves of a verb what matters for its reply.
+func plain(v ftp.Verb) ftp.Verb {
+	switch v {
+	case ftp.LPRT, ftp.LPSV, ftp.CCC:
+		return ftp.Other
+	}
+	return v
+}
+
+// full tells whether there is no place for a command that asks for something.
+func (a *asks) full(v ftp.Verb) bool {
+	v = plain(v)
+	return v != ftp.Other && len(a.runs) >= maxRuns-1 && a.runs[len(a.runs)-1].verb != v
+}
+
+// push adds a command. There is always a place for ftp.Other.
+func (a *asks) push(v ftp.Verb) {
+	v = plain(v)
+	a.in++
+	if k := len(a.runs) - 1; k >= 0 && a.runs[k].verb == v {
+		a.runs[k].n++
+		return
+	}
+	a.runs = append(a.runs, run{1, v})
+}
+
+// pop removes and returns the oldest command; None if there is none.
+func (a *asks) pop() ftp.Verb {
+	if len(a.runs) == 0 {
+		return ftp.None
+	}
+	v := a.runs[0].verb
+	a.out++
+	if a.runs[0].n--; a.runs[0].n == 0 {
+		a.runs = a.runs[:copy(a.runs, a.runs[1:])]
+		if len(a.runs) == 0 && cap(a.runs) > 8 {
+			a.runs = nil
+		}
+	}
+	return v
+}
+
+// popPassive removes everything up to and with the oldest command that asks for
+// a passive port, and tells whether there was one. Servers that answer a command
+// too little or too often are so brought back into step.
+func (a *asks) popPassive() bool {
+	if !a.passive() {
+		return false
+	}
+	for !a.pop().AsksPassive() {
+	}
+	return true
+}
+
+// passive tells whether a command that asks for a passive port waits.
+func (a *asks) passive() bool {
+	for i := range a.runs {
+		if a.runs[i].verb.AsksPassive() {
+			return true
+		}
+	}
+	return false
+}
+
+// has tells whether such a command waits.
+func (a *asks) has(v ftp.Verb) bool {
+	for i := range a.runs {
+		if a.runs[i].verb == v {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *asks) empty() bool { return len(a.runs) == 0 }
+
+// forget drops all commands that wait.
+func (a *asks) forget() { a.runs, a.out = nil, a.in }

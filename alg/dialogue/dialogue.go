@@ -1,0 +1,242 @@
+package dialogue
+
+import (
+	"github.com/ftpalg/ftpalg/alg/ftp"
+	"github.com/ftpalg/ftpalg/alg/policy"
+)
+
+// Memory is what of a dialogue must outlive the program. The bits have their places for ever; 0, 1
+// and 10 belong to others.
+type Memory uint16
+
+const (
+	Opaque       Memory = 1 << 2  // TLS or not FTP at all: nothing of it is read
+	LoggedIn     Memory = 1 << 3  // the server accepted the login
+	EPSVAll      Memory = 1 << 4  // the client sent EPSV ALL (RFC 2428 section 4)
+	AskedPassive Memory = 1 << 5  // a PASV or EPSV waits for its reply
+	MidCommand   Memory = 1 << 6  // the client's last byte was not the end of a line
+	MidReply     Memory = 1 << 7  // the server's last byte was not the end of a line
+	NotFTP       Memory = 1 << 8  // the client spoke another protocol: nothing opens any more
+	Greeted      Memory = 1 << 9  // the server greeted
+	LoggingIn    Memory = 1 << 11 // USER, PASS or ACCT waits for its outcome
+)
+
+// Dialogue is one control connection.
+type Dialogue struct {
+	ends   Endpoints
+	policy *policy.Policy
+	side   [2]side
+	asks   asks
+
+	memory   Memory // without the bits that are computed
+	multi    uint16 // code of the multi-line reply under way; 0: none
+	doorAsk  uint32 // number of the command that opened the door
+	waived   uint32 // number of the last command whose reply nothing waits for
+	running  bool   // its beginning was not seen
+	welcomed bool   // the server's first reply was seen
+	answered bool   // the client said something after the greeting
+	bareLF   bool   // the last command ended in a line feed alone
+	over     bool   // 221 or 421 was sent, or the connection ends
+	ended    bool   // the connection ends
+}
+
+// side is what is kept of one end's bytes.
+type side struct {
+	line   *line // that came in pieces and has not ended; nil: none
+	tls    *tlsRecords
+	skip   bool // a line is under way that began before we looked: nothing until its end counts
+	join   bool // the next byte need not follow on the last
+	atLine bool // but a line may start with it
+}
+
+// New returns the dialogue of a connection of which an earlier process left m. running tells that its
+// beginning was not seen.
+func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
+	d := Dialogue{ends: e, policy: p, memory: m &^ (AskedPassive | MidCommand | MidReply), running: running}
+	d.welcomed = m&Greeted != 0
+	d.answered = m&(LoggedIn|LoggingIn) != 0
+	if m&AskedPassive != 0 {
+		d.asks.push(ftp.Pasv)
+	}
+	if m&LoggingIn != 0 {
+		d.asks.push(ftp.Pass)
+	}
+	if running && p.TrustRunning {
+		d.memory |= Greeted | LoggedIn
+		d.welcomed, d.answered = true, true
+	}
+	return d
+}
+
+// SetPolicy changes the policy for what comes.
+func (d *Dialogue) SetPolicy(p *policy.Policy) { d.policy = p }
+
+// Endpoints returns the addresses; they are not to be changed.
+func (d *Dialogue) Endpoints() *Endpoints { return &d.ends }
+
+// Over tells whether the session has ended for the server, or as a connection.
+func (d *Dialogue) Over() bool { return d.over || d.ended }
+
+// Opaque tells whether nothing of it is to be read.
+func (d *Dialogue) Opaque() bool { return d.has(Opaque) }
+
+// NotFTP tells whether the client spoke another protocol.
+func (d *Dialogue) NotFTP() bool { return d.has(NotFTP) }
+
+// Answered tells whether the server greeted and the client has said something since.
+func (d *Dialogue) Answered() bool { return d.answered }
+
+// Memory returns what must be remembered.
+func (d *Dialogue) Memory() Memory {
+	m := d.memory
+	if d.asks.passive() {
+		m |= AskedPassive
+	}
+	if d.side[Client].midLine() {
+		m |= MidCommand
+	}
+	if d.side[Server].midLine() {
+		m |= MidReply
+	}
+	return m
+}
+
+// midLine tells whether a line has begun and not ended.
+func (s *side) midLine() bool { return s.skip || s.line != nil }
+
+func (d *Dialogue) has(b Memory) bool { return d.memory&b != 0 }
+
+func (d *Dialogue) set(b Memory, on bool) {
+	if on {
+		d.memory |= b
+	} else {
+		d.memory &^= b
+	}
+}
+
+// Resume says that the next bytes of a side need not follow on the last; atLine, that a line starts with
+// them as far as is known.
+func (d *Dialogue) Resume(from Side, atLine bool) {
+	s := &d.side[from]
+	s.line, s.skip, s.join, s.atLine = nil, false, true, atLine
+}
+
+// Lost says that bytes of a side went by unseen, up to somewhere in a line.
+func (d *Dialogue) Lost(from Side) { d.Resume(from, false) }
+
+// Skip says that data went by untouched: it only tells whether a line ended.
+func (d *Dialogue) Skip(from Side, data []byte) {
+	s := &d.side[from]
+	s.line, s.join, s.skip = nil, false, data[len(data)-1] != '\n'
+}
+
+// End says that the connection ends.
+func (d *Dialogue) End(g Gate) {
+	d.ended = true
+	g.Shut(policy.SessionEnded)
+}
+
+// Revive says that it did not end: it goes on.
+func (d *Dialogue) Revive() { d.ended = false }
+
+// call is what a reading needs besides the dialogue.
+type call struct {
+	gate   Gate
+	counts *Counts
+	draft  *Draft
+}
+
+// Read reads new bytes of one side, in order, and notes in w the edits to make in them.
+func (d *Dialogue) Read(from Side, data []byte, g Gate, c *Counts, w *Draft) {
+	s := &d.side[from]
+	if s.join {
+		s.join, s.skip = false, !s.atLine || !startsLine(from, data[0])
+	}
+	x := call{g, c, w}
+	at := 0
+	if d.Opaque() {
+		if at = d.clearAgain(from, data); at == len(data) {
+			return
+		}
+	}
+	for at < len(data) && !d.Opaque() {
+		piece, whole := cutLine(data[at:])
+		switch {
+		case s.skip:
+			s.skip = !whole
+		case whole && s.line == nil:
+			d.wholeLine(from, piece, at, &x)
+		default:
+			d.piece(from, piece, at, &x)
+		}
+		at += len(piece)
+	}
+}
+
+func (d *Dialogue) wholeLine(from Side, ln []byte, at int, x *call) {
+	var ch change
+	if from == Client {
+		ch, _ = d.command(ln, x)
+	} else {
+		masked := d.maskedFrom(ln)
+		ch, _ = d.reply(ln, x)
+		if masked >= 0 {
+			ch = maskLine(ln, masked)
+		}
+	}
+	x.draft.edit(at+ch.at, ch.del, ch.text)
+}
+
+// startsLine tells whether a line of this side can begin with b.
+func startsLine(from Side, b byte) bool {
+	if from == Server {
+		return b >= '1' && b <= '6' || b == 0xff
+	}
+	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
+}
+
+// clearAgain returns where in data clear text begins again after TLS (CCC, RFC 4217 section 6); its length: nowhere.
+func (d *Dialogue) clearAgain(from Side, data []byte) int {
+	if d.NotFTP() {
+		return len(data)
+	}
+	this, other := d.records(from), d.records(from^1)
+	at := len(data) - len(this.skip(data))
+	if at == len(data) || !this.clear() || !other.clear() || !startsLine(from, data[at]) {
+		return len(data)
+	}
+	d.set(Opaque, false)
+	d.set(LoggedIn, true) // it could log in only inside TLS
+	d.asks.forget()
+	if from == Server {
+		d.asks.push(ftp.CCC) // the reply in clear text belongs to it
+	}
+	d.side = [2]side{}
+	return at
+}
+
+func (d *Dialogue) records(from Side) *tlsRecords {
+	if d.side[from].tls == nil {
+		d.side[from].tls = &tlsRecords{}
+	}
+	return d.side[from].tls
+}
+
+// goOpaque stops reading.
+func (d *Dialogue) goOpaque(x *call) {
+	x.counts.Opaque.Add(1)
+	x.gate.Shut(policy.SessionEnded)
+	d.set(Opaque, true)
+	d.side = [2]side{}
+}
+
+// notFTP stops reading what speaks another protocol.
+func (d *Dialogue) notFTP(x *call) {
+	d.goOpaque(x)
+	d.set(NotFTP, true)
+	d.refuse(policy.NotFTP, nil, x)
+}
+
+func (d *Dialogue) refuse(why policy.Reason, ln []byte, x *call) {
+	x.gate.Tell(Notice{What: Refused, Why: why, Line: ln})
+}

@@ -1,0 +1,64 @@
+package dialogue
+
+import "bytes"
+
+// maxLine is how much of a line is looked at, in bytes. PORT, EPRT, 227 and 229 are
+// far shorter; of longer lines only the verb or the code matters.
+const maxLine = 512
+
+// cutLine returns the first line of b with its end, or b if there is no line end.
+func cutLine(b []byte) (piece []byte, whole bool) {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return b[:i+1], true
+	}
+	return b, false
+}
+
+// line is a line that came in several pieces and has not ended yet.
+type line struct {
+	buf  []byte // its bytes so far, maxLine at most
+	long bool   // there were more
+	mode mode
+	from int // where mode begins to hold
+}
+
+// mode is what happens to the bytes of such a line.
+type mode uint8
+
+const (
+	undecided mode = iota // they go on, but that may change
+	pass                  // they go on
+	blank                 // they are made unreadable, byte for byte, so that the receiver refuses the line
+	swallow               // they are judged, and go on, at the end of the line
+)
+
+func (l *line) add(b []byte) {
+	if room := maxLine - len(l.buf); len(b) > room {
+		b, l.long = b[:room], true
+	}
+	l.buf = append(l.buf, b...)
+}
+
+// change is an edit of a line; del 0: none.
+type change struct {
+	at, del int
+	text    []byte
+}
+
+func blanked(start, end int) change {
+	n := min(end-start, len(filler))
+	return change{at: start, del: n, text: filler[:n]}
+}
+
+// isEnd tells whether b belongs to the end of a line.
+func isEnd(b byte) bool { return b == '\r' || b == '\n' }
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
+// endOf returns the end of a line: the line feed, and the carriage return before it if there is one.
+func endOf(ln []byte) []byte {
+	if bytes.HasSuffix(ln, []byte("\r\n")) {
+		return ln[len(ln)-2:]
+	}
+	return ln[len(ln)-1:]
+}

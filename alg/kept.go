@@ -1,0 +1,176 @@
+package alg
+
+import (
+	"errors"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// What the kernel keeps of a session, so that it outlives the program: the offsets of its streams in the
+// sequence adjustment of its entry, the dialogue's memory and the edits in flight in its label.
+
+// kept is what the kernel has.
+type kept struct {
+	state   conntrack.State
+	seq     [2]conntrack.SeqAdj
+	flight  [2]conntrack.Flight
+	labels  bool // the entry has room for a label
+	liberal bool // the kernel was told to accept the numbers of offsets that the program carries
+	proved  bool // the kernel took an offset
+}
+
+// ofDialogue are the bits of the state that are the dialogue's.
+const ofDialogue = conntrack.State(dialogue.Opaque | dialogue.LoggedIn | dialogue.EPSVAll | dialogue.AskedPassive |
+	dialogue.MidCommand | dialogue.MidReply | dialogue.NotFTP | dialogue.Greeted | dialogue.LoggingIn)
+
+// midLine is the bit that tells that a direction's last byte was not the end of a line.
+var midLine = [2]conntrack.State{fromClient: conntrack.State(dialogue.MidCommand), fromServer: conntrack.State(dialogue.MidReply)}
+
+// keptOf returns what the kernel has of a flow.
+func keptOf(f *conntrack.Flow) kept {
+	return kept{state: f.State, seq: f.Seq, flight: f.Flight, labels: f.HasState}
+}
+
+// pickUp returns what of k the streams need.
+func (k *kept) pickUp() (c rewrite.Kept) {
+	for d := range k.seq {
+		c.Carried[d] = k.seq[d].After
+		c.Mark[d] = rewrite.Mark{Line: k.seq[d].Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
+		c.MidLine[d] = k.state&midLine[d] != 0
+	}
+	c.Untouched = k.state&^conntrack.StateControl == 0 && k.seq == [2]conntrack.SeqAdj{}
+	return c
+}
+
+// want returns what the kernel should have, for streams that need c.
+func (s *session) want(c *rewrite.Kept) kept {
+	k := s.kept
+	m := conntrack.State(s.dialogue.Memory())
+	for d := range rewrite.Dir(2) {
+		switch {
+		case s.conn.Unsure(d), c.Mark[d].End == 0 && s.conn.Pending(d) == rewrite.Resumed:
+			m = m&^midLine[d] | k.state&midLine[d]
+		case c.Mark[d].End != 0:
+			m = put(m, midLine[d], c.MidLine[d])
+		case s.conn.Pending(d) == rewrite.Torn:
+			m |= midLine[d]
+		}
+	}
+	m = put(m, conntrack.StateBusy, c.Seen)
+	m = put(m, conntrack.StateNoBypass, c.Only)
+	if c.Seen || s.policy.TLS == policy.TLSWatch && !s.dialogue.NotFTP() {
+		m &^= conntrack.StateOpaque
+	}
+	if k.labels {
+		m |= conntrack.StateControl
+	}
+	k.state = m
+	for d := range c.Mark {
+		k.flight[d] = conntrack.Flight{Base: c.Mark[d].Grown, End: c.Mark[d].End}
+		if s.conn.Carrier() == rewrite.Program {
+			continue
+		}
+		if k.seq[d].Before, k.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
+			k.seq[d].Pos = c.Mark[d].Line
+		}
+	}
+	return k
+}
+
+func put(m, bit conntrack.State, on bool) conntrack.State {
+	if on {
+		return m | bit
+	}
+	return m &^ bit
+}
+
+// keep brings what the kernel keeps of the session up to date, before the packet that needs it leaves.
+func (s *session) keep() {
+	c := s.conn.Keep()
+	want := s.want(&c)
+	u := conntrack.Update{State: want.state}
+	if s.kept.labels {
+		u.StateMask = want.state ^ s.kept.state
+	}
+	for d := range want.seq {
+		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != s.kept.seq[d]
+		u.Flight[d], u.SetFlight[d] = want.flight[d], s.kept.labels && want.flight[d] != s.kept.flight[d]
+	}
+	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !s.kept.liberal
+	if u.Empty() {
+		return
+	}
+	s.store(u, want)
+}
+
+func (s *session) store(u conntrack.Update, want kept) {
+	want.liberal = want.liberal || u.Liberal
+	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
+		s.gateway.kernelError("store the state of a session", err)
+		s.kept.liberal = want.liberal
+		if u.SetSeq != [2]bool{} {
+			s.conn.CarryHere()
+		}
+		return
+	}
+	if u.SetSeq != [2]bool{} && !want.proved {
+		// The first time it makes sure that the kernel took them: where the entry has no room for them it
+		// says nothing.
+		f, err := s.gateway.kernel.Flow(s.original())
+		if err != nil || u.SetSeq[0] && f.Seq[0] != u.Seq[0] || u.SetSeq[1] && f.Seq[1] != u.Seq[1] {
+			want.seq = s.kept.seq
+			s.kept = want
+			s.conn.CarryHere()
+			s.keep() // what was stored for it is not so
+			return
+		}
+		want.proved = true
+	}
+	if !s.kept.labels {
+		want.state, want.flight = s.kept.state, s.kept.flight
+	}
+	s.kept = want
+}
+
+// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange.
+const verifyEvery = 50 * time.Millisecond
+
+// verify tells whether the kernel's entry is what we wrote last. If it is not then another program had
+// the session meanwhile, and what we remember of it is worth nothing.
+func (g *Gateway) verify(s *session) bool {
+	if g.now.Sub(s.checked) < verifyEvery {
+		return true
+	}
+	s.checked = g.now
+	f, err := g.kernel.Flow(s.original())
+	if errors.Is(err, conntrack.ErrNotFound) {
+		g.Stats.Vanished.Add(1)
+		return false
+	}
+	if err != nil {
+		return true // it is told of where the kernel is asked for what is needed
+	}
+	same := f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
+	if s.conn.Carrier() == rewrite.Kernel {
+		same = same && f.Seq == s.kept.seq
+	}
+	if s.kept.labels && (f.State&conntrack.StateControl == 0 || f.State&reserved != 0) {
+		// No program of ours writes that: somebody else wiped the label. It is written anew.
+		g.Stats.Wiped.Add(1)
+		s.kept.state, s.kept.flight = f.State, f.Flight
+	}
+	if s.kept.labels {
+		same = same && f.State == s.kept.state && f.Flight == s.kept.flight
+	}
+	if !same {
+		g.Stats.Stale.Add(1)
+	}
+	return same
+}
+
+// reserved are bits of the state that have no meaning yet.
+const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass)

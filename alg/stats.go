@@ -1,0 +1,29 @@
+package alg
+
+import (
+	"sync/atomic"
+
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
+)
+
+// Stats count what the gateway did. They may be read from any goroutine.
+type Stats struct {
+	dialogue.Counts
+
+	Packets       [len(Verdicts)]atomic.Uint64
+	Untouched     [policy.NumReasons]atomic.Uint64 // packets that were not looked into, by reason
+	Sessions      atomic.Int64                     // control connections
+	Ended         atomic.Int64                     // and those that ended a short while ago
+	SessionsTotal atomic.Uint64
+	Forgotten     atomic.Uint64 // sessions, before their end, to make room
+	Vanished      atomic.Uint64 // sessions whose entry was gone from the kernel
+	Stale         atomic.Uint64 // sessions picked up anew, because another wrote their entry
+	Wiped         atomic.Uint64 // labels that another program had overwritten
+	HalfOpen      atomic.Uint64 // handshakes noted
+	Rewrites      [len(dialogue.Modes)]atomic.Uint64
+	Opened        [len(dialogue.Modes)]atomic.Uint64
+	Closed        [policy.NumReasons]atomic.Uint64
+	Refused       [policy.NumReasons]atomic.Uint64
+	KernelErrors  atomic.Uint64
+}
