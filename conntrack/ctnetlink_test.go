@@ -16,6 +16,12 @@ import (
 
 // gateway is a router whose gateway attaches the carrier helper and the label to
 // every new connection to the server, as the queue rules do, and a Conn in it.
+// Bits of the state that are their writer's.
+const (
+	stateOne State = 1 << 8
+	stateTwo State = 1 << 3
+)
+
 func gateway(t testing.TB) (*netnstest.Router, *Conn) {
 	t.Helper()
 	r := netnstest.NewRouter(t)
@@ -129,9 +135,9 @@ func TestUpdateWritesOnlyTheStateBitsOfItsMask(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	orig := tuples(t, client, peer)[Original]
 	for _, step := range []struct{ mask, set, want State }{
-		{StateBusy | StateNotFTP, StateBusy | StateNotFTP, StateControl | StateBusy | StateNotFTP},
-		{StateBusy, 0, StateControl | StateNotFTP},
-		{StateLoggedIn, StateLoggedIn | StateBusy, StateControl | StateNotFTP | StateLoggedIn},
+		{StateBusy | stateOne, StateBusy | stateOne, StateControl | StateBusy | stateOne},
+		{StateBusy, 0, StateControl | stateOne},
+		{stateTwo, stateTwo | StateBusy, StateControl | stateOne | stateTwo},
 		{0xffff &^ StateControl, 0, StateControl},
 	} {
 		if err := c.Update(orig, Update{StateMask: step.mask, State: step.set}); err != nil {

@@ -34,23 +34,16 @@ func (d Dir) String() string {
 	return "reply"
 }
 
-// State is what ftpalg remembers of a control connection in the last two bytes
-// (14 and 15) of its conntrack label, so that it outlives the program. The
-// queue rules read some of the bits.
+// State is what is remembered of a control connection in the last two bytes (14 and 15) of its
+// conntrack label, so that it outlives the program. The queue rules read the bits that are named
+// here; the others are their writer's.
 type State uint16
 
 const (
-	StateControl       State = 1 << iota // ours: set by the rules on the first packet
-	StateBusy                            // pure ACKs must be queued too: the kernel alone cannot translate them yet
-	StateOpaque                          // TLS or not FTP at all: nothing of it needs to be queued
-	StateLoggedIn                        // the server greeted and accepted the login
-	StateEPSVAll                         // the client sent EPSV ALL (RFC 2428 section 4)
-	StateAskedPassive                    // a PASV or EPSV waits for its reply
-	StateMidLineClient                   // the client's last byte was not the end of a line
-	StateMidLineServer                   // the server's last byte was not the end of a line
-	StateNotFTP                          // the client spoke another protocol: nothing opens any more
-	StateGreeted                         // the server sent its 220
-	StateNoBypass                        // no packet may pass while no program has the queue: the kernel would put it in the wrong place
+	StateControl  State = 1 << 0  // ours: set by the rules on the first packet
+	StateBusy     State = 1 << 1  // pure ACKs must be queued too: the kernel alone cannot translate them yet
+	StateOpaque   State = 1 << 2  // nothing of it needs to be queued
+	StateNoBypass State = 1 << 10 // no packet may pass while no program has the queue
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction

@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 func read(t *testing.T, file string) string {
@@ -121,10 +121,6 @@ func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
 }
 
 func known(reason string) bool {
-	for _, r := range alg.Reasons {
-		if r == reason {
-			return true
-		}
-	}
-	return false
+	_, ok := policy.Named(reason)
+	return ok
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/inspect"
 )
@@ -47,8 +47,8 @@ func inspectFile(w io.Writer, stdin io.Reader, name string, ports []uint16) erro
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	p := alg.DefaultPolicy()
-	p.TLS = alg.TLSWatch // a return to clear text is of interest
+	p := policy.Default()
+	p.TLS = policy.TLSWatch // a return to clear text is of interest
 	r, err := inspect.Replay(in, ports, p)
 	if printErr := r.Print(w); printErr != nil {
 		return printErr

@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 func TestDataChannelIsOneLine(t *testing.T) {
 	d := alg.DataChannel{
-		Mode: alg.ModePORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
+		Mode: dialogue.PORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
 		Open: netip.MustParseAddrPort("203.0.113.1:10120"), Target: netip.MustParseAddrPort("10.0.13.222:10120"),
 		Was: []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
 	}
@@ -37,7 +39,7 @@ func TestRefusalsAreLimitedAndTheRestIsCounted(t *testing.T) {
 	var text bytes.Buffer
 	j := newJournal(newLogger(&text, false, slog.LevelInfo))
 	for range troubleRate + 5 {
-		j.refused(alg.Refusal{Client: clientAddr, Server: serverAddr, Reason: alg.LowPort, Line: []byte("PORT 1,2,3,4,0,21\r\n")})
+		j.refused(alg.Refusal{Client: clientAddr, Server: serverAddr, Reason: policy.LowPort, Line: []byte("PORT 1,2,3,4,0,21\r\n")})
 	}
 	j.kernelError("do it", errors.New("no"))
 	if n := strings.Count(text.String(), "level=WARN msg=refused reason=low_port"); n != troubleRate {

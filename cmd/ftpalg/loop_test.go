@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
@@ -35,7 +37,7 @@ func newFlow() *oneFlow {
 	return &oneFlow{conntrack.Flow{
 		Tuple: [2]conntrack.Tuple{{Src: clientAddr, Dst: serverAddr}, {Src: serverAddr, Dst: outsideAddr}},
 		SNAT:  true, Helper: "test", HasState: true, HasSeq: true,
-		State: conntrack.StateControl | conntrack.StateGreeted | conntrack.StateLoggedIn,
+		State: conntrack.StateControl | conntrack.State(dialogue.Greeted) | conntrack.State(dialogue.LoggedIn),
 	}}
 }
 
@@ -113,7 +115,7 @@ func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error 
 
 // newLoop returns a loop whose gateway has heard from the server what it has of the client.
 func newLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
-	g := alg.New(newFlow(), alg.DefaultPolicy())
+	g := alg.New(newFlow(), policy.Default())
 	g.Handle(time.Now(), 0, packet(t, serverAddr, outsideAddr, 1, startSeq, ""), false)
 	j := newJournal(newLogger(log, false, slog.LevelInfo))
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError

@@ -3,7 +3,7 @@ package config
 import (
 	"log/slog"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // HelperAuto lets the probe choose the conntrack helper.
@@ -18,8 +18,8 @@ type Config struct {
 	Helper        string // HelperAuto or the name of a conntrack helper
 	Metrics       Metrics
 	Log           Log
-	Policy        alg.Policy
-	Policies      []alg.NetworkPolicy // in place of Policy between some networks
+	Policy        policy.Policy
+	Policies      []policy.Network // in place of Policy between some networks
 }
 
 // Metrics says where metrics are served.
@@ -42,6 +42,6 @@ func Default() Config {
 		Table:   "ftpalg",
 		Helper:  HelperAuto,
 		Metrics: Metrics{Address: "127.0.0.1:9821", Path: "/metrics"},
-		Policy:  alg.DefaultPolicy(),
+		Policy:  policy.Default(),
 	}
 }

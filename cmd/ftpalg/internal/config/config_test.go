@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 func load(t *testing.T, text string) (Config, error) {
@@ -98,22 +98,22 @@ policies:
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
 		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug},
-		Policy: alg.Policy{
+		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
 			Internal:          []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 			AnyPassiveAddress: true, FXP: []netip.Prefix{netip.MustParsePrefix("fd00::/8")},
-			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: alg.TLSDeny,
-			Limits: alg.Limits{Total: alg.Limit{Sessions: 1, Open: 2, NewPerMinute: 3}, PerClient: alg.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
-			Strict: alg.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512,
+			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: policy.TLSDeny,
+			Limits: policy.Limits{Total: policy.Limit{Sessions: 1, Open: 2, NewPerMinute: 3}, PerClient: policy.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
+			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512,
 				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true, MaskBanner: true, MaskSYST: true,
 				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
 				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)}, Reset: true},
 		},
 	}
 	one, two := want.Policy, want.Policy // what is not named is as for all
-	one.TLS, one.Limits.PerClient.Open = alg.TLSWatch, 1
+	one.TLS, one.Limits.PerClient.Open = policy.TLSWatch, 1
 	two.Active, two.Strict.Enabled, two.Strict.Deny = true, false, []string{"SITE", "DELE"}
-	want.Policies = []alg.NetworkPolicy{
+	want.Policies = []policy.Network{
 		{Servers: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}, Policy: one},
 		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Policy: two},
 	}
@@ -245,7 +245,7 @@ func TestPoliciesInheritWhatIsStrongest(t *testing.T) {
 	if err != nil || len(c.Policies) != 1 {
 		t.Fatal(c.Policies, err)
 	}
-	if p := c.Policies[0].Policy; p.TLS != alg.TLSDeny || p.MinPort != 2000 || p.Active {
+	if p := c.Policies[0].Policy; p.TLS != policy.TLSDeny || p.MinPort != 2000 || p.Active {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -268,7 +268,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 
 func TestFixedNamesWhatARunningProgramCannotChange(t *testing.T) {
 	a, b := Default(), Default()
-	b.Ports, b.Policy.TLS, b.Log.Level = []uint16{2121}, alg.TLSDeny, slog.LevelDebug
+	b.Ports, b.Policy.TLS, b.Log.Level = []uint16{2121}, policy.TLSDeny, slog.LevelDebug
 	if got := Fixed(a, b); got != nil {
 		t.Errorf("got %v", got)
 	}

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -115,9 +115,9 @@ func (r *reader) readPolicies() error {
 		r.fail(n, policiesKey, "this is not a list", allowed)
 		return r.err()
 	}
-	var all []alg.NetworkPolicy
+	var all []policy.Network
 	for i, entry := range n.Content {
-		c := Config{Policy: r.c.Policy, Policies: make([]alg.NetworkPolicy, 1)}
+		c := Config{Policy: r.c.Policy, Policies: make([]policy.Network, 1)}
 		e := &reader{file: r.file, within: fmt.Sprintf("%s[%d].", policiesKey, i), keys: append(networkKeys, policyKeys...), c: &c}
 		e.section(entry, "")
 		own := c.Policies[0]

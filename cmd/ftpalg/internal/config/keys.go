@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // key is one thing that can be set.
@@ -44,9 +44,9 @@ var programKeys = []key{
 	{"log.level", choice(func(c *Config) *slog.Level { return &c.Log.Level },
 		option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo},
 		option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
-	{"limits.sessions", limit(func(p *alg.Policy) *int { return &p.Limits.Total.Sessions })},
-	{"limits.open", limit(func(p *alg.Policy) *int { return &p.Limits.Total.Open })},
-	{"limits.new_per_minute", limit(func(p *alg.Policy) *int { return &p.Limits.Total.NewPerMinute })},
+	{"limits.sessions", limit(func(p *policy.Policy) *int { return &p.Limits.Total.Sessions })},
+	{"limits.open", limit(func(p *policy.Policy) *int { return &p.Limits.Total.Open })},
+	{"limits.new_per_minute", limit(func(p *policy.Policy) *int { return &p.Limits.Total.NewPerMinute })},
 }
 
 // policyKeys can be set for some networks too, under policies.
@@ -60,11 +60,11 @@ var policyKeys = []key{
 	{"min_port", number(1, 65535, func(c *Config) *uint16 { return &c.Policy.MinPort })},
 	{"port_range", portRange()},
 	{"pinhole_timeout", duration(time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Policy.Timeout })},
-	{"tls", choice(func(c *Config) *alg.TLS { return &c.Policy.TLS },
-		option[alg.TLS]{"pass", alg.TLSPass}, option[alg.TLS]{"watch", alg.TLSWatch}, option[alg.TLS]{"deny", alg.TLSDeny})},
-	{"limits.per_client.sessions", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.Sessions })},
-	{"limits.per_client.open", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.Open })},
-	{"limits.per_client.new_per_minute", limit(func(p *alg.Policy) *int { return &p.Limits.PerClient.NewPerMinute })},
+	{"tls", choice(func(c *Config) *policy.TLS { return &c.Policy.TLS },
+		option[policy.TLS]{"pass", policy.TLSPass}, option[policy.TLS]{"watch", policy.TLSWatch}, option[policy.TLS]{"deny", policy.TLSDeny})},
+	{"limits.per_client.sessions", limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.Sessions })},
+	{"limits.per_client.open", limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.Open })},
+	{"limits.per_client.new_per_minute", limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.NewPerMinute })},
 	{"limits.per_client.ipv4_prefix", number(8, 32, func(c *Config) *int { return &c.Policy.Limits.IPv4Bits })},
 	{"limits.per_client.ipv6_prefix", number(16, 128, func(c *Config) *int { return &c.Policy.Limits.IPv6Bits })},
 	{"strict.enabled", yes(func(c *Config) *bool { return &c.Policy.Strict.Enabled })},
@@ -92,7 +92,7 @@ var networkKeys = []key{
 // policiesKey is the list of entries that have networkKeys and policyKeys each.
 const policiesKey = "policies"
 
-func limit(at func(*alg.Policy) *int) value {
+func limit(at func(*policy.Policy) *int) value {
 	v := number(0, maxLimit, func(c *Config) *int { return at(&c.Policy) })
 	v.allowed += " (0: no limit)"
 	return v

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // truth is a data channel that a capture is known to negotiate.
@@ -32,7 +32,7 @@ type truth struct {
 // opens tells whether the standard policy lets this one in.
 func (tr truth) opens() bool {
 	solicited := tr.Solicited == nil || *tr.Solicited
-	return tr.AddrIsPeer && solicited && tr.Port >= alg.DefaultPolicy().MinPort
+	return tr.AddrIsPeer && solicited && tr.Port >= policy.Default().MinPort
 }
 
 func (tr truth) String() string {
@@ -125,8 +125,8 @@ func replayFile(t *testing.T, file string, ports []uint16) Report {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	p := alg.DefaultPolicy()
-	p.TLS = alg.TLSWatch
+	p := policy.Default()
+	p.TLS = policy.TLSWatch
 	r, err := Replay(f, ports, p)
 	if err != nil {
 		t.Error(err)

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"slices"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -12,7 +13,7 @@ const helper = "inspect"
 
 // picked is what is assumed of a control connection that the capture does not
 // begin with: the greeting and the login may have been before it.
-const picked = conntrack.StateControl | conntrack.StateGreeted | conntrack.StateLoggedIn
+const picked = conntrack.StateControl | conntrack.State(dialogue.Greeted) | conntrack.State(dialogue.LoggedIn)
 
 // flows stands in place of the kernel's connection tracking.
 type flows struct {

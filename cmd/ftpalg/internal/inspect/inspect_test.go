@@ -12,7 +12,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 const (
@@ -120,7 +120,7 @@ func zipped(t testing.TB, b []byte) []byte {
 
 func replayed(t testing.TB, capture []byte) (Report, string) {
 	t.Helper()
-	r, err := Replay(bytes.NewReader(capture), []uint16{21}, alg.DefaultPolicy())
+	r, err := Replay(bytes.NewReader(capture), []uint16{21}, policy.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestReportTellsWhatOpensAndWhyNot(t *testing.T) {
 }
 
 func TestOtherPortsAreIgnored(t *testing.T) {
-	r, err := Replay(bytes.NewReader(pcapng(t, packets(t, login))), []uint16{2121}, alg.DefaultPolicy())
+	r, err := Replay(bytes.NewReader(pcapng(t, packets(t, login))), []uint16{2121}, policy.Default())
 	if err != nil || r.Frames != len(login) || len(r.Controls) != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -204,7 +204,7 @@ func TestUnknownLinkTypeIsReported(t *testing.T) {
 func TestWhatIsNoCaptureIsAnError(t *testing.T) {
 	whole := pcapng(t, packets(t, login))
 	for name, c := range map[string][]byte{"empty": nil, "short": {1, 2}, "text": []byte("220 this is no capture, it is a log of a session"), "cut": whole[:len(whole)-5]} {
-		if _, err := Replay(bytes.NewReader(c), []uint16{21}, alg.DefaultPolicy()); err == nil {
+		if _, err := Replay(bytes.NewReader(c), []uint16{21}, policy.Default()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -215,7 +215,7 @@ func FuzzReplay(f *testing.F) {
 	f.Add(pcapng(f, pkts))
 	f.Add(pcap(f, layers.LinkTypeEthernet, strings.Repeat("\x02", 12)+"\x81\x00\x00\x07\x08\x00", pkts))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, _ := Replay(bytes.NewReader(b), []uint16{21}, alg.DefaultPolicy())
+		r, _ := Replay(bytes.NewReader(b), []uint16{21}, policy.Default())
 		for _, c := range r.Controls {
 			for _, ch := range c.Channels {
 				if ch.Addr.Port() < 1024 || ch.For != c.Server.Addr() && ch.For != c.Client.Addr() {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -26,7 +28,7 @@ type replay struct {
 // Replay runs the packets of a capture through a gateway with this policy. Control
 // connections are those to the ports. A capture that ends in the middle of a
 // frame gives both a report and an error.
-func Replay(r io.Reader, ports []uint16, p alg.Policy) (Report, error) {
+func Replay(r io.Reader, ports []uint16, p policy.Policy) (Report, error) {
 	c, err := openCapture(r)
 	if err != nil {
 		return Report{}, err
@@ -100,7 +102,7 @@ func (re *replay) handle(now time.Time, number int, ip []byte) {
 	opaque := re.gateway.Stats.Opaque.Load()
 	re.gateway.Handle(now, uint32(number), ip, false)
 	c := re.flow.control
-	c.NotFTP = re.flow.State&conntrack.StateNotFTP != 0
+	c.NotFTP = re.flow.State&conntrack.State(dialogue.NotFTP) != 0
 	c.TLS = c.TLS || !c.NotFTP && re.gateway.Stats.Opaque.Load() > opaque
 }
 

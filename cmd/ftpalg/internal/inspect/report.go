@@ -3,7 +3,8 @@ package inspect
 import (
 	"net/netip"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // Report is what a capture had in it.
@@ -28,7 +29,7 @@ type Control struct {
 // Channel is a data connection that would be let in.
 type Channel struct {
 	Frame int // where the line that negotiated it became whole
-	Mode  alg.Mode
+	Mode  dialogue.Mode
 	For   netip.Addr     // who may connect
 	Addr  netip.AddrPort // to where
 }
@@ -36,6 +37,6 @@ type Channel struct {
 // Refusal is a line for which nothing would be opened.
 type Refusal struct {
 	Frame  int
-	Reason alg.Reason
+	Reason policy.Reason
 	Line   string
 }

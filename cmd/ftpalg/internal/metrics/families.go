@@ -5,7 +5,9 @@ import (
 	"sync/atomic"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/alg/ftp"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
@@ -16,9 +18,18 @@ func families(s *alg.Stats, overruns *atomic.Uint64, queue func() (nfqueue.Stats
 		counter("packets_total", "Packets from the queue, by what became of them.",
 			byIndex(s.Packets[:], func(i int) string { return alg.Verdict(i).String() }), "verdict"),
 		counter("packets_untouched_total", "Packets that were passed on without being read, by reason.",
-			byReason(s.Untouched[:], alg.NotTCP, alg.MissedSegments), "reason"),
+			byReason(s.Untouched[:], policy.NotTCP, policy.MissedSegments), "reason"),
 		gauge("control_sessions", "Control connections in memory.",
 			func(e emit) { e(float64(s.Sessions.Load())) }),
+		gauge("control_sessions_ended", "Control connections that ended a short while ago and are remembered for late repetitions.",
+			func(e emit) { e(float64(s.Ended.Load())) }),
+		counter("control_sessions_vanished_total", "Control connections forgotten because the kernel had forgotten them.",
+			one(&s.Vanished)),
+		counter("control_sessions_stale_total", "Control connections picked up anew because another program had written their entry.",
+			one(&s.Stale)),
+		counter("labels_wiped_total", "Labels of control connections that another program had overwritten, and that were written anew.",
+			one(&s.Wiped)),
+		counter("handshakes_total", "Handshakes of control connections seen, answered or not.", one(&s.HalfOpen)),
 		counter("control_sessions_total", "Control connections seen.", one(&s.SessionsTotal)),
 		counter("control_sessions_forgotten_total", "Control connections forgotten before their end, because there were too many.", one(&s.Forgotten)),
 		counter("opaque_sessions_total", "Control connections that went over to TLS or speak another protocol.", one(&s.Opaque)),
@@ -27,13 +38,13 @@ func families(s *alg.Stats, overruns *atomic.Uint64, queue func() (nfqueue.Stats
 		counter("replies_total", "Replies of servers, by first digit.",
 			byIndex(s.Replies[1:], func(i int) string { return strconv.Itoa(i+1) + "xx" }), "class"),
 		counter("masked_lines_total", "Lines of replies made unreadable.",
-			byIndex(s.Masked[:], func(i int) string { return alg.MaskedReplies[i] }), "reply"),
+			byIndex(s.Masked[:], func(i int) string { return policy.MaskedReplies[i] }), "reply"),
 		counter("rewrites_total", "Addresses written into commands and replies.", byMode(s.Rewrites[:]), "mode"),
 		counter("expectations_total", "Ports opened for one data connection each.", byMode(s.Opened[:]), "mode"),
 		counter("expectations_closed_total", "Open ports closed again before their time.",
-			byReason(s.Closed[:], alg.Superseded, alg.SessionEnded), "reason"),
+			byReason(s.Closed[:], policy.Superseded, policy.SessionEnded), "reason"),
 		counter("refusals_total", "Lines for which no port was opened, or that were kept from the server, by reason.",
-			byReason(s.Refused[:], alg.NotGreeted, alg.CommandDenied), "reason"),
+			byReason(s.Refused[:], policy.NotGreeted, policy.CommandDenied), "reason"),
 		counter("unparsed_lines_total", "Commands and replies that should name an address and do not.", one(&s.Unparsed)),
 		counter("netlink_errors_total", "Requests to the kernel that failed.", one(&s.KernelErrors)),
 		counter("queue_overruns_total", "Times that packets passed unseen because the queue's receive buffer was full.", one(overruns)),
@@ -62,15 +73,15 @@ func byIndex(ns []atomic.Uint64, label func(int) string) func(emit) {
 
 // byMode leaves out the mode that is none.
 func byMode(ns []atomic.Uint64) func(emit) {
-	return byIndex(ns[1:], func(i int) string { return alg.Modes[i+1] })
+	return byIndex(ns[1:], func(i int) string { return dialogue.Modes[i+1] })
 }
 
 // byReason gives the reasons from first to last, so that their rates begin at 0, and
 // what else was counted.
-func byReason(ns []atomic.Uint64, first, last alg.Reason) func(emit) {
+func byReason(ns []atomic.Uint64, first, last policy.Reason) func(emit) {
 	return func(e emit) {
 		for i := range ns {
-			r := alg.Reason(i)
+			r := policy.Reason(i)
 			if n := ns[i].Load(); n > 0 || r >= first && r <= last {
 				e(float64(n), r.String())
 			}

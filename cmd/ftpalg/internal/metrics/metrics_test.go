@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
@@ -74,9 +76,9 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 	var s alg.Stats
 	m := metricsOf(&s)
 	s.Packets[alg.Rewrite].Add(7)
-	s.Refused[alg.ForeignAddress].Add(2)
-	s.Refused[alg.Unparsed].Add(1)
-	s.Opened[alg.ModeEPSV].Add(6)
+	s.Refused[policy.ForeignAddress].Add(2)
+	s.Refused[policy.Unparsed].Add(1)
+	s.Opened[dialogue.EPSV].Add(6)
 	s.Replies[2].Add(9)
 	s.Sessions.Store(5)
 	m.Overruns.Add(8)
