@@ -21,7 +21,56 @@ const root = "../.."
 
 // debts are what is not yet as it should be: a rule, and what breaks it. Only alg and
 // rewrite may have some. One that is paid must be taken off the list.
-var debts = map[string][]string{}
+var debts = map[string][]string{
+	"file": {
+		"alg/crash_test.go",
+		"alg/gateway.go",
+		"alg/session_test.go",
+		"alg/strict_test.go",
+		"rewrite/model_test.go",
+		"rewrite/packet_test.go",
+		"rewrite/stream.go",
+	},
+	"function": {
+		"alg/bounds_test.go TestLimitsRefuseWithTheirReason",
+		"alg/commands.go command",
+		"alg/ftp/command.go verbOf",
+		"alg/ftp/number.go parseIPv6",
+		"alg/gateway.go handle",
+		"alg/replies.go answered",
+		"rewrite/model_test.go stepEditor",
+	},
+	"width": {
+		"alg/attacks_test.go",
+		"alg/bounds_test.go",
+		"alg/commands.go",
+		"alg/crash_test.go",
+		"alg/ftp/active_test.go",
+		"alg/ftp/command_test.go",
+		"alg/ftp/corpus_test.go",
+		"alg/ftp/foreign.go",
+		"alg/ftp/prefix_test.go",
+		"alg/ftp/reply_test.go",
+		"alg/fuzz_test.go",
+		"alg/gateway.go",
+		"alg/held.go",
+		"alg/open.go",
+		"alg/policy.go",
+		"alg/policy_test.go",
+		"alg/reason.go",
+		"alg/replies.go",
+		"alg/resume.go",
+		"alg/scenes_test.go",
+		"alg/session_test.go",
+		"alg/strict.go",
+		"alg/strict_test.go",
+		"alg/table.go",
+		"rewrite/model_test.go",
+		"rewrite/packet_test.go",
+		"rewrite/stream.go",
+		"rewrite/translate.go",
+	},
+}
 
 // source is a file of Go.
 type source struct {
@@ -139,7 +188,8 @@ func onlyTests(all []*source, dir string) bool {
 func TestTopHasNothingElse(t *testing.T) {
 	allowed := []string{"cmd", "alg", "conntrack", "rewrite", "deploy", "test",
 		"go.mod", "go.sum", "README.md", "Makefile", "LICENSE"}
-	out, err := exec.Command("git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard").Output()
+	list := exec.Command("git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard")
+	out, err := list.Output()
 	if err != nil {
 		t.Fatalf("listing the files of the tree, which must be a checkout of git: %v", err)
 	}

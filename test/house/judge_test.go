@@ -3,6 +3,7 @@ package house
 import (
 	"go/parser"
 	"go/token"
+	"strings"
 	"testing"
 )
 
@@ -44,12 +45,32 @@ func TestWrongImportsAreFound(t *testing.T) {
 }
 
 func TestPackageWithoutACommentIsFound(t *testing.T) {
-	for text, missing := range map[string]bool{"package a\n": true, "// Package a is one.\npackage a\n": false} {
+	for text, missing := range map[string]bool{
+		"package a\n": true, "// Package a is one.\npackage a\n": false,
+	} {
 		if found := undocumented(written(t, "a/doc.go", text)); (len(found) > 0) != missing {
 			t.Errorf("%q: found %v", text, found)
 		}
 	}
 	if found := undocumented(written(t, "a/b.go", "// Package a is one.\npackage a\n")); len(found) == 0 {
 		t.Error("the comment stands elsewhere than in doc.go, and that is not found")
+	}
+}
+
+func TestSizesAreFound(t *testing.T) {
+	wide := "package a\n\n//" + strings.Repeat("x", maxWidth-1) + "\n"
+	if found := wideLines(written(t, "a.go", wide)); len(found) != 1 {
+		t.Errorf("a line of %d columns: %v", maxWidth+1, found)
+	}
+	if found := longFiles(written(t, "a.go", "package a\n"+strings.Repeat("\n", maxFile))); len(found) != 1 {
+		t.Errorf("a file of %d lines: %v", maxFile+1, found)
+	}
+	long := "package a\n\nfunc f() {\n" + strings.Repeat("\tf()\n", maxFunction-1) + "}\n"
+	if found := longFunctions(written(t, "a.go", long)); len(found) != 1 {
+		t.Errorf("a function of %d lines: %v", maxFunction+1, found)
+	}
+	table := "package a\n\nfunc f() {\n\t_ = []int{\n" + strings.Repeat("\t\t1,\n", maxFunction) + "\t}\n}\n"
+	if found := longFunctions(written(t, "a.go", table)); len(found) != 0 {
+		t.Errorf("a table: %v", found)
 	}
 }

@@ -128,7 +128,8 @@ func killAndAwait(pid int, patience time.Duration) error {
 		return err
 	}
 	for end := time.Now().Add(patience); ; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, max(0, int(time.Until(end).Milliseconds())))
+		wait := max(0, int(time.Until(end).Milliseconds()))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
