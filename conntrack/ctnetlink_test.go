@@ -2,8 +2,10 @@ package conntrack
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -214,7 +216,7 @@ func TestUpdateKeepsTheTCPStateSoTheConnectionGoesOn(t *testing.T) {
 
 func exchange(t testing.TB, from, to net.Conn) {
 	t.Helper()
-	_ = to.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = to.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := from.Write([]byte("NOOP\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +241,7 @@ func TestUpdateOfAFlowWithoutLabelIsErrUnsupported(t *testing.T) {
 	if err := c.Update(orig, Update{StateMask: 1, State: 1}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("Update: %v", err)
 	}
-	e := active(f, 40000)
+	e := active(f, 24000)
 	if err := c.Expect(e); !errors.Is(err, ErrNoHelper) {
 		t.Errorf("Expect: %v", err)
 	}
@@ -274,7 +276,7 @@ func TestExpectationIsListedAsItWasMade(t *testing.T) {
 	want := map[Expectation]bool{}
 	for _, server := range []string{netnstest.Server, netnstest.Server6} {
 		client, peer := open(t, r, server)
-		e := active(flow(t, c, client, peer), 40000)
+		e := active(flow(t, c, client, peer), 24000)
 		if err := c.Expect(e); err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +285,7 @@ func TestExpectationIsListedAsItWasMade(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
 	plain := Expectation{Master: f.Tuple[Original], Src: f.Tuple[Original].Src.Addr(),
-		Dst: netip.AddrPortFrom(f.Tuple[Original].Dst.Addr(), 50000), Timeout: 20 * time.Second}
+		Dst: netip.AddrPortFrom(f.Tuple[Original].Dst.Addr(), 27000), Timeout: 20 * time.Second}
 	if err := c.Expect(plain); err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +315,7 @@ func TestExpectationLetsOneDataConnectionThroughAndIsThenGone(t *testing.T) {
 		{netnstest.Client, netnstest.Server}, {netnstest.Client6, netnstest.Server6},
 	} {
 		client, peer := open(t, r, at.server)
-		e := active(flow(t, c, client, peer), 40001)
+		e := active(flow(t, c, client, peer), 24001)
 		l := r.Client.Listen(net.JoinHostPort(at.client, "2000"))
 		if err := c.Expect(e); err != nil {
 			t.Fatal(err)
@@ -378,8 +380,8 @@ func TestPassiveExpectationReachesAServerBehindDestinationNAT(t *testing.T) {
 	if f, err = c.Flow(orig); err != nil || f.Seq != u.Seq {
 		t.Errorf("%+v, %v", f.Seq, err)
 	}
-	data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "50001"))
-	e := Expectation{Master: orig, Src: orig.Src.Addr(), Dst: netip.AddrPortFrom(orig.Dst.Addr(), 40005),
+	data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "27001"))
+	e := Expectation{Master: orig, Src: orig.Src.Addr(), Dst: netip.AddrPortFrom(orig.Dst.Addr(), 24005),
 		Translate: true, Dir: Original, Target: addrPort(t, data.Addr()), Timeout: 5 * time.Second}
 	if err := c.Expect(e); err != nil {
 		t.Fatal(err)
@@ -399,9 +401,9 @@ func TestPassiveExpectationReachesAServerBehindDestinationNAT(t *testing.T) {
 func TestPortOfAnotherControlConnectionIsTaken(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
-	first := active(flow(t, c, client, peer), 40002)
+	first := active(flow(t, c, client, peer), 24002)
 	client, peer = open(t, r, netnstest.Server)
-	second := active(flow(t, c, client, peer), 40002)
+	second := active(flow(t, c, client, peer), 24002)
 	if err := c.Expect(first); err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +427,7 @@ func TestPortOfAnotherControlConnectionIsTaken(t *testing.T) {
 func TestExpectationOfTheSameControlConnectionIsReplaced(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
-	e := active(flow(t, c, client, peer), 40003)
+	e := active(flow(t, c, client, peer), 24003)
 	if err := c.Expect(e); err != nil {
 		t.Fatal(err)
 	}
@@ -442,12 +444,12 @@ func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
-	for port := uint16(41000); port < 41010; port++ {
+	for port := uint16(25000); port < 25010; port++ {
 		if err := c.Expect(active(f, port)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Dst.Port() != 41009 {
+	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Dst.Port() != 25009 {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
@@ -455,7 +457,8 @@ func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 // own registers a helper of our own under a name for this test, or skips it.
 func own(t *testing.T, c *Conn, maxExpected int) string {
 	t.Helper()
-	const name = "ftpalg-test"
+	// The registry is one for all namespaces, and other runs of this test use it too.
+	name := fmt.Sprintf("ftpalg-c%d", os.Getpid())
 	err := c.CanRegisterHelper()
 	if errors.Is(err, ErrUnsupported) {
 		t.Skipf("NOT TESTED: %v", err)
@@ -499,7 +502,7 @@ func TestOwnHelperCarriesAsManyExpectationsAsItWasGiven(t *testing.T) {
 			exchange(t, client, peer)
 			exchange(t, peer, client)
 			for port := range uint16(10) {
-				if err := c.Expect(active(f, 42000+port)); err != nil {
+				if err := c.Expect(active(f, 26000+port)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -530,7 +533,7 @@ func TestOwnHelperLetsADataConnectionThrough(t *testing.T) {
 		t.Errorf("unregister while a rule uses it: %v", err)
 	}
 	client, peer := open(t, r, netnstest.Server)
-	e := active(flow(t, c, client, peer), 40001)
+	e := active(flow(t, c, client, peer), 24001)
 	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 	if err := c.Expect(e); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,9 @@ const (
 	port  = 9 // discard
 )
 
+// patience is how long a test waits for what should happen at once.
+const patience = 20 * time.Second
+
 // queued is a namespace whose UDP packets to port 9 go to the queue.
 func queued(t testing.TB) *netnstest.NS {
 	t.Helper()
@@ -109,18 +112,16 @@ func mustOpen(t testing.TB, ns *netnstest.NS, c Config) *Queue {
 	return q
 }
 
-// serve accepts packets for a while and returns how many there were.
-func serve(t testing.TB, q *Queue, d time.Duration) (packets, overruns int) {
+// serve accepts packets until none waits and returns how many there were.
+func serve(t testing.TB, ns *netnstest.NS, q *Queue) (packets, overruns int) {
 	t.Helper()
 	pkts := make([]Packet, 32)
-	if err := q.SetDeadline(time.Now().Add(d)); err != nil {
+	if err := q.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for stats(t, ns).Waiting > 0 {
 		n, err := q.Receive(pkts)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return packets, overruns
 		case errors.Is(err, ErrOverrun):
 			overruns++
 		case err != nil:
@@ -133,6 +134,19 @@ func serve(t testing.TB, q *Queue, d time.Duration) (packets, overruns int) {
 		}
 		packets += n
 	}
+	return packets, overruns
+}
+
+// stats reads what the kernel says of the queue.
+func stats(t testing.TB, ns *netnstest.NS) (s Stats) {
+	t.Helper()
+	ns.Do(func() {
+		var err error
+		if s, err = ReadStats(queue); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
 func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
@@ -155,7 +169,7 @@ func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
 }
 
 func acceptOne(q *Queue) error {
-	if err := q.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := q.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	var p [1]Packet
@@ -231,7 +245,7 @@ func TestPacketsWaitForTheirVerdict(t *testing.T) {
 	b := make([]byte, 64)
 	for _, want := range []string{"same", "new text"} {
 		// A verdict is carried out before Verdict returns: the packet is there.
-		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = to.SetReadDeadline(time.Now().Add(patience))
 		if n, err := to.Read(b); err != nil || string(b[:n]) != want {
 			t.Errorf("got %q, %v, want %q", b[:n], err, want)
 		}
@@ -248,7 +262,7 @@ func TestVerdictForAPacketThatIsGoneIsCounted(t *testing.T) {
 	if _, err := from.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := serve(t, q, 100*time.Millisecond); n != 1 || q.Gone() != 1 {
+	if n, _ := serve(t, ns, q); n != 1 || q.Gone() != 1 {
 		t.Errorf("%d packets, %d gone", n, q.Gone())
 	}
 }
@@ -263,17 +277,11 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var stats Stats
-	ns.Do(func() {
-		var err error
-		if stats, err = ReadStats(queue); err != nil {
-			t.Error(err)
-		}
-	})
-	packets, overruns := serve(t, q, 200*time.Millisecond)
+	stats := stats(t, ns)
+	packets, overruns := serve(t, ns, q)
 	arrived := 0
-	for b := make([]byte, 1000); ; arrived++ {
-		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	for b := make([]byte, 1000); arrived < sent; arrived++ {
+		_ = to.SetReadDeadline(time.Now().Add(patience))
 		if _, err := to.Read(b); err != nil {
 			break
 		}
@@ -300,12 +308,12 @@ func TestFullQueueLetsPacketsPassUnseen(t *testing.T) {
 	}
 	b := make([]byte, 8)
 	for i := range 40 {
-		_ = to.SetReadDeadline(time.Now().Add(time.Second))
+		_ = to.SetReadDeadline(time.Now().Add(patience))
 		if _, err := to.Read(b); err != nil {
 			t.Fatalf("packet %d: %v", i, err)
 		}
 	}
-	if n, _ := serve(t, q, 100*time.Millisecond); n != 10 {
+	if n, _ := serve(t, ns, q); n != 10 {
 		t.Errorf("%d packets queued, want 10", n)
 	}
 }
@@ -331,18 +339,27 @@ func TestLargePacketsAreQueuedWhole(t *testing.T) {
 
 func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
+	from, _ := sockets(t, ns)
 	q := mustOpen(t, ns, Config{Queue: queue})
 	for _, end := range []func() error{
 		func() error { return q.SetDeadline(time.Now()) },
 		q.Close,
 	} {
-		errs := make(chan error, 1)
+		came, errs := make(chan error, 1), make(chan error, 1)
 		_ = q.SetDeadline(time.Time{})
+		if _, err := from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
 		go func() {
-			_, err := q.Receive(make([]Packet, 1))
+			pkts := make([]Packet, 1)
+			_, err := q.Receive(pkts)
+			came <- err
+			_, err = q.Receive(pkts)
 			errs <- err
 		}()
-		time.Sleep(5 * time.Millisecond)
+		if err := <-came; err != nil {
+			t.Fatal(err)
+		}
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -351,7 +368,7 @@ func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
 				t.Errorf("%v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("Receive still waits")
 		}
 	}

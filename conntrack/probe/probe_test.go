@@ -2,6 +2,8 @@ package probe
 
 import (
 	"encoding/binary"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -44,8 +46,8 @@ func TestWhatIsChosenCanBeInstalled(t *testing.T) {
 	t.Logf("%+v", choice)
 	n.Do(func() {
 		if choice.Helper == conntrack.HelperOwn {
-			// The registry is one for all namespaces: this is not the name that counts.
-			choice.Helper = "ftpalg-test"
+			// The registry is one for all namespaces, and other runs of this test use it too.
+			choice.Helper = fmt.Sprintf("ftpalg-p%d", os.Getpid())
 			register(t, choice.Helper)
 		}
 		c := ruleset.Config{Ports: []uint16{21}, Queue: 7, Helper: choice.Helper, NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,9 @@ import (
 )
 
 const queue = 7
+
+// patience is how long a test waits for what should happen at once.
+const patience = 20 * time.Second
 
 func TestTextIsTheGoldenTable(t *testing.T) {
 	for file, c := range map[string]ruleset.Config{
@@ -188,10 +190,7 @@ func TestTextLoads(t *testing.T) {
 }
 
 // watcher takes notes of the packets in the queue and accepts them.
-type watcher struct {
-	mu    sync.Mutex
-	notes []string
-}
+type watcher struct{ notes chan string }
 
 // watch serves the queue until the test ends.
 func watch(t testing.TB, n *netnstest.NS) *watcher {
@@ -203,7 +202,7 @@ func watch(t testing.TB, n *netnstest.NS) *watcher {
 			t.Error(err)
 		}
 	})
-	w, done := &watcher{}, make(chan struct{})
+	w, done := &watcher{make(chan string, 100)}, make(chan struct{})
 	go func() {
 		defer close(done)
 		pkts := make([]nfqueue.Packet, 8)
@@ -239,33 +238,28 @@ func (w *watcher) note(p []byte) {
 		s += "."
 	}
 	s += string(tcp[tcp[12]>>4*4:])
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.notes = append(w.notes, s)
+	w.notes <- s
 }
 
-// take returns what came since the last time, once nothing has come for a while.
-func (w *watcher) take() string {
-	last := -1
-	for {
-		time.Sleep(60 * time.Millisecond) // longer than a delayed ACK
-		w.mu.Lock()
-		n := len(w.notes)
-		if n == last {
-			s := strings.Join(w.notes, " ")
-			w.notes = nil
-			w.mu.Unlock()
-			return s
-		}
-		last = n
-		w.mu.Unlock()
-	}
-}
-
+// expect waits for these packets, and then for a while for others, of which there must
+// be none.
 func (w *watcher) expect(t testing.TB, when, want string) {
 	t.Helper()
-	if got := w.take(); got != want {
-		t.Errorf("%s: queued %q, want %q", when, got, want)
+	var got []string
+	for wait, missing := patience, len(strings.Fields(want)); ; missing-- {
+		if missing == 0 {
+			wait = 60 * time.Millisecond // longer than a delayed ACK
+		}
+		select {
+		case s := <-w.notes:
+			got = append(got, s)
+			continue
+		case <-time.After(wait):
+		}
+		break
+	}
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("%s: queued %q, want %q", when, s, want)
 	}
 }
 
@@ -378,7 +372,7 @@ func TestConnectionThatNeedsTheProgramWaitsForIt(t *testing.T) {
 		t.Fatalf("%q passed while nobody had the queue", b[:n])
 	}
 	watch(t, r.Gateway)
-	_ = peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = peer.SetReadDeadline(time.Now().Add(patience))
 	if n, err := peer.Read(b); err != nil || string(b[:n]) != "PORT" {
 		t.Errorf("with the program back the server read %q, %v", b[:n], err)
 	}
@@ -422,7 +416,7 @@ func say(t testing.TB, from, to net.Conn, text string) {
 		t.Fatal(err)
 	}
 	b := make([]byte, 64)
-	_ = to.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = to.SetReadDeadline(time.Now().Add(patience))
 	if n, err := to.Read(b); err != nil || string(b[:n]) != text {
 		t.Fatalf("read %q, %v", b[:n], err)
 	}

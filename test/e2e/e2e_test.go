@@ -63,14 +63,15 @@ type gateway struct {
 	cmd  *lab.Cmd
 	ran  chan error
 
-	mu  sync.Mutex
-	log strings.Builder
+	mu    sync.Mutex
+	log   strings.Builder
+	wrote chan struct{} // closed at the next line of the log
 }
 
 // startGateway runs the program and waits until it is ready.
 func startGateway(t testing.TB, h *lab.Host, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, host: h, args: args}
+	g := &gateway{t: t, host: h, args: args, wrote: make(chan struct{})}
 	g.start()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -106,6 +107,8 @@ func (g *gateway) start() {
 		for s := bufio.NewScanner(out); s.Scan(); {
 			g.mu.Lock()
 			g.log.WriteString(s.Text() + "\n")
+			close(g.wrote)
+			g.wrote = make(chan struct{})
 			g.mu.Unlock()
 			if strings.Contains(s.Text(), "msg=ready") {
 				ready <- true
@@ -129,6 +132,23 @@ func (g *gateway) logged() string {
 	return g.log.String()
 }
 
+// logs waits until the log is as it should be, and tells whether it became so.
+func (g *gateway) logs(done func(log string) bool) bool {
+	for tooLate := time.After(patience); ; {
+		g.mu.Lock()
+		log, wrote := g.log.String(), g.wrote
+		g.mu.Unlock()
+		if done(log) {
+			return true
+		}
+		select {
+		case <-wrote:
+		case <-tooLate:
+			return false
+		}
+	}
+}
+
 // stop ends the program as an operator does.
 func (g *gateway) stop() {
 	g.t.Helper()
@@ -149,16 +169,18 @@ func (g *gateway) kill() {
 	<-g.ran
 }
 
-// reload has the program read its configuration again.
-func (g *gateway) reload() {
+// reload has the program read its configuration again. It looks for signals between
+// packets: nudges send it some, else it takes a little longer.
+func (g *gateway) reload(nudges ...func()) {
 	g.t.Helper()
 	const done = "msg=\"configuration reloaded\""
 	had := strings.Count(g.logged(), done)
 	g.signal(unix.SIGHUP)
-	for deadline := time.Now().Add(patience); strings.Count(g.logged(), done) == had; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			g.t.Fatalf("the configuration is not reloaded:\n%s", g.logged())
-		}
+	for _, f := range nudges {
+		f()
+	}
+	if !g.logs(func(log string) bool { return strings.Count(log, done) > had }) {
+		g.t.Fatalf("the configuration is not reloaded:\n%s", g.logged())
 	}
 }
 

@@ -60,7 +60,7 @@ func TestTwoClientsMayUseTheSamePortAtOnce(t *testing.T) {
 			var cs [2]*ftptest.Client
 			for i, h := range []*lab.Host{r.Client, other} {
 				cs[i] = login(t, h, r.Server.AddrPort(f.ipv6, 21))
-				cs[i].ActivePort = 45678
+				cs[i].ActivePort = 25678
 				ds[i], err = cs[i].Open(m)
 				must(t, err)
 				defer ds[i].Close()
@@ -144,9 +144,9 @@ func TestExternalAddressIsShownByACloudGateway(t *testing.T) {
 	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
 	withConfig(t, r.Gateway, "external_address: 198.51.100.99\n")
 	c = login(t, r.Client, r.Server.AddrPort(false, 21))
-	_, err = c.Cmd("PORT 10,0,13,222,200,10")
+	_, err = c.Cmd("PORT 10,0,13,222,120,10")
 	must(t, err)
-	if got := s.Sessions()[0].Last("PORT"); got != "PORT 198,51,100,99,200,10" {
+	if got := s.Sessions()[0].Last("PORT"); got != "PORT 198,51,100,99,120,10" {
 		t.Errorf("the server received %q", got)
 	}
 }

@@ -415,14 +415,9 @@ func visitAndCheck(t testing.TB, g *gateway, c realClient, from *lab.Host, v vis
 	if list, err := os.ReadFile(filepath.Join(dir, "list")); !strings.Contains(string(list), "big") || !strings.Contains(string(list), v.up) {
 		t.Errorf("the listing is %q (%v), want big and %s in it", list, err, v.up)
 	}
-	opened := func() int {
-		return strings.Count(g.logged()[before:], `msg="data channel" mode=`+strings.ToLower(string(v.mode))+" ")
-	}
-	for deadline := time.Now().Add(impatience); opened() < 4; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Errorf("%d data channels were opened by %s, want 4", opened(), v.mode)
-			break
-		}
+	channel := `msg="data channel" mode=` + strings.ToLower(string(v.mode)) + " "
+	if !g.logs(func(log string) bool { return strings.Count(log[before:], channel) >= 4 }) {
+		t.Errorf("%d data channels were opened by %s, want 4", strings.Count(g.logged()[before:], channel), v.mode)
 	}
 	if t.Failed() {
 		t.Logf("%s printed:\n%s\nthe gateway logged:\n%s", c.name, printed, g.logged()[before:])

@@ -7,10 +7,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +158,18 @@ func reachBy(from *lab.Host, local, to netip.AddrPort, wait time.Duration) strin
 	return string(name)
 }
 
+// source is a port that no connection was made from: ports outside change, and the kernel
+// drops what would come to the same port of a host from the same one as an earlier connection.
+var source atomic.Uint32
+
+// reachAnew is reach, patiently, from a port that was not used before. None that is
+// listened on is among those.
+func reachAnew(from *lab.Host, to netip.AddrPort) string {
+	const first, ports = 10240, 19000
+	local := from.AddrPort(to.Addr().Is6(), uint16(first+source.Add(1)%ports))
+	return reachBy(from, local, to, patience)
+}
+
 // wantClosed checks that a host reaches nobody on a port of the other side: not the
 // guarded host, not its neighbour, and not through any address of the gateway.
 func (n *guarded) wantClosed(t testing.TB, from *lab.Host, ipv6 bool, port uint16) {
@@ -280,7 +292,7 @@ func (g *gateway) state(t conntrack.Tuple) conntrack.State {
 // wantState waits until the bits in mask have these values.
 func (g *gateway) wantState(t testing.TB, flow conntrack.Tuple, mask, want conntrack.State) {
 	t.Helper()
-	for deadline := time.Now().Add(impatience); g.state(flow)&mask != want; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); g.state(flow)&mask != want; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("the kernel keeps the state %b, want %b in %b", g.state(flow), want, mask)
 			return
@@ -293,22 +305,9 @@ func (g *gateway) frozen(f func()) {
 	g.t.Helper()
 	g.signal(unix.SIGSTOP)
 	defer g.signal(unix.SIGCONT)
-	for deadline := time.Now().Add(patience); !g.stopped(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			g.t.Fatal("the gateway does not stop")
-		}
-	}
+	// This returns when all threads have stopped; it does not wait for the end.
+	must(g.t, unix.Waitid(unix.P_PID, g.cmd.Process.Pid, nil, unix.WSTOPPED, nil))
 	f()
-}
-
-// stopped tells whether all threads of the program have been stopped.
-func (g *gateway) stopped() bool {
-	for _, thread := range g.threads() {
-		if status, err := os.ReadFile(thread); err == nil && !bytes.Contains(status, []byte("\nState:\tT")) {
-			return false
-		}
-	}
-	return true
 }
 
 // threads names the status files of the program's threads.
@@ -325,20 +324,17 @@ func (g *gateway) threads() []string {
 // wantRefusals waits until the log gives these reasons behind the first skip.
 func (g *gateway) wantRefusals(t testing.TB, skip int, want ...string) {
 	t.Helper()
-	var got []string
-	for deadline := time.Now().Add(impatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if got = g.refusals()[skip:]; len(got) >= len(want) {
-			break
-		}
-	}
-	if !slices.Equal(got, want) {
+	g.logs(func(log string) bool { return len(refusals(log)) >= skip+len(want) })
+	if got := g.refusals()[skip:]; !slices.Equal(got, want) {
 		t.Errorf("the log gives the reasons %q, want %q", got, want)
 	}
 }
 
 // refusals are the reasons in the log, in order.
-func (g *gateway) refusals() (reasons []string) {
-	for line := range strings.Lines(g.logged()) {
+func (g *gateway) refusals() []string { return refusals(g.logged()) }
+
+func refusals(log string) (reasons []string) {
+	for line := range strings.Lines(log) {
 		if fields := strings.Fields(line); slices.Contains(fields, "msg=refused") {
 			for _, f := range fields {
 				if reason, ok := strings.CutPrefix(f, "reason="); ok {

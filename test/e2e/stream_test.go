@@ -68,6 +68,27 @@ func (w *wire) write(text string) {
 	must(w, w.c.WriteAs(ftptest.Wire{}, []byte(text)))
 }
 
+// awaitRepetition waits until the client has sent something again.
+func (w *wire) awaitRepetition() {
+	w.Helper()
+	raw, err := w.c.Conn().(*net.TCPConn).SyscallConn()
+	must(w, err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		var info *unix.TCPInfo
+		var asked error
+		must(w, raw.Control(func(fd uintptr) {
+			info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		}))
+		must(w, asked)
+		if info.Total_retrans > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatal("the client sends nothing again")
+		}
+	}
+}
+
 // Each case leaves the session with all replies read.
 var wireCases = []struct {
 	name string
@@ -80,11 +101,11 @@ var wireCases = []struct {
 		w.write("PORT 10,0,13,")
 		w.middle()
 		time.Sleep(700 * time.Millisecond)
-		w.write("222,200,10\r\n")
+		w.write("222,120,10\r\n")
 		w.replies(1)
 	}, []string{"PORT OUT,*\r\n"}},
 	{"byte by byte", func(w *wire) {
-		for i, b := range []byte("PORT 10,0,13,222,200,10\r\n") {
+		for i, b := range []byte("PORT 10,0,13,222,120,10\r\n") {
 			if i == 12 {
 				w.middle()
 			}
@@ -97,32 +118,32 @@ var wireCases = []struct {
 		nagle := ftptest.Wire{Chunk: 1, Nagle: true}
 		must(w, w.c.WriteAs(nagle, []byte("PORT 10,0,1")))
 		w.middle()
-		must(w, w.c.WriteAs(nagle, []byte("3,222,200,10\r\n")))
+		must(w, w.c.WriteAs(nagle, []byte("3,222,120,10\r\n")))
 		w.replies(1)
 	}, []string{"PORT OUT,*\r\n"}},
 	{"a shrinking line byte by byte with Nagle's algorithm", func(w *wire) {
 		nagle := ftptest.Wire{Chunk: 1, Nagle: true}
 		must(w, w.c.WriteAs(nagle, []byte("EPRT |1|010.000.013.222")))
 		w.middle()
-		must(w, w.c.WriteAs(nagle, []byte("|51210|\r\n")))
+		must(w, w.c.WriteAs(nagle, []byte("|30730|\r\n")))
 		w.replies(1)
 	}, []string{"EPRT |1|OUT.|*|\r\n"}},
 	{"pipelined before and after", func(w *wire) {
-		w.write("NOOP\r\nTYPE I\r\nPORT 10,0,13,222,200,10\r\nNOOP\r\nSYST\r\n")
+		w.write("NOOP\r\nTYPE I\r\nPORT 10,0,13,222,120,10\r\nNOOP\r\nSYST\r\n")
 		w.middle()
 		w.replies(5)
-	}, []string{"NOOP\r\n", "TYPE I\r\n", "PORT OUT,200,10\r\n", "NOOP\r\n", "SYST\r\n"}},
+	}, []string{"NOOP\r\n", "TYPE I\r\n", "PORT OUT,120,10\r\n", "NOOP\r\n", "SYST\r\n"}},
 	{"two in flight", func(w *wire) {
-		w.write("PORT 10,0,13,222,200,10\r\n")
+		w.write("PORT 10,0,13,222,120,10\r\n")
 		w.middle()
-		w.write("PORT 10,0,13,222,200,11\r\n")
+		w.write("PORT 10,0,13,222,120,11\r\n")
 		w.replies(2)
-	}, []string{"PORT OUT,200,10\r\n", "PORT OUT,200,11\r\n"}},
+	}, []string{"PORT OUT,120,10\r\n", "PORT OUT,120,11\r\n"}},
 	{"ten in flight, growing and shrinking", func(w *wire) {
 		for i := range 10 {
-			form := "PORT 10,0,13,222,200,%d\r\n"
+			form := "PORT 10,0,13,222,120,%d\r\n"
 			if i%2 == 0 {
-				form = "PORT 010,000,013,222,200,%d\r\n"
+				form = "PORT 010,000,013,222,120,%d\r\n"
 			}
 			if i == 5 {
 				w.middle()
@@ -130,59 +151,59 @@ var wireCases = []struct {
 			w.write(fmt.Sprintf(form, i))
 		}
 		w.replies(10)
-	}, []string{"PORT OUT,200,0\r\n", "PORT OUT,200,1\r\n", "PORT OUT,200,2\r\n", "PORT OUT,200,3\r\n", "PORT OUT,200,4\r\n",
-		"PORT OUT,200,5\r\n", "PORT OUT,200,6\r\n", "PORT OUT,200,7\r\n", "PORT OUT,200,8\r\n", "PORT OUT,200,9\r\n"}},
+	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n", "PORT OUT,120,4\r\n",
+		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n", "PORT OUT,120,9\r\n"}},
 	{"the rewritten segment is lost with more in flight", func(w *wire) {
-		found := lose(w, w.r.Server, targetPort)
-		w.write("PORT 10,0,13,222,200,10\r\n")
-		time.Sleep(30 * time.Millisecond)
-		w.write("PORT 010,0,13,222,200,11\r\n")
-		time.Sleep(30 * time.Millisecond)
+		l := lose(w, w.r.Server, targetPort)
+		w.write("PORT 10,0,13,222,120,10\r\n")
+		l.await(0)
+		w.write("PORT 010,0,13,222,120,11\r\n")
+		l.await(1)
 		w.write("NOOP\r\n")
 		w.middle()
-		found()
+		l.found()
 		w.replies(3)
-	}, []string{"PORT OUT,200,10\r\n", "PORT OUT,200,11\r\n", "NOOP\r\n"}},
+	}, []string{"PORT OUT,120,10\r\n", "PORT OUT,120,11\r\n", "NOOP\r\n"}},
 	{"its acknowledgement is lost", func(w *wire) {
-		found := lose(w, w.r.Client, sourcePort)
-		w.write("PORT 10,0,13,222,200,10\r\n")
-		time.Sleep(30 * time.Millisecond)
+		l := lose(w, w.r.Client, sourcePort)
+		w.write("PORT 10,0,13,222,120,10\r\n")
+		l.await(0)
 		w.write("NOOP\r\n")
-		time.Sleep(300 * time.Millisecond) // it is repeated, perhaps together
+		w.awaitRepetition() // perhaps of both together
 		w.middle()
-		found()
+		l.found()
 		w.replies(2)
-	}, []string{"PORT OUT,200,10\r\n", "NOOP\r\n"}},
+	}, []string{"PORT OUT,120,10\r\n", "NOOP\r\n"}},
 	{"a shrunk line whose acknowledgement is lost", func(w *wire) {
-		found := lose(w, w.r.Client, sourcePort)
-		w.write("PORT 010,000,013,222,200,010\r\n")
-		time.Sleep(300 * time.Millisecond)
+		l := lose(w, w.r.Client, sourcePort)
+		w.write("PORT 010,000,013,222,120,010\r\n")
+		w.awaitRepetition()
 		w.middle()
-		found()
+		l.found()
 		w.replies(1)
-	}, []string{"PORT OUT,200,10\r\n"}},
+	}, []string{"PORT OUT,120,10\r\n"}},
 	{"a hundred rewrites", func(w *wire) {
 		for i := range 100 {
 			if i == 50 {
 				w.middle()
 			}
-			w.write(fmt.Sprintf("PORT 10,0,13,222,200,%d\r\n", i))
+			w.write(fmt.Sprintf("PORT 10,0,13,222,120,%d\r\n", i))
 			w.replies(1)
 		}
 	}, nil},
 	{"line feed alone, lower case, blanks and Telnet", func(w *wire) {
-		w.write("port 10,0,13,222,200,10\n")
+		w.write("port 10,0,13,222,120,10\n")
 		w.middle()
 		w.replies(1)
-		w.write("\xff\xf4\xff\xf2PORT \t10,0,13,222,200,11 \r\n")
+		w.write("\xff\xf4\xff\xf2PORT \t10,0,13,222,120,11 \r\n")
 		w.replies(1)
-	}, []string{"port OUT,200,10\n", "\xff\xf4\xff\xf2PORT \tOUT,200,11 \r\n"}},
+	}, []string{"port OUT,120,10\n", "\xff\xf4\xff\xf2PORT \tOUT,120,11 \r\n"}},
 	{"full segments that grow", func(w *wire) {
 		// Several segments of the largest size, with lines in them that grow.
 		var text strings.Builder
 		n := 0
 		for i := range 40 {
-			fmt.Fprintf(&text, "NOOP %s\r\nPORT 10,0,13,222,200,%d\r\n", strings.Repeat("x", 200), i)
+			fmt.Fprintf(&text, "NOOP %s\r\nPORT 10,0,13,222,120,%d\r\n", strings.Repeat("x", 200), i)
 			n += 2
 		}
 		w.write(text.String()[:4000])
@@ -194,15 +215,15 @@ var wireCases = []struct {
 		w.write("\xff\xf4\xff")
 		w.middle()
 		urgent(w, "\xf2")
-		w.write("NOOP\r\nPORT 10,0,13,222,200,10\r\n")
+		w.write("NOOP\r\nPORT 10,0,13,222,120,10\r\n")
 		w.replies(2)
 	}, nil},
 	{"lines that cannot be parsed", func(w *wire) {
-		w.write("PORT\r\nPORT 1,2\r\nPORT help\r\nEPRT |2|\r\nPORT 10,0,13,222,200,10,1\r\n")
+		w.write("PORT\r\nPORT 1,2\r\nPORT help\r\nEPRT |2|\r\nPORT 10,0,13,222,120,10,1\r\n")
 		w.middle()
 		w.write("X\x00Y \x80\xfe\r\n")
 		w.replies(6)
-	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,200,10,1\r\n", "X\x00Y \x80\xfe\r\n"}},
+	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,120,10,1\r\n", "X\x00Y \x80\xfe\r\n"}},
 }
 
 // urgent writes bytes as urgent data.
@@ -231,7 +252,7 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 				g := startGateway(t, r.Gateway)
 				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)), middle: func() {}}
 				if kill {
-					w.middle = func() { g.kill(); time.Sleep(50 * time.Millisecond); g.start() }
+					w.middle = func() { g.kill(); g.start() }
 				}
 				get(t, w.c, s, ftptest.PORT, "small")
 				w.seen()
@@ -382,7 +403,7 @@ func TestSessionOlderThanTheGatewayGoesOn(t *testing.T) {
 	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
 	c := login(t, r.Client, r.Server.AddrPort(false, 21))
 	g := startGateway(t, r.Gateway)
-	if r, err := c.Cmd("PORT 10,0,13,222,200,10"); err != nil || r.Code < 500 {
+	if r, err := c.Cmd("PORT 10,0,13,222,120,10"); err != nil || r.Code < 500 {
 		t.Errorf("PORT is answered by %s, %v, want a refusal", r, err)
 	}
 	g.wantNothingOpen()

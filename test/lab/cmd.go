@@ -20,6 +20,9 @@ import (
 // its children may hold the pipe open.
 const waitDelay = 2 * time.Second
 
+// killPatience is how long a host's processes may take to end, all together.
+const killPatience = 10 * time.Second
+
 // Cmd is a program on a host. Its methods shadow those of [exec.Cmd] that
 // start a process.
 type Cmd struct {
@@ -98,18 +101,43 @@ func (c *Cmd) kill() {
 // killAll kills every process in the namespace, also those that left their
 // process group, as daemons do.
 func (h *Host) killAll() error {
-	for deadline := time.Now().Add(waitDelay); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(killPatience); ; {
 		pids := h.processes()
 		if len(pids) == 0 {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v on host %s do not end", pids, h.name)
-		}
 		for _, pid := range pids {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := killAndAwait(pid, time.Until(deadline)); err != nil {
 				return fmt.Errorf("killing process %d on host %s: %w", pid, h.name, err)
 			}
+		}
+	}
+}
+
+// killAndAwait kills a process and waits for its end.
+func killAndAwait(pid int, patience time.Duration) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	for end := time.Now().Add(patience); ; {
+		wait := max(0, int(time.Until(end).Milliseconds()))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err
+		case n == 0:
+			return fmt.Errorf("it does not end within %s", patience)
+		default:
+			return nil
 		}
 	}
 }

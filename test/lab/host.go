@@ -47,6 +47,11 @@ func (h *Host) AddrPort(ipv6 bool, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(h.Addr(ipv6), port)
 }
 
+// localPorts are those that the kernels of hosts choose from, for connections and for
+// listeners that name none. Every port that a test names lies below, so that none is in
+// use by chance.
+const localPorts = "33000 60999"
+
 func (h *Host) setUp() (err error) {
 	if h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("opening rtnetlink: %w", err)
@@ -56,6 +61,9 @@ func (h *Host) setUp() (err error) {
 		if err := h.Sysctl("net.ipv6.conf."+scope+".accept_dad", "0"); err != nil {
 			return err
 		}
+	}
+	if err := h.Sysctl("net.ipv4.ip_local_port_range", localPorts); err != nil { // IPv6 as well
+		return err
 	}
 	return h.up("lo")
 }

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -189,15 +190,21 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A daemon leaves the process group that it was started in.
-	c := r.Server.Command(t.Context(), "sh", "-c", "setsid sleep 1000 & exec sleep 1000")
+	c := r.Server.Command(t.Context(), "sh", "-c", "setsid sh -c 'echo left; exec sleep 1000' & exec sleep 1000")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "left\n" {
+		t.Fatalf("the daemon says %q, %v", line, err)
 	}
 	left, err := os.Stat(r.Server.Netns())
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

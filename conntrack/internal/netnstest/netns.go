@@ -26,6 +26,10 @@ func NeedRoot(t testing.TB) {
 	t.Skip(why)
 }
 
+// localPorts are those that the kernel chooses from, for connections and for listeners
+// that name none. Every port that a test names lies below.
+const localPorts = "33000 60999"
+
 // NS is a network namespace. It lives until the end of the test that made it.
 type NS struct {
 	t  testing.TB
@@ -54,6 +58,7 @@ func New(t testing.TB) *NS {
 	}
 	t.Cleanup(func() { _ = unix.Close(n.fd) })
 	n.Do(func() { linkUp(t, "lo") })
+	n.Sysctl("ipv4/ip_local_port_range", localPorts) // IPv6 as well
 	return n
 }
 

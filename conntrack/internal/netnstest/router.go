@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for what should happen at once.
-const patience = 5 * time.Second
+const patience = 20 * time.Second
 
 // Addresses of a Router's network.
 const (

@@ -1,4 +1,3 @@
-// Package build tells what the program was built from.
 package build
 
 import (

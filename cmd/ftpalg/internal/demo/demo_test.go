@@ -47,11 +47,7 @@ func run(t *testing.T, ctx context.Context, gateway ...string) (string, error) {
 	t.Helper()
 	lab.NewT(t) // skips without root
 	var out bytes.Buffer
-	begin := time.Now()
 	err := Run(ctx, &out, gateway)
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("it took %s", took)
-	}
 	if left, _ := filepath.Glob(fmt.Sprintf("/run/netns/ftpalg-%d-*", os.Getpid())); len(left) > 0 {
 		t.Errorf("it left %v", left)
 	}
@@ -107,11 +103,10 @@ func TestGatewayThatEnds(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	for _, after := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, 1700 * time.Millisecond} {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
-		begin := time.Now()
 		_, err := run(t, ctx, "sh", "-c", "sleep 100")
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), "interrupted") || time.Since(begin) > after+3*time.Second {
-			t.Errorf("after %s: %v in %s", after, err, time.Since(begin))
+		if err == nil || !strings.Contains(err.Error(), "interrupted") {
+			t.Errorf("after %s: %v", after, err)
 		}
 	}
 }

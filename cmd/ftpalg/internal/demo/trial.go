@@ -16,7 +16,7 @@ import (
 // How long to wait for what should not come, and for what should.
 const (
 	impatience = 1500 * time.Millisecond
-	patience   = 5 * time.Second
+	patience   = 10 * time.Second
 )
 
 // trial is one way to transfer a file.

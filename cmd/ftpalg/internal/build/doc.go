@@ -1,0 +1,2 @@
+// Package build tells what the program was built from.
+package build
