@@ -308,7 +308,7 @@ func (w *crashWorld) revive() {
 	w.tracef("a new program")
 	if open := w.unanswered(); len(open) > 0 {
 		w.forget(open[0] + 1)
-		w.plainAsk[open[0]] = len(open) > 1 // the label tells of one
+		w.plainAsk[open[0]] = w.plainAsk[open[0]] || len(open) > 1 // the label tells of one
 	}
 	for dir, p := range w.peer {
 		if !w.whole || !w.sudden {

@@ -171,19 +171,19 @@ func (h *half) takePlain(data []byte) int {
 	return n
 }
 
-// mending returns the edit that makes data as much longer or shorter as is due.
-func (h *half) mending(data []byte) []Edit {
-	switch {
-	case h.mend > 0:
-		text := append(bytes.Repeat([]byte{'x'}, int(h.mend)), data[0])
+// mending returns the edits that make data as much longer or shorter as is due. No line end is lost.
+func (h *half) mending(data []byte) (edits []Edit) {
+	if h.mend > 0 {
+		edits = []Edit{{At: 0, Del: 1, Text: append(bytes.Repeat([]byte{'x'}, int(h.mend)), data[0])}}
 		h.mend = 0
-		return []Edit{{At: 0, Del: 1, Text: text}}
-	case h.mend < 0:
-		n := min(int(-h.mend), len(data))
-		h.mend += int16(n)
-		return []Edit{{At: 0, Del: n}}
 	}
-	return nil
+	for i := 0; i < len(data) && h.mend < 0; i++ {
+		if data[i] != '\n' {
+			edits = append(edits, Edit{At: i, Del: 1})
+			h.mend++
+		}
+	}
+	return edits
 }
 
 // final returns the final number of original number seq, and what goes out there for the payload.
