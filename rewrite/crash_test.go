@@ -30,7 +30,7 @@ func translated() conntrack.Flow {
 // newCrashWorld is two ends that say numbered lines to each other, and an editor between them.
 func newCrashWorld(t testing.TB, seed uint64) *sim.World {
 	w := sim.New(t, rand.New(rand.NewPCG(seed, 0x5eed)), translated(), 1)
-	w.Deaths = w.IntN(4)
+	w.Deaths, w.Tears = w.IntN(4), true
 	w.Start = startEditor
 	todo := [2]int{w.IntN(15), w.IntN(15)}
 	w.Act = func(dir conntrack.Dir) {

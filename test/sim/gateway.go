@@ -105,20 +105,24 @@ func (w *World) noteInFlight() {
 // revive starts the next program; sudden tells that none was missed.
 func (w *World) revive(n *Node, sudden bool) {
 	w.Tracef("a new program")
-	w.notePickUp(sudden)
+	w.notePickUp(n.Kernel, sudden)
 	n.Program = w.Start(n.Kernel)
 }
 
-// notePickUp notes what a program that begins in the middle cannot know.
-func (w *World) notePickUp(sudden bool) {
+// notePickUp notes what a program that begins in the middle with what k has cannot know.
+func (w *World) notePickUp(k *Kernel, sudden bool) {
 	if w.Picked != nil {
 		w.Picked()
 	}
 	for dir, e := range w.End {
+		behind := len(w.End[1-dir].early)+len(w.far[dir]) > 0
 		if !w.Whole || !sudden {
 			e.spoil(w.inFlight[dir], Damaged)
 			e.spoilNext(e.Nxt) // what precedes it may never be seen
-		} else if len(w.End[1-dir].early)+len(w.far[dir]) > 0 {
+			if w.Tears && behind && !w.Whole && k.Entry.Flight[dir].End != 0 {
+				e.spoil(w.inFlight[dir], Torn)
+			}
+		} else if behind {
 			e.spoil(e.offset(e.Una), Plain) // of what lies behind a gap it is not known who passed it on
 		}
 	}
@@ -133,9 +137,9 @@ func (w *World) move() {
 	w.noteInFlight()
 	w.active = 1 - w.active
 	w.Tracef("the traffic moves to gateway %d", w.active)
-	w.notePickUp(true)
 	w.node().took = false
 	w.replicate()
+	w.notePickUp(w.Kernel(), true)
 }
 
 func (w *World) replicate() {

@@ -12,6 +12,8 @@ const (
 	Exact   Fate = iota // it arrives as one program that never ends would make it
 	Plain               // or as it was sent: nobody could know that it wanted a change
 	Damaged             // it was in flight while a program died: it may be spoilt, but keeps its place
+	Torn                // so were edits of lines in pieces, of which the receiver had some behind a gap: as
+	// Damaged, but what fills the gap may lack the end of a line
 )
 
 // Line is one line of a sender, with its end.
@@ -61,7 +63,7 @@ func (r *reading) match(i, at int) bool {
 		return at == len(r.got) || r.fail(i, at, "was not sent")
 	}
 	l := &r.lines[i]
-	if l.fate != Damaged {
+	if l.fate < Damaged {
 		n := l.Arrived(r.got[at:])
 		if n == 0 {
 			return r.fail(i, at, fmt.Sprintf("%q is not there", l.Text))
@@ -70,7 +72,7 @@ func (r *reading) match(i, at int) bool {
 		return r.match(i+1, at+n)
 	}
 	next := i
-	for next < len(r.lines) && r.lines[next].fate == Damaged {
+	for next < len(r.lines) && r.lines[next].fate >= Damaged {
 		next++
 	}
 	fits := false
@@ -95,19 +97,19 @@ func (r *reading) fail(line, at int, why string) bool {
 // outOfStep tells what is wrong with what arrived of lines that were in flight when a program died, if
 // it is more than that they are spoilt.
 func outOfStep(lines []Line, got string) string {
-	least, most := 0, 0
+	least, most, torn := 0, 0, false
 	for i := range lines {
 		l := &lines[i]
 		lo, hi := len(l.Text), len(l.Text)
 		for _, s := range l.Want {
 			lo, hi = min(lo, len(s)), max(hi, len(s))
 		}
-		least, most = least+min(lo, 1), most+hi+10
+		least, most, torn = least+min(lo, 1), most+hi+10, torn || l.fate == Torn
 	}
 	switch n := strings.Count(got, "\n"); {
 	case !strings.HasSuffix(got, "\n"):
 		return "the last has no end"
-	case n < len(lines):
+	case n < len(lines) && !torn:
 		return fmt.Sprintf("only %d arrived", n)
 	case len(got) < least || len(got) > most:
 		return fmt.Sprintf("%d bytes arrived, not %d to %d", len(got), least, most)

@@ -33,6 +33,7 @@ type World struct {
 	Window        int  // bytes that an end may have in flight
 	Nagle         bool // RFC 896
 	Whole         bool // segments are of whole lines
+	Tears         bool // there may be lines that are Torn
 	Deaths        int  // how often a program is killed
 	Switches      int  // how often the traffic moves to the other gateway
 
