@@ -136,8 +136,14 @@ func (s *session) store(u conntrack.Update, want kept) {
 	s.kept = want
 }
 
-// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange.
+// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
+// and is how long a session may have been silent before it is asked all the same: no switch to another gateway and
+// back is faster.
 const verifyEvery = 50 * time.Millisecond
+
+// rested tells whether no packet of the session came for so long that another program may have had it
+// meanwhile. What that one did need not look strange: it may have edited anew what we had in flight.
+func (g *Gateway) rested(s *session) bool { return g.now.Sub(s.lastSeen) >= verifyEvery }
 
 // verify tells whether the kernel's entry is what we wrote last. If it is not then another program had
 // the session meanwhile, and what we remember of it is worth nothing.
