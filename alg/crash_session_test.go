@@ -42,7 +42,10 @@ func translations() []conntrack.Flow {
 }
 
 // gateway is a Gateway as the world runs it.
-type gateway struct{ *alg.Gateway }
+type gateway struct {
+	*alg.Gateway
+	kernel *sim.Kernel
+}
 
 func (g gateway) Handle(now time.Time, id uint32, packet []byte) (sim.Verdict, []byte) {
 	v, out := g.Gateway.Handle(now, id, packet, false)
@@ -54,6 +57,12 @@ func (g gateway) Handle(now time.Time, id uint32, packet []byte) (sim.Verdict, [
 func (g gateway) Next() (sim.Held, bool) {
 	h, ok := g.Gateway.Next()
 	return sim.Held{Data: h.Data, Drop: h.Drop}, ok
+}
+
+// Replicated is what the program does when the kernel tells that another wrote the entry.
+func (g gateway) Replicated() {
+	g.Gateway.Changed(g.kernel.Entry.Tuple[0])
+	g.Adopt(g.kernel.Expects)
 }
 
 // conversation is a logged-in client and its server.
@@ -88,7 +97,7 @@ func (w *conversation) start(k *sim.Kernel) sim.Program {
 	g.Adopt(k.Expects)
 	g.OnKernelError = func(doing string, err error) { w.T.Errorf("%s: %v", doing, err) }
 	g.OnRefused = func(r alg.Refusal) { w.Tracef("  refused: %v %q", r.Reason, r.Line) }
-	return gateway{g}
+	return gateway{g, k}
 }
 
 func (w *conversation) login() {

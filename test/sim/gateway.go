@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -53,8 +55,8 @@ func (w *World) work(n *Node, tick bool) {
 func (w *World) handle(n *Node, dir conntrack.Dir, pkt []byte) {
 	var p rewrite.Packet
 	p.Parse(pkt)
-	w.Tracef("the gateway takes %v %d %q ack %d",
-		dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
+	w.Tracef("gateway %d takes %v %d %q ack %d",
+		slices.Index(w.nodes, n), dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
 	v, out := n.Program.Handle(w.now(), uint32(w.Step), pkt)
 	switch v {
 	case Rewrite:
@@ -142,10 +144,13 @@ func (w *World) move() {
 	w.notePickUp(w.Kernel(), true)
 }
 
+// replicate copies the entry, and the expectations with it, to the gateway that has the traffic.
 func (w *World) replicate() {
-	id := w.node().Kernel.Entry.ID
-	w.node().Kernel.Entry = w.nodes[1-w.active].Kernel.Entry
-	w.node().Kernel.Entry.ID = id
+	from, to := w.nodes[1-w.active].Kernel, w.Kernel()
+	to.Entry, to.Expects = from.Entry, slices.Clone(from.Expects)
+	if r, ok := w.node().Program.(Replica); ok {
+		r.Replicated()
+	}
 }
 
 // abandon loses what is on the way to the gateway that had the traffic.

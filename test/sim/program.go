@@ -33,6 +33,12 @@ type Program interface {
 	Next() (Held, bool)
 }
 
+// Replica is a Program that can be told that its kernel got an entry and its expectations from another gateway.
+type Replica interface {
+	Program
+	Replicated()
+}
+
 // errKilled is what a program dies of.
 var errKilled = errors.New("killed")
 
