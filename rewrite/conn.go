@@ -179,6 +179,9 @@ func (c *Conn) Pending(dir Dir) Joint { return c.half[dir].joint }
 // Unsure tells whether nothing of the direction has been placed yet since the connection was picked up.
 func (c *Conn) Unsure(dir Dir) bool { return c.half[dir].unsure }
 
+// Repeats tells whether what comes next in a direction was edited by an earlier program and may have arrived.
+func (c *Conn) Repeats(dir Dir) bool { return c.half[dir].stream.Behind() }
+
 // Ends tells whether the packet, a reset, is one that its receiver believes (RFC 5961 section 3):
 // any other is answered by it, and both ends go on.
 func (c *Conn) Ends(dir Dir, p *Packet) bool {
