@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	switches  = flag.Int("switches", 8000, "how many random schedules the model of two gateways runs")
+	switches  = flag.Int("switches", 4000, "how many random schedules the model of two gateways runs")
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
