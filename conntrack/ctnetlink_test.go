@@ -596,15 +596,3 @@ func TestAfterAGivenUpRequestTheNextStillGetsItsOwnAnswer(t *testing.T) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
-
-func BenchmarkFlow(b *testing.B) {
-	r, c := gateway(b)
-	client, peer := open(b, r, netnstest.Server)
-	orig := tuples(b, client, peer)[Original]
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Flow(orig); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
