@@ -43,7 +43,7 @@ func control(c *nftables.Conn, helper string) {
 	chain := c.AddChain(&nftables.Chain{Name: "prerouting", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
 	label := make([]byte, labelLen)
-	label[stateAt] = byte(StateControl)
+	label[DefaultLayout.StateByte()] = byte(StateControl)
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
@@ -294,7 +294,7 @@ func TestExpectationIsListedAsItWasMade(t *testing.T) {
 		if e.Timeout < 18*time.Second || e.Timeout > 20*time.Second {
 			t.Errorf("timeout %v, want about 20s: the helper's own is 300s", e.Timeout)
 		}
-		e.Timeout = 20 * time.Second
+		e.Timeout, e.ID = 20*time.Second, 0
 		if !want[e] {
 			t.Errorf("unexpected %+v", e)
 		}

@@ -3,7 +3,6 @@ package conntrack
 import (
 	"errors"
 	"net/netip"
-	"time"
 )
 
 // Tuple is one direction of a TCP flow as conntrack keys it: the source and
@@ -34,15 +33,16 @@ func (d Dir) String() string {
 	return "reply"
 }
 
-// State is what ftpalg remembers of a control connection in the last two bytes
-// (14 and 15) of its conntrack label, so that it outlives the program. The
-// queue rules read some of the bits.
+// State is what is remembered of a control connection in two bytes of its conntrack label,
+// so that it outlives the program: see Layout. This package and the queue rules know
+// StateControl, StateBusy, StateOpaque and StateNoBypass; what the other bits mean is the
+// business of whoever writes them.
 type State uint16
 
 const (
 	StateControl       State = 1 << iota // ours: set by the rules on the first packet
 	StateBusy                            // pure ACKs must be queued too: the kernel alone cannot translate them yet
-	StateOpaque                          // TLS or not FTP at all: nothing of it needs to be queued
+	StateOpaque                          // nothing of it needs to be queued
 	StateLoggedIn                        // the server greeted and accepted the login
 	StateEPSVAll                         // the client sent EPSV ALL (RFC 2428 section 4)
 	StateAskedPassive                    // a PASV or EPSV waits for its reply
@@ -50,7 +50,7 @@ const (
 	StateMidLineServer                   // the server's last byte was not the end of a line
 	StateNotFTP                          // the client spoke another protocol: nothing opens any more
 	StateGreeted                         // the server sent its 220
-	StateNoBypass                        // no packet may pass while no program has the queue: the kernel would put it in the wrong place
+	StateNoBypass                        // no packet may pass while no program has the queue: it would be put in the wrong place
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction
@@ -75,6 +75,7 @@ type Flight struct {
 type Flow struct {
 	ID     uint32 // CTA_ID; differs between two connections that reuse a tuple
 	Tuple  [2]Tuple
+	Zone   Zone
 	Helper string // name of the attached helper; empty: none, so nothing can be expected
 
 	SNAT, DNAT bool // IPS_SRC_NAT, IPS_DST_NAT
@@ -86,6 +87,11 @@ type Flow struct {
 	HasSeq bool // the entry has the seqadj extension, so the kernel can hold offsets
 	Flight [2]Flight
 }
+
+// EvictsOldest tells whether the kernel makes room for a new expectation by dropping the one
+// there is, so that it need not be withdrawn before. It does not for the same Src and Dst,
+// and not with HelperOwn, under which several wait.
+func (f *Flow) EvictsOldest() bool { return f.Helper == HelperCarrier }
 
 // NAT tells whether the kernel translates an address or port of the flow.
 func (f *Flow) NAT() bool { return f.SNAT || f.DNAT }
@@ -101,40 +107,6 @@ func (f *Flow) Direction(t Tuple) Dir {
 		return Original
 	}
 	return Reply
-}
-
-// Update is a change to a conntrack entry. Zero fields change nothing.
-type Update struct {
-	StateMask State // which bits of State to write
-	State     State
-
-	// Seq holds the adjustments to write where SetSeq is true.
-	Seq    [2]SeqAdj
-	SetSeq [2]bool
-
-	// Flight holds what to write of the edits in flight where SetFlight is true.
-	Flight    [2]Flight
-	SetFlight [2]bool
-
-	// Liberal has window tracking accept every number (IP_CT_TCP_FLAG_BE_LIBERAL, both
-	// directions): it looks at numbers that are translated only later. SetSeq implies it.
-	Liberal bool
-}
-
-// Expectation lets one data connection through: from any port of Src to Dst.
-type Expectation struct {
-	Master Tuple          // original tuple of the control connection
-	Src    netip.Addr     // who may connect
-	Dst    netip.AddrPort // where it will connect to, as seen before translation
-
-	// Target is where the connection is to end. It is used if Translate is
-	// true: then the kernel also gives the connection the source address that
-	// the control connection has on that side ("nat-follow-master").
-	Translate bool
-	Dir       Dir // direction of the data connection as seen from the control connection: Reply if the server connects (PORT), Original if the client does (PASV)
-	Target    netip.AddrPort
-
-	Timeout time.Duration // rounded to seconds
 }
 
 // What the kernel answers when it does not make or find an entry.
