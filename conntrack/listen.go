@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrEventsLost says that the kernel had more events than the receive buffer took. The
-// Listener goes on; what it has told of is to be looked up again.
+// ErrEventsLost says that the kernel had more events than the receive buffer took. It is told
+// once; what happens until the buffer has been read empty is lost as well (netlink_overrun in
+// net/netlink/af_netlink.c). The Listener goes on.
 var ErrEventsLost = errors.New("conntrack events were lost: the receive buffer was full")
 
 // Kind is a kind of event; kinds are bits, so that they can be chosen.

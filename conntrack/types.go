@@ -116,4 +116,5 @@ var (
 	ErrNoHelper    = errors.New("the control connection has no conntrack helper")
 	ErrTableFull   = errors.New("the kernel's expectation table is full")
 	ErrUnsupported = errors.New("the kernel does not support this")
+	ErrBusy        = errors.New("something waits on the conntrack entry")
 )
