@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"testing"
-	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
 )
@@ -23,7 +22,8 @@ func BenchmarkUpdate(b *testing.B) {
 	r, c := gateway(b)
 	client, peer := open(b, r, netnstest.Server)
 	orig := tuples(b, client, peer)[Original]
-	u := Update{StateMask: 0xffff, State: StateControl, SetSeq: [2]bool{true, true}, SetFlight: [2]bool{true, true}}
+	u := Update{SetSeq: [2]bool{true, true}}
+	u.SetLabel(StateControl, [2]Flight{})
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.Update(orig, u); err != nil {
@@ -32,19 +32,29 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// An expectation made and taken back, as for a PORT after a PORT.
+// An expectation made and taken back, as for a PORT after a PORT, without and with its ID.
 func BenchmarkExpectAndWithdraw(b *testing.B) {
 	r, c := gateway(b)
 	client, peer := open(b, r, netnstest.Server)
 	e := active(flow(b, c, client, peer), 40000)
-	e.Timeout = 20 * time.Second
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := c.Expect(e); err != nil {
-			b.Fatal(err)
-		}
-		if err := c.Withdraw(e); err != nil {
-			b.Fatal(err)
-		}
+	for name, known := range map[string]bool{"ID=asked": false, "ID=known": true} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			before := c.Calls()
+			for b.Loop() {
+				id, err := c.ExpectID(e)
+				if err != nil {
+					b.Fatal(err)
+				}
+				w := e
+				if known {
+					w.ID = id
+				}
+				if err := c.Withdraw(w); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(c.Calls()-before)/float64(b.N), "calls/op")
+		})
 	}
 }

@@ -79,7 +79,8 @@ func (c *Conn) Calls() uint64 { return c.calls }
 // SetLayout sets where in the label our bytes lie, which is DefaultLayout before.
 func (c *Conn) SetLayout(l Layout) error {
 	if l > maxLayout {
-		return fmt.Errorf("lay our 14 bytes out from byte %d of the 16 of a label: it must be 0 to %d", l, maxLayout)
+		return fmt.Errorf("lay our 14 bytes out from byte %d of the 16 of a label: it must be 0 to %d",
+			l, maxLayout)
 	}
 	c.layout = l
 	return nil

@@ -71,8 +71,8 @@ const (
 	TCPSynSent2 // both sides sent a SYN
 )
 
-var tcpStates = [...]string{"unknown", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
-	"TIME_WAIT", "CLOSE", "SYN_SENT2"}
+var tcpStates = [...]string{"unknown", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT",
+	"CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2"}
 
 // String is the name that /proc/net/nf_conntrack has for it.
 func (s TCPState) String() string {

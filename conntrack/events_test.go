@@ -44,10 +44,8 @@ func await(t testing.TB, l *Listener, wanted func(*Event) bool) (got Event) {
 	return got
 }
 
-func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
+func TestEventsTellOfAConnectionAndOfWhoChangedIt(t *testing.T) {
 	r, c := gateway(t)
-	r.Gateway.Sysctl("netfilter/nf_conntrack_acct", "1")
-	r.Gateway.Sysctl("netfilter/nf_conntrack_timestamp", "1")
 	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
@@ -56,7 +54,8 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 		e.Entry.TCP.State != TCPSynSent || e.Entry.Answered() {
 		t.Errorf("the SYN: %+v", e)
 	}
-	if e := await(t, l, func(e *Event) bool { return e.Entry.TCP.State == TCPEstablished }); !e.Entry.Answered() {
+	e := await(t, l, func(e *Event) bool { return e.Entry.TCP.State == TCPEstablished })
+	if !e.Entry.Answered() {
 		t.Errorf("established: %+v", e)
 	}
 	if err := c.Update(f.Tuple[Original], Update{StateMask: StateBusy, State: StateBusy}); err != nil {
@@ -66,14 +65,24 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 		e.PortID != c.PortID() || e.Entry.State != StateControl|StateBusy {
 		t.Errorf("our own update: %+v", e)
 	}
+}
+
+func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
+	r, c := gateway(t)
+	r.Gateway.Sysctl("netfilter/nf_conntrack_acct", "1")
+	r.Gateway.Sysctl("netfilter/nf_conntrack_timestamp", "1")
+	client, peer := open(t, r, netnstest.Server)
+	f := flow(t, c, client, peer)
+	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
 	in := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 	x := active(f, 40001)
 	if err := c.Expect(x); err != nil {
 		t.Fatal(err)
 	}
 	e := await(t, l, func(e *Event) bool { return e.Kind == ExpectNew })
-	if e.PortID != c.PortID() || e.Expect.Master != x.Master || e.Expect.Dst != x.Dst || e.Expect.Src != x.Src ||
-		e.Expect.Target != x.Target || e.Expect.Fn != followMaster || e.Expect.ID == 0 {
+	if e.PortID != c.PortID() || e.Expect.Master != x.Master || e.Expect.Dst != x.Dst ||
+		e.Expect.Src != x.Src || e.Expect.Target != x.Target || e.Expect.Fn != followMaster ||
+		e.Expect.ID == 0 {
 		t.Errorf("expectation made: %+v", e)
 	}
 	data, err := r.Server.Dial(nil, x.Dst.String())
@@ -95,8 +104,9 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = await(t, l, func(e *Event) bool { return e.Kind == FlowDestroy })
-	if e.Entry.Tuple[Original] != orig || !e.Entry.HasCounters || e.Entry.Counters[Original].Bytes < 1000 ||
-		e.Entry.Counters[Reply].Packets == 0 || e.Entry.Start == 0 || e.Entry.Stop < e.Entry.Start {
+	if e.Entry.Tuple[Original] != orig || !e.Entry.HasCounters ||
+		e.Entry.Counters[Original].Bytes < 1000 || e.Entry.Counters[Reply].Packets == 0 ||
+		e.Entry.Start == 0 || e.Entry.Stop < e.Entry.Start {
 		t.Errorf("end of the data connection: %+v", e)
 	}
 }
@@ -134,7 +144,8 @@ func TestEvictedExpectationIsTold(t *testing.T) {
 	if err := c.Expect(active(f, 41001)); err != nil {
 		t.Fatal(err)
 	}
-	if e := await(t, l, func(*Event) bool { return true }); e.Expect.ID != first || e.Expect.Dst.Port() != 41000 {
+	e := await(t, l, func(*Event) bool { return true })
+	if e.Expect.ID != first || e.Expect.Dst.Port() != 41000 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -192,7 +203,8 @@ func eventBytes(t testing.TB, typ uint16, attrs string) []byte {
 
 func TestDecodingAnEventDoesNotAllocate(t *testing.T) {
 	golden(t)
-	messages := [][]byte{eventBytes(t, subsysConntrack, flowAnswer), eventBytes(t, subsysExpect, expectAnswer)}
+	messages := [][]byte{
+		eventBytes(t, subsysConntrack, flowAnswer), eventBytes(t, subsysExpect, expectAnswer)}
 	d := decoder{layout: DefaultLayout}
 	var e Event
 	if n := testing.AllocsPerRun(100, func() {

@@ -63,7 +63,8 @@ type Listener struct {
 // newer than the first listener, unless net.netfilter.nf_conntrack_events is 1, and never
 // if it is 0.
 func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for conntrack events: %w", err)
 	}
@@ -83,7 +84,8 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("set up the netlink socket for conntrack events: %w", err)
 	}
-	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer), dec: decoder{layout: l}}
+	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
+		dec: decoder{layout: l}}
 	r.read = r.datagram
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		_ = r.file.Close()

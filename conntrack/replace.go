@@ -68,7 +68,8 @@ func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
 		return Flow{}, errors.Join(UpdateError(deleted), c.Remove(orig, e.Zone, made.ID))
 	case deleted != nil:
 		return Flow{}, UpdateError(deleted)
-	case created == nil && made.Tuple == e.Tuple && made.SNAT == e.SNAT && made.DNAT == e.DNAT && made.Helper == helper:
+	case created == nil && made.Tuple == e.Tuple && made.SNAT == e.SNAT && made.DNAT == e.DNAT &&
+		made.Helper == helper:
 		made.HasSeq = true // ctnetlink_create_conntrack always adds the extension
 		return made, nil
 	}
@@ -84,7 +85,8 @@ func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
 // kernel then has, and with what it refused the one or the other.
 func (c *Conn) swap(e *Entry, id uint32, helper string, u *Update) (made Flow, deleted, created, err error) {
 	orig := e.Tuple[Original]
-	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr(), e.Tuple[Reply].Src.Addr(), e.Tuple[Reply].Dst.Addr())
+	reply := e.Tuple[Reply]
+	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr(), reply.Src.Addr(), reply.Dst.Addr())
 	if err != nil {
 		return made, nil, nil, err
 	}

@@ -19,8 +19,8 @@ func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src} }
 type Dir uint8
 
 const (
-	Original Dir = iota // the side that opened the connection: the FTP client
-	Reply               // the FTP server
+	Original Dir = iota // from the side that opened the connection
+	Reply               // from the other
 )
 
 // Opposite returns the other direction.
@@ -41,7 +41,7 @@ type State uint16
 
 const (
 	StateControl       State = 1 << iota // ours: set by the rules on the first packet
-	StateBusy                            // pure ACKs must be queued too: the kernel alone cannot translate them yet
+	StateBusy                            // pure ACKs must be queued too: the kernel alone cannot move them
 	StateOpaque                          // nothing of it needs to be queued
 	StateLoggedIn                        // the server greeted and accepted the login
 	StateEPSVAll                         // the client sent EPSV ALL (RFC 2428 section 4)
@@ -50,7 +50,7 @@ const (
 	StateMidLineServer                   // the server's last byte was not the end of a line
 	StateNotFTP                          // the client spoke another protocol: nothing opens any more
 	StateGreeted                         // the server sent its 220
-	StateNoBypass                        // no packet may pass while no program has the queue: it would be put in the wrong place
+	StateNoBypass                        // no packet may pass while no program has the queue
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction

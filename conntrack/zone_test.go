@@ -43,7 +43,8 @@ func inZone(g *netnstest.NS, dir ZoneDir) {
 
 // zones calls f with a gateway whose flows are all in a zone, of each kind.
 func zones(t *testing.T, f func(*testing.T, *netnstest.Router, *Conn, Zone)) {
-	for name, dir := range map[string]ZoneDir{"both": ZoneBoth, "original": ZoneOriginal, "reply": ZoneReply} {
+	kinds := map[string]ZoneDir{"both": ZoneBoth, "original": ZoneOriginal, "reply": ZoneReply}
+	for name, dir := range kinds {
 		t.Run(name, func(t *testing.T) {
 			r, c := gateway(t)
 			inZone(r.Gateway, dir)
@@ -71,7 +72,8 @@ func TestFlowInAZoneIsFoundAndChangedThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []Entry
-		if err := c.Entries(Filter{State: StateControl | StateBusy}, func(e *Entry) { got = append(got, *e) }); err != nil {
+		busy := Filter{State: StateControl | StateBusy}
+		if err := c.Entries(busy, func(e *Entry) { got = append(got, *e) }); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != 1 || got[0].Zone != z || got[0].Tuple != want {
@@ -123,7 +125,8 @@ func expectationIsIn(t *testing.T, c *Conn, z Zone, id uint32) {
 	if err := c.LocateExpectation(&all[0], []Zone{{ID: 9}}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("located in %+v: %v", all[0].Zone, err)
 	}
-	if of, err := c.ExpectationsOf(all[0].Master, z); err != nil || len(of) != 1 || of[0].ID != id || of[0].Zone != z {
+	of, err := c.ExpectationsOf(all[0].Master, z)
+	if err != nil || len(of) != 1 || of[0].ID != id || of[0].Zone != z {
 		t.Errorf("of the control connection: %+v, %v", of, err)
 	}
 }
@@ -143,6 +146,13 @@ func passes(t testing.TB, r *netnstest.Router, to string, l net.Listener) {
 	_ = in.Close()
 }
 
+// passive is what a 227 of a published server asks for.
+func passive(orig Tuple, z Zone, server netip.AddrPort) Expectation {
+	return Expectation{Master: orig, Zone: z, Src: orig.Src.Addr(),
+		Dst:       netip.AddrPortFrom(orig.Dst.Addr(), 30005),
+		Translate: true, Dir: Original, Target: server, Timeout: 5 * time.Second}
+}
+
 func TestPassiveDataConnectionPassesInAZoneBehindDestinationNAT(t *testing.T) {
 	zones(t, func(t *testing.T, r *netnstest.Router, c *Conn, z Zone) {
 		publish(r)
@@ -153,8 +163,7 @@ func TestPassiveDataConnectionPassesInAZoneBehindDestinationNAT(t *testing.T) {
 		}
 		orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
 		data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "30001"))
-		e := Expectation{Master: orig, Zone: z, Src: orig.Src.Addr(), Dst: netip.AddrPortFrom(orig.Dst.Addr(), 30005),
-			Translate: true, Dir: Original, Target: addrPort(t, data.Addr()), Timeout: 5 * time.Second}
+		e := passive(orig, z, addrPort(t, data.Addr()))
 		if err := c.Expect(e); err != nil {
 			t.Fatal(err)
 		}
