@@ -187,7 +187,8 @@ func TestUpdateRenewsTheTimeout(t *testing.T) {
 	}
 	var e Entry
 	err := c.Entry(orig, Zone{}, &e)
-	if err != nil || e.Timeout > 77*time.Second || e.Timeout < 70*time.Second || e.TCP.State != TCPEstablished {
+	if err != nil ||
+		e.Timeout > 77*time.Second || e.Timeout < 70*time.Second || e.TCP.State != TCPEstablished {
 		t.Errorf("%+v, %v", e, err)
 	}
 }

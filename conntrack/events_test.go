@@ -71,9 +71,9 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 	r, c := gateway(t)
 	r.Gateway.Sysctl("netfilter/nf_conntrack_acct", "1")
 	r.Gateway.Sysctl("netfilter/nf_conntrack_timestamp", "1")
+	l := listenIn(t, r.Gateway, AllEvents, 1<<20) // before the connection: an older one has no events
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
-	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
 	in := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 	x := active(f, 40001)
 	if err := c.Expect(x); err != nil {
@@ -93,7 +93,8 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 		used.Expect.ID != e.Expect.ID || used.Expect.Timeout == 0 {
 		t.Errorf("expectation used: %+v", used)
 	}
-	if e := await(t, l, func(e *Event) bool { return e.Kind == FlowNew }); e.Entry.Master != x.Master ||
+	e = await(t, l, func(e *Event) bool { return e.Kind == FlowNew })
+	if e.Entry.Master != x.Master ||
 		!e.Entry.Expected() || !e.Entry.DNAT {
 		t.Errorf("data connection: %+v", e)
 	}
