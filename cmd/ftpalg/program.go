@@ -24,7 +24,7 @@ const (
 	// readBuffer must hold them in the kernel's accounting, or they pass unseen.
 	readBuffer = 16 << 20
 	// batch is how many packets are taken at once.
-	batch = 32
+	batch = 64
 	// ownExpectations of the helper that is registered: one in use and one that
 	// takes its place, for each control connection.
 	ownExpectations = 2

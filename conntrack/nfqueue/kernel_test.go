@@ -161,7 +161,7 @@ func acceptOne(q *Queue) error {
 	var p [1]Packet
 	for {
 		if _, err := q.Receive(p[:]); err == nil {
-			return q.Verdict(p[0].ID, Accept, nil)
+			return errors.Join(q.Verdict(p[0].ID, Accept, nil), q.Flush())
 		} else if !errors.Is(err, ErrOverrun) {
 			return err
 		}
@@ -228,9 +228,12 @@ func TestPacketsWaitForTheirVerdict(t *testing.T) {
 		}
 		got += n
 	}
+	if err := q.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	b := make([]byte, 64)
 	for _, want := range []string{"same", "new text"} {
-		// A verdict is carried out before Verdict returns: the packet is there.
+		// A verdict is carried out before Flush returns: the packet is there.
 		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if n, err := to.Read(b); err != nil || string(b[:n]) != want {
 			t.Errorf("got %q, %v, want %q", b[:n], err, want)
@@ -278,6 +281,13 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 			break
 		}
 	}
+	if _, err := from.Write([]byte("x")); err != nil { // the next one shows the gap
+		t.Fatal(err)
+	}
+	serve(t, q, 100*time.Millisecond)
+	if lost := q.Lost(); int(lost)+packets != sent || !q.WasFull() || q.WasFull() {
+		t.Errorf("%d packets lost by their numbers, %d received of %d", lost, packets, sent)
+	}
 	if overruns == 0 || packets == 0 || packets == sent || arrived != sent {
 		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v", overruns, packets, sent, arrived, stats)
 	}
@@ -324,16 +334,17 @@ func TestLargePacketsAreQueuedWhole(t *testing.T) {
 	if got := len(pkts[0].Payload); got != 65028 || pkts[0].Truncated {
 		t.Errorf("%d bytes, truncated %v", got, pkts[0].Truncated)
 	}
-	if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+	if err := errors.Join(q.Verdict(pkts[0].ID, Accept, pkts[0].Payload), q.Flush()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
+func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
 	q := mustOpen(t, ns, Config{Queue: queue})
 	for _, end := range []func() error{
 		func() error { return q.SetDeadline(time.Now()) },
+		q.Wake,
 		q.Close,
 	} {
 		errs := make(chan error, 1)

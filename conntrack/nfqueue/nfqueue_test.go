@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"testing"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
@@ -30,15 +28,15 @@ func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
 func TestVerdictMessage(t *testing.T) {
 	for _, c := range []struct {
 		v    Verdict
-		n    int
+		data string
 		want string
 	}{
-		{Accept, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
-		{Drop, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
-		{Accept, 5, "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" + "09000a00"},
+		{Accept, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
+		{Drop, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
+		{Accept, "hello", "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" + "09000a00" + "68656c6c6f000000"},
 	} {
-		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, c.n)); got != c.want {
-			t.Errorf("%v, %d bytes:\ngot  %s\nwant %s", c.v, c.n, got, c.want)
+		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, []byte(c.data))); got != c.want {
+			t.Errorf("%v, %q:\ngot  %s\nwant %s", c.v, c.data, got, c.want)
 		}
 	}
 }
@@ -97,11 +95,16 @@ func FuzzDecode(f *testing.F) {
 func TestParseStats(t *testing.T) {
 	const table = "    3   1234     2 2 65531     0     0       17  1\n" +
 		"   77  99999     5 2 65531    11    12     1234  1\n"
-	if s, err := parseStats(strings.NewReader(table), 77); err != nil || s != (Stats{99999, 5, 11, 12}) {
-		t.Errorf("%+v, %v", s, err)
+	if s, ok := parseStats([]byte(table), 77); !ok || s != (Stats{99999, 5, 11, 12, 1234}) {
+		t.Errorf("%+v, %v", s, ok)
 	}
-	if _, err := parseStats(strings.NewReader(table), 7); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a queue that nobody has: %v", err)
+	for _, broken := range []string{"", "77", "   77  99999     5 2", "   7x  99999     5 2 65531    11    12     1234  1\n"} {
+		if s, ok := parseStats([]byte(broken), 77); ok {
+			t.Errorf("%q: %+v", broken, s)
+		}
+	}
+	if _, ok := parseStats([]byte(table), 7); ok {
+		t.Error("found a queue that nobody has")
 	}
 }
 
@@ -127,7 +130,7 @@ func pair(t testing.TB) (*Queue, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Queue{t: wrap(raw, 8), queue: 7}, ends[1]
+	return newQueue(Config{Queue: 7, MaxLen: 1024}, wrap(raw, 8)), ends[1]
 }
 
 func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {
@@ -162,14 +165,14 @@ func TestReceiveAndVerdictDoNotAllocate(t *testing.T) {
 		if n, err := q.Receive(pkts); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+		if err := errors.Join(q.Verdict(pkts[0].ID, Accept, pkts[0].Payload), q.Flush()); err != nil {
 			t.Fatal(err)
 		}
 		_ = kernelRaw.Control(read)
 	}); n > 0 {
 		t.Errorf("%v allocations a packet", n)
 	}
-	if p := out[len(appendVerdict(nil, 7, 1, Accept, 1400)):][:1400]; !bytes.Equal(p, make([]byte, 1400)) {
+	if p := out[verdictRoom+unix.SizeofNlAttr:][:1400]; !bytes.Equal(p, make([]byte, 1400)) {
 		t.Error("the verdict does not carry the payload")
 	}
 }
