@@ -82,9 +82,22 @@ type fakeQueue struct {
 	lastID  uint32
 	answers []answer
 	refuse  error // of verdicts with a payload
+	flushed int   // answers that were sent
+	sends   int   // datagrams of answers
+	lost    uint64
 }
 
 func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
+func (q *fakeQueue) Wake() error                 { return nil }
+func (q *fakeQueue) Lost() uint64                { return q.lost }
+
+func (q *fakeQueue) Flush() error {
+	if len(q.answers) > q.flushed {
+		q.flushed = len(q.answers)
+		q.sends++
+	}
+	return nil
+}
 
 func (q *fakeQueue) Receive(pkts []nfqueue.Packet) (int, error) {
 	if len(q.batches) == 0 {
@@ -111,23 +124,24 @@ func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error 
 	return nil
 }
 
-// newLoop returns a loop whose gateway has heard from the server what it has of the client.
-func newLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
+// testLoop returns a loop whose gateway has heard from the server what it has of the client.
+func testLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
 	g := alg.New(newFlow(), alg.DefaultPolicy())
 	g.Handle(time.Now(), 0, packet(t, serverAddr, outsideAddr, 1, startSeq, ""), false)
-	j := newJournal(newLogger(log, false, slog.LevelInfo))
+	j := newJournal(log, false, slog.LevelInfo)
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError
-	return &loop{
-		gateway: g, queue: q, packets: make([]nfqueue.Packet, batch), journal: j,
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"}), overruns: &atomic.Uint64{},
-	}
+	l := newLoop()
+	l.gateway, l.queue, l.packets, l.journal = g, q, make([]nfqueue.Packet, batch), j
+	l.latency = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"})
+	l.overruns, l.lost = &atomic.Uint64{}, &atomic.Uint64{}
+	return l
 }
 
 // rounds lets the loop handle all batches.
 func rounds(t *testing.T, l *loop, q *fakeQueue) {
 	t.Helper()
 	for len(q.batches) > 0 {
-		if _, err := l.round(0); err != nil {
+		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +178,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &fakeQueue{batches: c.batches}
-			rounds(t, newLoop(t, q, io.Discard), q)
+			rounds(t, testLoop(t, q, io.Discard), q)
 			if len(q.answers) != len(c.want) {
 				t.Fatalf("answers %+v, want %+v", q.answers, c.want)
 			}
@@ -179,7 +193,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 
 func TestOverrunsAreCounted(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{{err: nfqueue.ErrOverrun}, {err: nfqueue.ErrOverrun}}}
-	l := newLoop(t, q, io.Discard)
+	l := testLoop(t, q, io.Discard)
 	rounds(t, l, q)
 	if n := l.overruns.Load(); n != 2 {
 		t.Errorf("counted %d", n)
@@ -188,7 +202,7 @@ func TestOverrunsAreCounted(t *testing.T) {
 
 func TestBrokenQueueEndsTheLoop(t *testing.T) {
 	broken := errors.New("broken")
-	if _, err := newLoop(t, &fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(0); !errors.Is(err, broken) {
+	if _, err := testLoop(t, &fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
@@ -196,7 +210,7 @@ func TestBrokenQueueEndsTheLoop(t *testing.T) {
 func TestVerdictThatCannotBeGivenDropsThePacket(t *testing.T) {
 	var log bytes.Buffer
 	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, refuse: errors.New("message too long")}
-	rounds(t, newLoop(t, q, &log), q)
+	rounds(t, testLoop(t, q, &log), q)
 	if len(q.answers) != 1 || q.answers[0] != (answer{1, nfqueue.Drop, ""}) {
 		t.Errorf("answers %v", q.answers)
 	}
@@ -211,11 +225,14 @@ type endless struct{ p nfqueue.Packet }
 func (q *endless) SetDeadline(time.Time) error                   { return nil }
 func (q *endless) Receive(pkts []nfqueue.Packet) (int, error)    { pkts[0] = q.p; return 1, nil }
 func (q *endless) Verdict(uint32, nfqueue.Verdict, []byte) error { return nil }
+func (q *endless) Flush() error                                  { return nil }
+func (q *endless) Wake() error                                   { return nil }
+func (q *endless) Lost() uint64                                  { return 0 }
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
-	l := newLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
+	l := testLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := l.round(0); err != nil {
+		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

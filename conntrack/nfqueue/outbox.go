@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +17,9 @@ const maxDatagram = 60_000
 // outbox is the datagram under way: whole messages, one after another. The kernel
 // handles them in this order (netlink_rcv_skb).
 type outbox struct {
-	b     []byte
-	limit int // bytes; less than maxDatagram where the send buffer is small
+	b      []byte
+	limit  int   // bytes; less than maxDatagram where the send buffer is small
+	failed error // the first that the next Flush has to tell
 }
 
 func newOutbox() outbox { return outbox{b: make([]byte, 0, packetRoom), limit: maxDatagram} }
@@ -32,12 +34,9 @@ func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
 	if len(payload) > copyRange {
 		return fmt.Errorf("verdict in queue %d: a packet of %d bytes does not fit into a message", q.queue, len(payload))
 	}
-	var err error
-	if !q.out.fits(verdictRoom + len(payload)) {
-		err = q.Flush()
-	}
+	q.makeRoom(verdictRoom + len(payload))
 	q.out.b = appendVerdict(q.out.b, q.queue, id, v, payload)
-	return err
+	return nil
 }
 
 // Append puts another message to netfilter before the verdicts that follow, so that the
@@ -51,28 +50,45 @@ func (q *Queue) Append(msg []byte) error {
 	if seqOf(msg) == verdictSeq {
 		return fmt.Errorf("message to queue %d: sequence number %d is that of verdicts", q.queue, verdictSeq)
 	}
-	var err error
-	if !q.out.fits(aligned(len(msg))) {
-		err = q.Flush()
-	}
+	q.makeRoom(len(msg))
 	q.out.b = appendPadded(q.out.b, msg)
-	return err
+	return nil
+}
+
+// makeRoom sends what there is unless n more bytes fit to it.
+func (q *Queue) makeRoom(n int) {
+	if !q.out.fits(n) {
+		q.send()
+	}
 }
 
 // Flush sends what Verdict and Append have collected. When it returns the kernel has
 // done it, and the packets are on their way. If the kernel has no room for a message, a
 // packet that was to be replaced is dropped, for its sender to send again; a message of
-// Append is refused; and a verdict stays for the next Flush. The error tells the first.
+// Append is refused; and another verdict stays for the next Flush. The error tells the
+// first of these since the last Flush.
 func (q *Queue) Flush() error {
+	q.send()
+	err := q.out.failed
+	q.out.failed = nil
+	switch {
+	case err == nil:
+		return nil
+	case q.closed.Load(): // a raw connection that is closed has an error of an internal package
+		err = os.ErrClosed
+	}
+	return fmt.Errorf("send verdicts to queue %d: %w", q.queue, err)
+}
+
+func (q *Queue) send() {
 	b := q.out.b
 	if len(b) == 0 {
-		return nil
+		return
 	}
 	q.out.b = b[:0]
-	if err := q.deliver(b); err != nil {
-		return fmt.Errorf("send verdicts to queue %d: %w", q.queue, q.socketError(err))
+	if err := q.deliver(b); err != nil && q.out.failed == nil {
+		q.out.failed = err
 	}
-	return nil
 }
 
 // deliver sends whole messages, by halves if the kernel has no room for all.

@@ -126,14 +126,12 @@ func (q *Queue) setUp(c Config) error {
 	return q.SetDeadline(time.Time{})
 }
 
-// Receive flushes, waits for packets and returns how many of pkts it filled, at least
+// Receive sends what Flush would, waits for packets and returns how many of pkts it filled, at least
 // one. Their payload is valid until the next call. ErrOverrun is not the end:
 // call again. After the deadline or a Wake the error is os.ErrDeadlineExceeded, after
 // Close os.ErrClosed.
 func (q *Queue) Receive(pkts []Packet) (int, error) {
-	if err := q.Flush(); err != nil {
-		return 0, err
-	}
+	q.send() // the next Flush tells if it fails
 	for {
 		most := min(len(pkts), len(q.t.slots))
 		n, err := q.t.receive(most)
@@ -173,7 +171,10 @@ func (q *Queue) refused(seq uint32, why unix.Errno) {
 
 // receiveError names what a caller has to tell apart, and ends what it is about.
 func (q *Queue) receiveError(err error) error {
-	err = q.socketError(err)
+	if q.closed.Load() { // a raw connection that is closed has an error of an internal package
+		return os.ErrClosed
+	}
+	err = overrun(err)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		q.wake.Lock()
@@ -187,15 +188,6 @@ func (q *Queue) receiveError(err error) error {
 		q.pressure.sample(q.queue, 0)
 	}
 	return err
-}
-
-// socketError gives an error its public name. A raw connection that is closed returns
-// an error of an internal package.
-func (q *Queue) socketError(err error) error {
-	if q.closed.Load() {
-		return os.ErrClosed
-	}
-	return overrun(err)
 }
 
 func overrun(err error) error {
