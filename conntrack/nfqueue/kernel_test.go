@@ -367,32 +367,3 @@ func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkAccept(b *testing.B) {
-	ns := queued(b)
-	from, _ := sockets(b, ns)
-	q := mustOpen(b, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 64 << 20})
-	pkts := make([]Packet, 32)
-	b.ReportAllocs()
-	const round = 100 // more would fill the sender's own buffer, which queued packets count against
-	for done := 0; done < b.N; {
-		end := min(done+round, b.N)
-		b.StopTimer()
-		for range end - done {
-			_, _ = from.Write([]byte("x"))
-		}
-		b.StartTimer()
-		for done < end {
-			n, err := q.Receive(pkts)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for _, p := range pkts[:n] {
-				if err := q.Verdict(p.ID, Accept, nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-			done += n
-		}
-	}
-}

@@ -130,7 +130,11 @@ func pair(t testing.TB) (*Queue, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newQueue(Config{Queue: 7, MaxLen: 1024}, wrap(raw, 8)), ends[1]
+	tr, err := wrap(raw, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newQueue(Config{Queue: 7, MaxLen: 1024}, tr), ends[1]
 }
 
 func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -20,9 +21,12 @@ import (
 // the time; and its loop costs a peek, a read and 64 allocations a packet,
 // against none and a thirtieth of a system call here.
 
-// Most messages with a packet of an Ethernet fit into headRoom bytes. The rest of longer ones,
-// up to packetRoom, goes to a place of its own, which costs no memory until it is used.
-const headRoom = 2048
+const (
+	// headRoom is what most messages with a packet of an Ethernet fit into. The rest
+	// of longer ones goes to a place of its own, tailRoom bytes long.
+	headRoom = 2048
+	tailRoom = packetRoom - headRoom
+)
 
 // transport moves datagrams between the socket and buffers that it keeps.
 type transport struct {
@@ -30,8 +34,9 @@ type transport struct {
 	raw   syscall.RawConn
 	stats *os.File // the table of queues in the socket's network namespace; nil if it may not be read
 
-	heads []byte // headRoom bytes for each slot
-	whole []byte // packetRoom bytes for each slot: room for the head, and the rest
+	heads []byte   // headRoom bytes for each slot
+	tails []byte   // tailRoom bytes for each slot; not of Go's heap, so that only what is used costs memory
+	whole [][]byte // for each slot, where a longer message is put together; nil until there was one
 
 	// The rest is scratch space of the system calls. It is kept here, and the
 	// functions given to raw are made once, so that nothing is allocated for a
@@ -71,7 +76,11 @@ func newTransport(c Config) (*transport, error) {
 		_ = nf.Close()
 		return nil, err
 	}
-	t := wrap(raw, c.Batch)
+	t, err := wrap(raw, c.Batch)
+	if err != nil {
+		_ = nf.Close()
+		return nil, err
+	}
 	t.nf = nf
 	if f, err := os.Open(statsFile); err == nil {
 		t.stats = f
@@ -83,21 +92,27 @@ func newTransport(c Config) (*transport, error) {
 }
 
 // wrap makes the buffers for batches of n datagrams.
-func wrap(raw syscall.RawConn, n int) *transport {
+func wrap(raw syscall.RawConn, n int) (*transport, error) {
+	tails, err := unix.Mmap(-1, 0, n*tailRoom, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
 	t := &transport{
-		raw: raw, heads: make([]byte, n*headRoom), whole: make([]byte, n*packetRoom),
+		raw: raw, heads: make([]byte, n*headRoom), tails: tails, whole: make([][]byte, n),
 		slots: make([]mmsghdr, n), iovs: make([][2]unix.Iovec, n),
 	}
+	runtime.AddCleanup(t, func(tails []byte) { _ = unix.Munmap(tails) }, tails)
+	_ = unix.Madvise(tails, unix.MADV_NOHUGEPAGE) // not every kernel has them
 	for i := range t.slots {
 		setIov(&t.iovs[i][0], t.heads[i*headRoom:][:headRoom])
-		setIov(&t.iovs[i][1], t.whole[i*packetRoom+headRoom:(i+1)*packetRoom])
+		setIov(&t.iovs[i][1], tails[i*tailRoom:][:tailRoom])
 		t.slots[i].hdr.Iov = &t.iovs[i][0]
 		t.slots[i].hdr.SetIovlen(2)
 	}
 	t.outHdr.Iov = &t.outIov
 	t.outHdr.SetIovlen(1)
 	t.readFn, t.sendFn = t.read, t.send
-	return t
+	return t, nil
 }
 
 // receive waits for datagrams and returns how many there are, at most n; they
@@ -132,8 +147,12 @@ func (t *transport) datagram(i int) []byte {
 	if n <= headRoom {
 		return head[:n]
 	}
-	b := t.whole[i*packetRoom:][:packetRoom]
+	if t.whole[i] == nil {
+		t.whole[i] = make([]byte, packetRoom)
+	}
+	b := t.whole[i]
 	copy(b, head)
+	copy(b[headRoom:n], t.tails[i*tailRoom:])
 	return b[:n]
 }
 
