@@ -28,13 +28,18 @@ const (
 // queued is a namespace whose UDP packets to port 9 go to the queue.
 func queued(t testing.TB) *netnstest.NS {
 	t.Helper()
+	return queuedAt(t, nftables.ChainHookOutput)
+}
+
+func queuedAt(t testing.TB, hook *nftables.ChainHook) *netnstest.NS {
+	t.Helper()
 	ns := netnstest.New(t)
 	var toQueue expr.Any
 	ns.Do(func() { toQueue = statement() })
 	ns.Nft(func(c *nftables.Conn) {
 		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "q"})
-		chain := c.AddChain(&nftables.Chain{Name: "output", Table: table, Type: nftables.ChainTypeFilter,
-			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityMangle})
+		chain := c.AddChain(&nftables.Chain{Name: "c", Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: hook, Priority: nftables.ChainPriorityMangle})
 		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
@@ -107,6 +112,17 @@ func mustOpen(t testing.TB, ns *netnstest.NS, c Config) *Queue {
 	}
 	t.Cleanup(func() { _ = q.Close() })
 	return q
+}
+
+func statsIn(t testing.TB, ns *netnstest.NS) (s Stats) {
+	t.Helper()
+	ns.Do(func() {
+		var err error
+		if s, err = ReadStats(queue); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
 // serve accepts packets for a while and returns how many there were.
@@ -266,13 +282,7 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var stats Stats
-	ns.Do(func() {
-		var err error
-		if stats, err = ReadStats(queue); err != nil {
-			t.Error(err)
-		}
-	})
+	stats := statsIn(t, ns)
 	packets, overruns := serve(t, q, 200*time.Millisecond)
 	arrived := 0
 	for b := make([]byte, 1000); ; arrived++ {
@@ -364,6 +374,44 @@ func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 			}
 		case <-time.After(5 * time.Second):
 			t.Fatal("Receive still waits")
+		}
+	}
+}
+
+func TestPacketHasItsArrivalTimeWhereTheKernelTakesIt(t *testing.T) {
+	ns := queuedAt(t, nftables.ChainHookInput)
+	from, to := sockets(t, ns)
+	raw, err := to.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ctl := raw.Control(func(fd uintptr) { // makes the kernel take it
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMP, 1)
+	}); ctl != nil || err != nil {
+		t.Fatal(ctl, err)
+	}
+	q := mustOpen(t, ns, Config{Queue: queue})
+	// The kernel begins to take it some time after it was asked to (net_enable_timestamp).
+	pkts := make([]Packet, 1)
+	for end := time.Now().Add(5 * time.Second); ; {
+		before := time.Now()
+		if _, err := from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := q.Receive(pkts); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := errors.Join(q.Verdict(pkts[0].ID, Accept, nil), q.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		at := pkts[0].Time
+		switch {
+		case !at.IsZero() && (at.Before(before.Truncate(time.Microsecond)) || at.After(time.Now())):
+			t.Fatalf("sent at %v, arrived at %v", before, at)
+		case !at.IsZero():
+			return
+		case time.Now().After(end):
+			t.Fatal("no packet had a time")
 		}
 	}
 }

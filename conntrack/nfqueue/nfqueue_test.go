@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
 	"golang.org/x/sys/unix"
@@ -69,6 +70,13 @@ func TestDecode(t *testing.T) {
 	}
 	if k, _, _ := decode(packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...), &p); k != packet || !p.Truncated {
 		t.Errorf("packet of 1500 bytes of which 5 came: %v %+v", k, p)
+	}
+	stamp := make([]byte, 16) // struct nfqnl_msg_packet_timestamp
+	binary.BigEndian.PutUint64(stamp, 1_700_000_000)
+	binary.BigEndian.PutUint64(stamp[8:], 250_001)
+	if k, _, _ := decode(packetMessage(9, nil, appendAttr(nil, attrTimestamp, stamp...)...), &p); k != packet ||
+		!p.Time.Equal(time.Unix(1_700_000_000, 250_001_000)) {
+		t.Errorf("packet with a timestamp: %v %+v", k, p)
 	}
 	if k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p); k != answer || seq != 5 || errno != unix.ENOENT {
 		t.Errorf("refusal: %v %d %v", k, seq, errno)

@@ -30,8 +30,8 @@ func (q *Queue) noteID(id uint32) {
 		p.crowd = true
 	}
 	p.last = id
-	if p.behind && int32(id-p.until) > 0 {
-		p.behind = false
+	if p.behind && int32(id-p.until) > 0 { // the first one after those that passed
+		p.behind, p.crowd = false, true
 	}
 }
 
