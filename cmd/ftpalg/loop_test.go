@@ -239,3 +239,84 @@ func TestLoopAllocatesNothingForAPacket(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// writes counts how often it is written to.
+type writes struct{ n, bytes int }
+
+func (w *writes) Write(b []byte) (int, error) {
+	w.n++
+	w.bytes += len(b)
+	return len(b), nil
+}
+
+func TestRoundIsOneDatagramAndOneWriteOfTheLog(t *testing.T) {
+	q, w := &fakeQueue{}, &writes{}
+	var ps [][]byte
+	for i := range uint32(3) {
+		ps = append(ps, command(t, startSeq+i*uint32(len(port)), port))
+	}
+	q.batches = []batchOrError{{packets: ps}}
+	rounds(t, testLoop(t, q, w), q)
+	if len(q.answers) != 3 || q.sends != 1 {
+		t.Errorf("%d datagrams with %d verdicts", q.sends, len(q.answers))
+	}
+	if w.n != 1 || w.bytes < 300 {
+		t.Errorf("the log was written %d times, %d bytes", w.n, w.bytes)
+	}
+}
+
+func TestThousandNOOPsAreOneDatagramARound(t *testing.T) {
+	q := &fakeQueue{}
+	for at := uint32(0); at < 1000; at += batch {
+		var ps [][]byte
+		for i := at; i < min(at+batch, 1000); i++ {
+			ps = append(ps, command(t, startSeq+i*uint32(len(noop)), noop))
+		}
+		q.batches = append(q.batches, batchOrError{packets: ps})
+	}
+	want := len(q.batches)
+	rounds(t, testLoop(t, q, io.Discard), q)
+	if len(q.answers) != 1000 || q.flushed != 1000 || q.sends != want {
+		t.Errorf("%d datagrams with %d of %d verdicts, want %d", q.sends, q.flushed, len(q.answers), want)
+	}
+}
+
+func TestLostPacketsAreCountedOnce(t *testing.T) {
+	q := &fakeQueue{batches: []batchOrError{{err: os.ErrDeadlineExceeded}}, lost: 3}
+	l := testLoop(t, q, io.Discard)
+	l.lost.Store(10) // of another loop
+	for range 2 {
+		if _, err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := l.lost.Load(); n != 13 {
+		t.Errorf("counted %d", n)
+	}
+}
+
+// observed keeps what is observed.
+type observed []float64
+
+func (o *observed) Observe(v float64) { *o = append(*o, v) }
+
+func TestTimeOfAPacketCountsFromItsArrival(t *testing.T) {
+	read := time.Now()
+	for _, c := range []struct {
+		name     string
+		arrived  time.Time
+		from, to float64 // seconds
+	}{
+		{"no timestamp", time.Time{}, 0, 1},
+		{"a timestamp", read.Add(-5 * time.Second), 5, 6},
+		{"a clock that was set back", read.Add(5 * time.Second), 0, 1},
+		{"a clock that was set forward", read.Add(-time.Hour), 0, 1},
+	} {
+		l, o := testLoop(t, &fakeQueue{}, io.Discard), &observed{}
+		l.latency = o
+		l.observe(read, []nfqueue.Packet{{Time: c.arrived}})
+		if len(*o) != 1 || (*o)[0] < c.from || (*o)[0] > c.to {
+			t.Errorf("%s: %v", c.name, *o)
+		}
+	}
+}
