@@ -51,13 +51,20 @@ func command(t testing.TB, seq uint32, text string) []byte {
 
 func packet(t testing.TB, from, to netip.AddrPort, seq, ack uint32, text string) []byte {
 	t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
-	tcp := &layers.TCP{SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()), Seq: seq, Ack: ack, ACK: true, Window: 1000}
+	ip := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP,
+		SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice(),
+	}
+	tcp := &layers.TCP{
+		SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()),
+		Seq: seq, Ack: ack, ACK: true, Window: 1000,
+	}
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		t.Fatal(err)
 	}
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, tcp, gopacket.Payload(text)); err != nil {
+	whole := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(b, whole, ip, tcp, gopacket.Payload(text)); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -160,9 +167,13 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 		batches []batchOrError
 		want    []answer
 	}{
-		{"as it is", []batchOrError{{packets: [][]byte{command(t, startSeq, noop)}}}, []answer{{1, nfqueue.Accept, ""}}},
+		{"as it is",
+			[]batchOrError{{packets: [][]byte{command(t, startSeq, noop)}}},
+			[]answer{{1, nfqueue.Accept, ""}}},
 		{"not TCP", []batchOrError{{packets: [][]byte{[]byte("x")}}}, []answer{{1, nfqueue.Accept, ""}}},
-		{"rewritten", []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, []answer{{1, nfqueue.Accept, portOut}}},
+		{"rewritten",
+			[]batchOrError{{packets: [][]byte{command(t, startSeq, port)}}},
+			[]answer{{1, nfqueue.Accept, portOut}}},
 		{"held until its predecessor comes",
 			[]batchOrError{
 				{packets: [][]byte{command(t, startSeq, noop), command(t, startSeq+6+8, port)}},
@@ -202,14 +213,18 @@ func TestOverrunsAreCounted(t *testing.T) {
 
 func TestBrokenQueueEndsTheLoop(t *testing.T) {
 	broken := errors.New("broken")
-	if _, err := testLoop(t, &fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(); !errors.Is(err, broken) {
+	q := &fakeQueue{batches: []batchOrError{{err: broken}}}
+	if _, err := testLoop(t, q, io.Discard).round(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
 
 func TestVerdictThatCannotBeGivenDropsThePacket(t *testing.T) {
 	var log bytes.Buffer
-	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, refuse: errors.New("message too long")}
+	q := &fakeQueue{
+		batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}},
+		refuse:  errors.New("message too long"),
+	}
 	rounds(t, testLoop(t, q, &log), q)
 	if len(q.answers) != 1 || q.answers[0] != (answer{1, nfqueue.Drop, ""}) {
 		t.Errorf("answers %v", q.answers)

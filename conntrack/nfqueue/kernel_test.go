@@ -159,7 +159,8 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 		t.Errorf("%d packets lost by their numbers, %d received of %d", lost, packets, sent)
 	}
 	if overruns == 0 || packets == 0 || packets == sent || arrived != sent {
-		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v", overruns, packets, sent, arrived, stats)
+		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v",
+			overruns, packets, sent, arrived, stats)
 	}
 	if stats.QueueDropped != 0 || stats.UserDropped != 0 {
 		t.Errorf("packets that passed unseen are counted as dropped: %+v", stats)

@@ -94,7 +94,8 @@ func configMessage(queue uint16, maxLen, seq uint32) []byte {
 func appendVerdict(b []byte, queue uint16, id uint32, v Verdict, payload []byte) []byte {
 	at := len(b)
 	b = appendHeader(b, msgVerdict, unix.NLM_F_REQUEST, verdictSeq, queue)
-	b = appendAttr(b, attrVerdictHeader, 0, 0, 0, v.number(), byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
+	b = appendAttr(b, attrVerdictHeader,
+		0, 0, 0, v.number(), byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
 	if len(payload) > 0 {
 		b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+len(payload)))
 		b = binary.NativeEndian.AppendUint16(b, attrPayload)

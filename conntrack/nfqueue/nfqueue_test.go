@@ -16,7 +16,8 @@ import (
 
 func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
 	got := hex.EncodeToString(configMessage(0x1234, 4096, 1))
-	want := "4000000002030500010000000000000000001234" + // header: length, type, REQUEST|ACK, sequence; family, version, queue
+	want := "40000000" + "02030500" + "0100000000000000" + // length; type, REQUEST|ACK; sequence, port
+		"00001234" + // family, version, queue
 		"0800010001000000" + // command: bind
 		"090002000000fffb02000000" + // parameters: copy 65531 bytes of the packet
 		"0800030000001000" + // queue length
@@ -34,7 +35,8 @@ func TestVerdictMessage(t *testing.T) {
 	}{
 		{Accept, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
 		{Drop, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
-		{Accept, "hello", "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" + "09000a00" + "68656c6c6f000000"},
+		{Accept, "hello", "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" +
+			"09000a00" + "68656c6c6f000000"},
 	} {
 		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, []byte(c.data))); got != c.want {
 			t.Errorf("%v, %q:\ngot  %s\nwant %s", c.v, c.data, got, c.want)
@@ -65,20 +67,23 @@ func answerMessage(seq uint32, errno unix.Errno) []byte {
 func TestDecode(t *testing.T) {
 	whole := packetMessage(9, []byte("hello"))
 	var p Packet
-	if k, _, _ := decode(whole, &p); k != packet || p.ID != 9 || p.InDev != 3 || p.OutDev != 4 || string(p.Payload) != "hello" || p.Truncated {
+	if k, _, _ := decode(whole, &p); k != packet || p.ID != 9 || p.InDev != 3 || p.OutDev != 4 ||
+		string(p.Payload) != "hello" || p.Truncated || !p.Time.IsZero() {
 		t.Errorf("packet: %v %+v", k, p)
 	}
-	if k, _, _ := decode(packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...), &p); k != packet || !p.Truncated {
+	long := packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...)
+	if k, _, _ := decode(long, &p); k != packet || !p.Truncated {
 		t.Errorf("packet of 1500 bytes of which 5 came: %v %+v", k, p)
 	}
 	stamp := make([]byte, 16) // struct nfqnl_msg_packet_timestamp
 	binary.BigEndian.PutUint64(stamp, 1_700_000_000)
 	binary.BigEndian.PutUint64(stamp[8:], 250_001)
-	if k, _, _ := decode(packetMessage(9, nil, appendAttr(nil, attrTimestamp, stamp...)...), &p); k != packet ||
-		!p.Time.Equal(time.Unix(1_700_000_000, 250_001_000)) {
+	stamped := packetMessage(9, nil, appendAttr(nil, attrTimestamp, stamp...)...)
+	if k, _, _ := decode(stamped, &p); k != packet || !p.Time.Equal(time.Unix(1_700_000_000, 250_001_000)) {
 		t.Errorf("packet with a timestamp: %v %+v", k, p)
 	}
-	if k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p); k != answer || seq != 5 || errno != unix.ENOENT {
+	k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p)
+	if k != answer || seq != 5 || errno != unix.ENOENT {
 		t.Errorf("refusal: %v %d %v", k, seq, errno)
 	}
 	for n := range len(whole) {
@@ -106,7 +111,8 @@ func TestParseStats(t *testing.T) {
 	if s, ok := parseStats([]byte(table), 77); !ok || s != (Stats{99999, 5, 11, 12, 1234}) {
 		t.Errorf("%+v, %v", s, ok)
 	}
-	for _, broken := range []string{"", "77", "   77  99999     5 2", "   7x  99999     5 2 65531    11    12     1234  1\n"} {
+	for _, broken := range []string{"", "77", "   77  99999     5 2",
+		"   7x  99999     5 2 65531    11    12     1234  1\n"} {
 		if s, ok := parseStats([]byte(broken), 77); ok {
 			t.Errorf("%q: %+v", broken, s)
 		}
@@ -147,7 +153,8 @@ func pair(t testing.TB) (*Queue, *net.UnixConn) {
 
 func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {
 	q, kernel := pair(t)
-	for _, m := range [][]byte{packetMessage(1, []byte("a")), answerMessage(0, unix.ENOENT), answerMessage(1, 0), packetMessage(2, []byte("bc")), packetMessage(3, nil)} {
+	for _, m := range [][]byte{packetMessage(1, []byte("a")), answerMessage(0, unix.ENOENT),
+		answerMessage(1, 0), packetMessage(2, []byte("bc")), packetMessage(3, nil)} {
 		if _, err := kernel.Write(m); err != nil {
 			t.Fatal(err)
 		}

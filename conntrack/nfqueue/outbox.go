@@ -32,7 +32,8 @@ func (o *outbox) fits(n int) bool { return len(o.b) == 0 || len(o.b)+n <= o.limi
 // after what was given before it. A packet that is gone is no error, see Gone.
 func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
 	if len(payload) > copyRange {
-		return fmt.Errorf("verdict in queue %d: a packet of %d bytes does not fit into a message", q.queue, len(payload))
+		return fmt.Errorf("verdict in queue %d: a packet of %d bytes does not fit into a message",
+			q.queue, len(payload))
 	}
 	q.makeRoom(verdictRoom + len(payload))
 	q.out.b = appendVerdict(q.out.b, q.queue, id, v, payload)
@@ -44,7 +45,8 @@ func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
 // NLM_F_REQUEST and a sequence number of the caller's, which is not 0. Without
 // NLM_F_ACK the kernel answers only if it refuses; OnRefused is told.
 func (q *Queue) Append(msg []byte) error {
-	if len(msg) < unix.NLMSG_HDRLEN || int(binary.NativeEndian.Uint32(msg)) != len(msg) || len(msg) > maxDatagram {
+	whole := len(msg) >= unix.NLMSG_HDRLEN && int(binary.NativeEndian.Uint32(msg)) == len(msg)
+	if !whole || len(msg) > maxDatagram {
 		return fmt.Errorf("message to queue %d: %d bytes are not one netlink message", q.queue, len(msg))
 	}
 	if seqOf(msg) == verdictSeq {

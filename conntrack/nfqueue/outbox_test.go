@@ -184,7 +184,8 @@ func TestRefusedMessageIsTold(t *testing.T) {
 	}
 	var got []refusal
 	q.OnRefused = func(seq uint32, why unix.Errno) { got = append(got, refusal{seq, why}) }
-	for _, m := range [][]byte{answerMessage(8, 0), answerMessage(9, unix.ENOENT), answerMessage(0, unix.ENOENT), packetMessage(1, nil)} {
+	for _, m := range [][]byte{answerMessage(8, 0), answerMessage(9, unix.ENOENT),
+		answerMessage(0, unix.ENOENT), packetMessage(1, nil)} {
 		if _, err := kernel.Write(m); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,8 @@ func TestGapsOfIDsAreLostPackets(t *testing.T) {
 		lost uint64
 		full bool
 	}{
-		{1, 0, false}, {2, 0, false}, {5, 2, true}, {6, 2, false}, {6, 2, false}, {3, 2, false}, {4, 2, false}, {10, 7, true},
+		{1, 0, false}, {2, 0, false}, {5, 2, true}, {6, 2, false}, {6, 2, false},
+		{3, 2, false}, {4, 2, false}, {10, 7, true},
 	} {
 		q.noteID(c.id)
 		if full := q.WasFull(); q.Lost() != c.lost || full != c.full {
@@ -39,7 +40,8 @@ func TestIDsGoOnFromZeroAfterTheLast(t *testing.T) {
 func TestFullQueueIsToldUntilItsEndIsRead(t *testing.T) {
 	q := &Queue{queue: 7}
 	table := func(waiting, last int) *bytes.Reader {
-		return bytes.NewReader(fmt.Appendf(nil, "    7   1234 %5d 2 65531     0     0 %8d  1\n", waiting, last))
+		const line = "    7   1234 %5d 2 65531     0     0 %8d  1\n"
+		return bytes.NewReader(fmt.Appendf(nil, line, waiting, last))
 	}
 	q.pressure = pressure{buf: make([]byte, 4096), maxLen: 100, table: table(67, 91)}
 	full := func(rounds int) bool {
@@ -75,7 +77,8 @@ func TestFullQueueIsToldUntilItsEndIsRead(t *testing.T) {
 }
 
 func TestSamplingDoesNotAllocate(t *testing.T) {
-	p := pressure{buf: make([]byte, 4096), maxLen: 100, table: bytes.NewReader([]byte("    7 1 2 2 65531 0 0 9  1\n"))}
+	table := bytes.NewReader([]byte("    7 1 2 2 65531 0 0 9  1\n"))
+	p := pressure{buf: make([]byte, 4096), maxLen: 100, table: table}
 	if n := testing.AllocsPerRun(100, func() { p.sample(7, 0) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

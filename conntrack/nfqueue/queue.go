@@ -42,7 +42,7 @@ type Config struct {
 	Queue      uint16 // queue number
 	MaxLen     uint32 // packets that may wait; 0: 1024. The kernel takes at most 65535
 	ReadBuffer int    // bytes of the socket's receive buffer; 0: the system's default
-	Batch      int    // most packets of one Receive; 0: 64. Each costs 2 KiB, and 64 KiB more when it was a large one
+	Batch      int    // most packets of one Receive; 0: 64. Each costs 2 KiB, or 130 once it was a large one
 }
 
 func (c Config) withDefaults() Config {

@@ -73,8 +73,9 @@ func TestPacketThatCannotBeReplacedIsDropped(t *testing.T) {
 	if n != 2 || err != nil {
 		t.Fatal(n, err)
 	}
-	if got := pkts[0].Payload; len(got) != 5028 || !bytes.Equal(got[28:], big) || string(pkts[1].Payload[28:]) != "x" {
-		t.Errorf("received %d and %d bytes", len(got), len(pkts[1].Payload))
+	if first, second := pkts[0].Payload, pkts[1].Payload; len(first) != 5028 ||
+		!bytes.Equal(first[28:], big) || string(second[28:]) != "x" {
+		t.Errorf("received %d and %d bytes", len(first), len(second))
 	}
 	for _, p := range pkts {
 		if err := q.Verdict(p.ID, Accept, p.Payload); err != nil {
@@ -98,10 +99,10 @@ func TestRefusalOfConntrackComesWithItsSequenceNumber(t *testing.T) {
 	ns := queued(t)
 	from, _ := sockets(t, ns)
 	q := mustOpen(t, ns, Config{Queue: queue})
-	ip := append(appendAttr(nil, 1, 10, 0, 0, 1), appendAttr(nil, 2, 10, 0, 0, 2)...)
-	proto := append(appendAttr(nil, 1, unix.IPPROTO_TCP), append(appendAttr(nil, 2, 0, 1), appendAttr(nil, 3, 0, 2)...)...)
+	ip := appendAttr(appendAttr(nil, 1, 10, 0, 0, 1), 2, 10, 0, 0, 2)
+	proto := appendAttr(appendAttr(appendAttr(nil, 1, unix.IPPROTO_TCP), 2, 0, 1), 3, 0, 2)
 	const nested = unix.NLA_F_NESTED
-	tuple := append(appendAttr(nil, 1|nested, ip...), appendAttr(nil, 2|nested, proto...)...)
+	tuple := appendAttr(appendAttr(nil, 1|nested, ip...), 2|nested, proto...)
 	msg := appendHeader(nil, 1<<8, unix.NLM_F_REQUEST, 77, 0) // IPCTNL_MSG_CT_NEW
 	msg[16] = unix.AF_INET
 	msg = appendAttr(msg, 1|nested, tuple...) // CTA_TUPLE_ORIG

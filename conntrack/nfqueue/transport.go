@@ -93,7 +93,8 @@ func newTransport(c Config) (*transport, error) {
 
 // wrap makes the buffers for batches of n datagrams.
 func wrap(raw syscall.RawConn, n int) (*transport, error) {
-	tails, err := unix.Mmap(-1, 0, n*tailRoom, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	tails, err := unix.Mmap(-1, 0, n*tailRoom,
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
