@@ -24,7 +24,7 @@ const (
 	// readBuffer must hold them in the kernel's accounting, or they pass unseen.
 	readBuffer = 16 << 20
 	// batch is how many packets are taken at once.
-	batch = 32
+	batch = 64
 	// ownExpectations of the helper that is registered: one in use and one that
 	// takes its place, for each control connection.
 	ownExpectations = 2
@@ -37,6 +37,7 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
+	kernel  *inOrder
 	gateway *alg.Gateway
 	queue   *nfqueue.Queue
 	log     *slog.Logger
@@ -57,7 +58,7 @@ func start(src config.Sources, logTo io.Writer) (*program, error) {
 	p := &program{sources: src, config: c, level: &slog.LevelVar{}}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
-	p.journal = newJournal(p.log)
+	p.journal = newJournal(logTo, c.Log.JSON, p.level)
 	if err := p.setUp(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -80,10 +81,10 @@ func (p *program) setUp() error {
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.loop = &loop{
-		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
-	}
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.kernel.flush = p.loop.flush
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
@@ -118,7 +119,8 @@ func (p *program) openConntrack() error {
 			return err
 		}
 	}
-	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
+	p.kernel = &inOrder{kernel: conn}
+	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnKernelError = p.journal.kernelError
@@ -172,38 +174,24 @@ func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Conf
 	}
 }
 
+const (
+	// drainQuiet is for how long no packet may come before the queue is closed. Rules
+	// that are removed still queue what is passing through them just now.
+	drainQuiet = 5 * time.Millisecond
+	drainMost  = time.Second
+)
+
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
-	err := p.handle()
+	err := runAll(p.signals, p.reload, p.loop)
 	// First the rules, then the queue: what comes in between would be lost.
 	err = errors.Join(err, p.removeRules())
 	if err == nil {
-		err = p.drain()
+		err = p.loop.drain(drainQuiet, drainMost)
 	}
 	err = errors.Join(err, p.close())
 	p.log.Info("stopped")
 	return err
-}
-
-// handle runs the packet loop.
-func (p *program) handle() error {
-	for !p.signalled() {
-		if _, err := p.loop.round(roundTime); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drain handles what the rules have queued before they were removed.
-func (p *program) drain() error {
-	const most, quiet = time.Second, 50 * time.Millisecond
-	for until := time.Now().Add(most); time.Now().Before(until); {
-		if n, err := p.loop.round(quiet); n == 0 || err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // close gives back everything.

@@ -20,7 +20,7 @@ func (p *program) reload() {
 		}
 	}
 	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
-	p.gateway.SetPolicy(c.Policy, c.Policies...)
+	p.loop.call(func() { p.gateway.SetPolicy(c.Policy, c.Policies...) })
 	p.level.Set(c.Log.Level)
 	p.log.Info("configuration reloaded", "ports", c.Ports)
 	if keys := config.Fixed(p.config, c); len(keys) > 0 {
