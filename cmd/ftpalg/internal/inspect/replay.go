@@ -54,6 +54,9 @@ func Replay(r io.Reader, ports []uint16, p alg.Policy) (Report, error) {
 
 func (re *replay) frame(f frame) {
 	re.report.Frames++
+	if f.time.Sub(re.ticked) >= time.Second {
+		re.tick(f.time) // before the frame is looked at: it lets go packets of other connections
+	}
 	if !known(f.link) {
 		re.report.UnknownLink++
 		return
@@ -71,9 +74,6 @@ func (re *replay) frame(f frame) {
 		re.report.Controls = append(re.report.Controls, re.flow.control)
 	}
 	re.flow.control.Last = f.number
-	if f.time.Sub(re.ticked) >= time.Second {
-		re.tick(f.time)
-	}
 	re.handle(f.time, f.number, ip)
 	re.release(f.time)
 }
