@@ -1,10 +1,7 @@
-package inspect
+package replay
 
 import (
-	"bytes"
 	"testing"
-
-	"github.com/ftpalg/ftpalg/alg"
 )
 
 // Another connection's packet, held since its predecessor is lost, is let go when a second is over. That
@@ -18,11 +15,7 @@ func TestHeldPacketOfAnotherConnectionTakesNothingFromTheNext(t *testing.T) {
 	}
 	other := packets(t, append(login[:6:6], segment{ack, "NOOP\r\n"}, segment{ack, "NOOP\r\n"}, port))
 	all := append(other[:6:6], append(held, other[6:]...)...) // PORT comes 3 s after the held packet
-	r, err := Replay(bytes.NewReader(pcapng(t, all)), []uint16{21}, alg.DefaultPolicy())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range r.Controls {
+	for _, c := range replayed(t, pcapng(t, all), Options{}).controls {
 		if want := int(c.Client.Port()) - 40000; len(c.Channels) != 1-want {
 			t.Errorf("%v has %d channels, want %d", c.Client, len(c.Channels), 1-want)
 		}

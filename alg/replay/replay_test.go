@@ -1,9 +1,13 @@
-package inspect
+package replay
 
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +15,6 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
-
-	"github.com/ftpalg/ftpalg/alg"
 )
 
 const (
@@ -118,17 +120,55 @@ func zipped(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-func replayed(t testing.TB, capture []byte) (Report, string) {
+// report collects what a replay tells.
+type report struct {
+	sum      Sum
+	controls []*Control
+	settled  int
+}
+
+func run(r io.Reader, o Options) (rep report, err error) {
+	rep.sum, err = Run(r, o, Observer{
+		Settled: func(*Control, *Channel) { rep.settled++ },
+		Ended:   func(c *Control) { rep.controls = append(rep.controls, c) },
+	})
+	return rep, err
+}
+
+func replayed(t testing.TB, capture []byte, o Options) report {
 	t.Helper()
-	r, err := Replay(bytes.NewReader(capture), []uint16{21}, alg.DefaultPolicy())
+	if o.Policy.All.Timeout == 0 {
+		o.Policy = DefaultPolicy()
+	}
+	r, err := run(bytes.NewReader(capture), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// told is a report in short.
+func (r report) told() string {
 	var b strings.Builder
-	if err := r.Print(&b); err != nil {
-		t.Fatal(err)
+	for _, c := range r.controls {
+		fmt.Fprintf(&b, "%v>%v %d-%d", c.Client, c.Server, c.First, c.Last)
+		for _, n := range []struct {
+			is  bool
+			say string
+		}{{c.MidStream, "midstream"}, {c.TLS, "TLS"}, {c.NotFTP, "not FTP"}, {c.BothSides, "both sides"}} {
+			if n.is {
+				b.WriteString(" " + n.say)
+			}
+		}
+		for _, ch := range c.Channels {
+			fmt.Fprintf(&b, "; %d %s %v for %v", ch.Frame, ch.Mode, ch.Target, ch.For)
+		}
+		for _, f := range c.Refusals {
+			fmt.Fprintf(&b, "; %d %s", f.Frame, f.Reason)
+		}
+		b.WriteString("\n")
 	}
-	return r, b.String()
+	return b.String()
 }
 
 func TestEveryCaptureFormatIsRead(t *testing.T) {
@@ -151,12 +191,10 @@ func TestEveryCaptureFormatIsRead(t *testing.T) {
 		"pcapng in gzip":      zipped(t, pcapng(t, active)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, text := replayed(t, capture)
-			const want = "10.0.0.1:40000 -> 10.0.0.2:21, frames 1 to 7\n" +
-				"  frame 7      PORT  opens 10.0.0.1:10120 for 10.0.0.2\n" +
-				"1 control connections, 1 data channels opened, 0 refusals in 7 frames\n"
-			if text != want {
-				t.Errorf("got\n%swant\n%s", text, want)
+			r := replayed(t, capture, Options{})
+			const want = "10.0.0.1:40000>10.0.0.2:21 1-7; 7 port 10.0.0.1:10120 for 10.0.0.2\n"
+			if text := r.told(); text != want || r.sum.Frames != 7 || r.sum.Channels != 1 || r.sum.First.Unix() != 1000 {
+				t.Errorf("got\n%s%+v\nwant\n%s", text, r.sum, want)
 			}
 		})
 	}
@@ -169,44 +207,51 @@ func TestReportTellsWhatOpensAndWhyNot(t *testing.T) {
 		dialogue []segment
 		want     string
 	}{
-		{"not logged in", append(handshake[:3:3], segment{ack | fromServer, "220 hi\r\n"}, port), "refused, not_logged_in: \"PORT 10,0,0,1,39,136\\r\\n\""},
-		{"from the middle", []segment{port}, "starts before the capture"},
-		{"from the middle, opens", []segment{port}, "opens 10.0.0.1:10120"},
-		{"from the server's middle", []segment{{ack | fromServer, "200 ok\r\n"}, port}, "opens 10.0.0.1:10120"},
-		{"SYN not captured", append(login[1:6:6], port), "opens 10.0.0.1:10120"},
-		{"another host's address", append(login[:6:6], segment{ack, "PORT 10,0,0,9,39,136\r\n"}), "refused, foreign_address"},
-		{"passive", append(login[:6:6], segment{ack, "PASV\r\n"}, segment{ack | fromServer, "227 ok (10,0,0,2,40,1)\r\n"}), "PASV  opens 10.0.0.2:10241 for 10.0.0.1"},
-		{"TLS", append(login[:6:6], segment{ack, "AUTH TLS\r\n"}, segment{ack | fromServer, "234 go\r\n"}), "went over to TLS"},
-		{"another protocol", append(handshake[:3:3], segment{ack, "GET / HTTP/1.1\r\n"}), "is not FTP"},
-		{"nothing", login, "opens nothing"},
+		{"not logged in", append(handshake[:3:3], segment{ack | fromServer, "220 hi\r\n"}, port), "; 5 not_logged_in"},
+		{"from the middle", []segment{port}, " midstream;"},
+		{"from the middle, opens", []segment{port}, "port 10.0.0.1:10120"},
+		{"from the server's middle", []segment{{ack | fromServer, "200 ok\r\n"}, port}, "port 10.0.0.1:10120"},
+		{"SYN not captured", append(login[1:6:6], port), "port 10.0.0.1:10120"},
+		{"another host's address", append(login[:6:6], segment{ack, "PORT 10,0,0,9,39,136\r\n"}), "; 7 foreign_address"},
+		{"passive", append(login[:6:6], segment{ack, "PASV\r\n"}, segment{ack | fromServer, "227 ok (10,0,0,2,40,1)\r\n"}), "pasv 10.0.0.2:10241 for 10.0.0.1"},
+		{"TLS", append(login[:6:6], segment{ack, "AUTH TLS\r\n"}, segment{ack | fromServer, "234 go\r\n"}), " TLS"},
+		{"another protocol", append(handshake[:3:3], segment{ack, "GET / HTTP/1.1\r\n"}), " not FTP"},
+		{"nothing", login, "10.0.0.1:40000>10.0.0.2:21 1-6\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, text := replayed(t, pcapng(t, packets(t, c.dialogue))); !strings.Contains(text, c.want) {
+			if text := replayed(t, pcapng(t, packets(t, c.dialogue)), Options{}).told(); !strings.Contains(text, c.want) {
 				t.Errorf("got\n%swithout %q", text, c.want)
 			}
 		})
 	}
 }
 
-func TestOtherPortsAreIgnored(t *testing.T) {
-	r, err := Replay(bytes.NewReader(pcapng(t, packets(t, login))), []uint16{2121}, alg.DefaultPolicy())
-	if err != nil || r.Frames != len(login) || len(r.Controls) != 0 {
-		t.Errorf("%+v, %v", r, err)
+func TestOtherPortsAreIgnoredButNamed(t *testing.T) {
+	r := replayed(t, pcapng(t, packets(t, login)), Options{Ports: PortsOf(2121)})
+	if r.sum.Frames != len(login) || len(r.controls) != 0 || !slices.Equal(r.sum.Elsewhere, []uint16{21}) {
+		t.Errorf("%+v", r)
 	}
 }
 
 func TestUnknownLinkTypeIsReported(t *testing.T) {
-	if _, text := replayed(t, pcap(t, layers.LinkTypeIEEE802_11, "", packets(t, login))); !strings.Contains(text, "6 frames were left out") {
-		t.Error(text)
+	r := replayed(t, pcap(t, layers.LinkTypeIEEE802_11, "", packets(t, login)), Options{})
+	if r.sum.UnknownLink != 6 {
+		t.Errorf("%+v", r.sum)
 	}
 }
 
 func TestWhatIsNoCaptureIsAnError(t *testing.T) {
 	whole := pcapng(t, packets(t, login))
-	for name, c := range map[string][]byte{"empty": nil, "short": {1, 2}, "text": []byte("220 this is no capture, it is a log of a session"), "cut": whole[:len(whole)-5]} {
-		if _, err := Replay(bytes.NewReader(c), []uint16{21}, alg.DefaultPolicy()); err == nil {
-			t.Errorf("%s: no error", name)
+	for name, c := range map[string][]byte{
+		"empty": nil, "short": {1, 2}, "text": []byte("220 this is no capture, it is a log of a session"),
+	} {
+		if s, err := Run(bytes.NewReader(c), Options{Policy: DefaultPolicy()}, Observer{}); !errors.Is(err, ErrNoCapture) || s.Frames != 0 {
+			t.Errorf("%s: %v, %+v", name, err, s)
 		}
+	}
+	s, err := Run(bytes.NewReader(whole[:len(whole)-5]), Options{Policy: DefaultPolicy()}, Observer{})
+	if err == nil || errors.Is(err, ErrNoCapture) || s.Frames != len(login)-1 {
+		t.Errorf("cut: %v, %+v", err, s)
 	}
 }
 
@@ -214,14 +259,21 @@ func FuzzReplay(f *testing.F) {
 	pkts := packets(f, append(login[:6:6], segment{ack, "EPRT |1|10.0.0.1|10120|\r\n"}))
 	f.Add(pcapng(f, pkts))
 	f.Add(pcap(f, layers.LinkTypeEthernet, strings.Repeat("\x02", 12)+"\x81\x00\x00\x07\x08\x00", pkts))
+	all, err := ParsePorts("1-65535")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, _ := Replay(bytes.NewReader(b), []uint16{21}, alg.DefaultPolicy())
-		for _, c := range r.Controls {
+		r, _ := run(bytes.NewReader(b), Options{Ports: all, Policy: DefaultPolicy()})
+		for _, c := range r.controls {
 			for _, ch := range c.Channels {
-				if ch.Addr.Port() < 1024 || ch.For != c.Server.Addr() && ch.For != c.Client.Addr() {
+				if ch.Target.Port() < 1024 || ch.For != c.Server.Addr() && ch.For != c.Client.Addr() {
 					t.Errorf("%+v opened %+v", c, ch)
 				}
 			}
+		}
+		if r.settled != r.sum.Channels {
+			t.Errorf("%d of %d channels settled", r.settled, r.sum.Channels)
 		}
 	})
 }
