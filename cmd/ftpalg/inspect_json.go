@@ -21,6 +21,8 @@ type inspectLine struct {
 	Frame   int             `json:"frame,omitempty"`
 	Client  *netip.AddrPort `json:"client,omitempty"`
 	Server  *netip.AddrPort `json:"server,omitempty"`
+	Start   *time.Time      `json:"start,omitempty"`
+	End     *time.Time      `json:"end,omitempty"`
 	*channelFields
 	*refusalFields
 	*controlFields
@@ -65,8 +67,6 @@ type refusalFields struct {
 type controlFields struct {
 	Outside netip.AddrPort `json:"outside"`
 	Inside  netip.AddrPort `json:"inside"`
-	Start   time.Time      `json:"start"`
-	End     time.Time      `json:"end"`
 	First   int            `json:"first"`
 	Last    int            `json:"last"`
 	Opened  int            `json:"opened"`
@@ -74,12 +74,10 @@ type controlFields struct {
 }
 
 type sumFields struct {
-	Start    *time.Time `json:"start,omitempty"`
-	End      *time.Time `json:"end,omitempty"`
-	Frames   int        `json:"frames"`
-	Controls int        `json:"controls"`
-	Channels int        `json:"channels"`
-	Refusals int        `json:"refusals"`
+	Frames   int `json:"frames"`
+	Controls int `json:"controls"`
+	Channels int `json:"channels"`
+	Refusals int `json:"refusals"`
 }
 
 // json returns what writes a line for everything that happens.
@@ -99,8 +97,8 @@ func (o *inspectOutput) json() replay.Observer {
 			o.writeJSON(inspectLine{Kind: "refused", refusalFields: f}, c, r.Frame, r.Time)
 		},
 		Ended: func(c *replay.Control) {
-			f := &controlFields{c.Outside, c.Inside, c.Start.UTC(), c.End.UTC(), c.First, c.Last, c.Opened, c.Refused}
-			o.writeJSON(inspectLine{Kind: "control", controlFields: f, Notes: controlNotes(c)}, c, 0, time.Time{})
+			f := &controlFields{c.Outside, c.Inside, c.First, c.Last, c.Opened, c.Refused}
+			o.writeJSON(inspectLine{Kind: "control", Start: utc(c.Start), End: utc(c.End), controlFields: f, Notes: controlNotes(c)}, c, 0, time.Time{})
 		},
 	}
 }
@@ -124,10 +122,7 @@ func (o *inspectOutput) writeJSON(l inspectLine, c *replay.Control, frame int, a
 	if c != nil {
 		l.Client, l.Server = &c.Client, &c.Server
 	}
-	if !at.IsZero() {
-		at = at.UTC()
-		l.Time = &at
-	}
+	l.Time = utc(at)
 	b, err := json.Marshal(l)
 	if err != nil && o.err == nil {
 		o.err = err
@@ -137,9 +132,14 @@ func (o *inspectOutput) writeJSON(l inspectLine, c *replay.Control, frame int, a
 
 func (o *inspectOutput) sumJSON(s replay.Sum) {
 	f := &sumFields{Frames: s.Frames, Controls: s.Controls, Channels: s.Channels, Refusals: s.Refusals}
-	if s.Frames > 0 {
-		first, last := s.First.UTC(), s.Last.UTC()
-		f.Start, f.End = &first, &last
+	o.writeJSON(inspectLine{Kind: "sum", Start: utc(s.First), End: utc(s.Last), sumFields: f, Notes: sumNotes(s)}, nil, 0, time.Time{})
+}
+
+// utc returns nil for no time at all.
+func utc(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
-	o.writeJSON(inspectLine{Kind: "sum", sumFields: f, Notes: sumNotes(s)}, nil, 0, time.Time{})
+	t = t.UTC()
+	return &t
 }
