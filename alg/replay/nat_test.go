@@ -138,3 +138,5 @@ func TestNATWithMistakesIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func mustAddr(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
