@@ -29,7 +29,7 @@ var errInterrupted = errors.New("interrupted")
 
 // inspectAll inspects each capture; those that cannot be read are reported and do not stop the others.
 func inspectAll(c *cobra.Command, args []string, o replay.Options, asJSON bool) error {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	ctx, stop := signal.NotifyContext(c.Context(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program
 	var errs []error
