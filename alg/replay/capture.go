@@ -52,7 +52,8 @@ func openCapture(r io.Reader) (*capture, error) {
 	}
 	switch binary.LittleEndian.Uint32(magic) {
 	case sectionHeader:
-		ng, err := pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
+		ng, err := pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{WantMixedLinkType: true,
+			SkipUnknownVersion: true})
 		if err != nil {
 			return nil, fmt.Errorf("read the pcapng header: %w", err)
 		}
@@ -92,7 +93,8 @@ func (c *capture) next() (frame, error) {
 	if err != nil {
 		return frame{}, fmt.Errorf("frame %d: %w", c.n, err)
 	}
-	f := frame{number: c.n, time: info.Timestamp, link: c.link, data: data, cut: info.CaptureLength < info.Length}
+	f := frame{number: c.n, time: info.Timestamp, link: c.link, data: data,
+		cut: info.CaptureLength < info.Length}
 	if len(info.AncillaryData) > 0 {
 		if own, ok := info.AncillaryData[0].(layers.LinkType); ok {
 			f.link = own

@@ -27,7 +27,8 @@ func unpacked(r *bufio.Reader) (*bufio.Reader, error) {
 		return bufio.NewReader(z), nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		// With one goroutine nothing is read ahead, and there is nothing to close.
-		z, err := zstd.NewReader(io.Reader(r), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(io.Reader(r), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("read the zstd header: %w", err)
 		}

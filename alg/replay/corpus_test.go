@@ -144,7 +144,10 @@ func compare(t *testing.T, r report, want []truth) {
 	for _, c := range r.controls {
 		for _, ch := range c.Channels {
 			found := fmt.Sprintf("%s>%s %s %s", c.Client, c.Server, strings.ToUpper(ch.Mode), ch.Target)
-			i := slices.IndexFunc(left, func(tr truth) bool { return tr.String() == found && tr.within(ch.Frame) })
+			i := slices.IndexFunc(left, func(tr truth) bool {
+				return tr.String() == found &&
+					tr.within(ch.Frame)
+			})
 			if i < 0 {
 				t.Errorf("frame %d: opened, but should not: %s", ch.Frame, found)
 				continue

@@ -48,16 +48,17 @@ func TestEveryKindOfFileIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, capture := range map[string][]byte{
-		"little endian":                file(binary.LittleEndian, 0xa1b2c3d4, 0, pkts),
-		"big endian":                   file(binary.BigEndian, 0xa1b2c3d4, 0, pkts),
-		"nanoseconds":                  file(binary.LittleEndian, 0xa1b23c4d, 0, pkts),
-		"nanoseconds, big endian":      file(binary.BigEndian, 0xa1b23c4d, 0, pkts),
-		"modified":                     file(binary.LittleEndian, modifiedMagic, 8, pkts),
-		"modified, big endian":         file(binary.BigEndian, modifiedMagic, 8, pkts),
-		"modified, big endian, gzip":   zipped(t, file(binary.BigEndian, modifiedMagic, 8, pkts)),
-		"snoop":                        snoop(pkts),
-		"zstd":                         z.EncodeAll(snoop(pkts), nil),
-		"zstd of two frames, as -T0's": append(z.EncodeAll(pcapng(t, pkts)[:100], nil), z.EncodeAll(pcapng(t, pkts)[100:], nil)...),
+		"little endian":              file(binary.LittleEndian, 0xa1b2c3d4, 0, pkts),
+		"big endian":                 file(binary.BigEndian, 0xa1b2c3d4, 0, pkts),
+		"nanoseconds":                file(binary.LittleEndian, 0xa1b23c4d, 0, pkts),
+		"nanoseconds, big endian":    file(binary.BigEndian, 0xa1b23c4d, 0, pkts),
+		"modified":                   file(binary.LittleEndian, modifiedMagic, 8, pkts),
+		"modified, big endian":       file(binary.BigEndian, modifiedMagic, 8, pkts),
+		"modified, big endian, gzip": zipped(t, file(binary.BigEndian, modifiedMagic, 8, pkts)),
+		"snoop":                      snoop(pkts),
+		"zstd":                       z.EncodeAll(snoop(pkts), nil),
+		"zstd of two frames, as -T0's": append(z.EncodeAll(pcapng(t, pkts)[:100], nil),
+			z.EncodeAll(pcapng(t, pkts)[100:], nil)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := replayed(t, capture, Options{})

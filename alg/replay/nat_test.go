@@ -60,7 +60,8 @@ func TestBothSidesOfANATAreOneSession(t *testing.T) {
 				t.Fatal(r.told())
 			}
 			c, ch := r.controls[0], r.controls[0].Channels[0]
-			if !c.BothSides || c.Client.String() != "10.0.0.1:40000" || c.Outside != outside || c.Server != c.Inside {
+			if !c.BothSides || c.Client.String() != "10.0.0.1:40000" || c.Outside != outside ||
+				c.Server != c.Inside {
 				t.Errorf("%+v", c)
 			}
 			if ch.Is != "203,0,113,9,39,136" || ch.Target.String() != "10.0.0.1:10120" {
@@ -75,9 +76,11 @@ func TestBothSidesOfANATAreOneSession(t *testing.T) {
 func TestNATOfTheGatewayTellsWhatIsRewritten(t *testing.T) {
 	dialogue := login[:6:6]
 	for i := range 60 {
-		dialogue = append(dialogue, segment{ack, fmt.Sprintf("PORT 10,0,0,1,50,%d\r\n", i)}, segment{ack | fromServer, "200 ok\r\n"})
+		dialogue = append(dialogue, segment{ack, fmt.Sprintf("PORT 10,0,0,1,50,%d\r\n", i)},
+			segment{ack | fromServer, "200 ok\r\n"})
 	}
-	r := replayed(t, pcapng(t, packets(t, dialogue)), Options{NAT: []NAT{Masquerade(netip.MustParseAddr("203.0.113.209"))}})
+	r := replayed(t, pcapng(t, packets(t, dialogue)),
+		Options{NAT: []NAT{Masquerade(netip.MustParseAddr("203.0.113.209"))}})
 	if r.controls[0].Channels[0].Is != "10,0,0,1,50,0" {
 		t.Errorf("both are inside: %s", r.told())
 	}
@@ -101,7 +104,8 @@ func TestServerBehindNATIsSeenFromEitherSide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pasv := append(login[:6:6], segment{ack, "PASV\r\n"}, segment{ack | fromServer, "227 ok (10,0,0,2,40,1)\r\n"})
+	pasv := append(login[:6:6], segment{ack, "PASV\r\n"},
+		segment{ack | fromServer, "227 ok (10,0,0,2,40,1)\r\n"})
 	inside := packets(t, pasv)
 	var outside [][]byte
 	dialled := netip.MustParseAddrPort("203.0.113.9:21")
@@ -119,7 +123,8 @@ func TestServerBehindNATIsSeenFromEitherSide(t *testing.T) {
 		}
 		c, ch := r.controls[0], r.controls[0].Channels[0]
 		if c.Server != dialled || c.Inside.String() != "10.0.0.2:21" || ch.Is != "203,0,113,9,40,1" ||
-			ch.Open.String() != "203.0.113.9:10241" || ch.Target.String() != "10.0.0.2:10241" || ch.Asked != "PASV" {
+			ch.Open.String() != "203.0.113.9:10241" || ch.Target.String() != "10.0.0.2:10241" ||
+			ch.Asked != "PASV" {
 			t.Errorf("%s: %+v %+v", name, c, ch)
 		}
 	}

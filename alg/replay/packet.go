@@ -78,7 +78,8 @@ func tupleOf(p *rewrite.Packet) conntrack.Tuple { return conntrack.Tuple{Src: p.
 // shareEnd tells whether two tuples have an end in common, as those of a connection before and
 // after one translation have, at least in the server's port.
 func shareEnd(a, b conntrack.Tuple) bool {
-	return a.Src == b.Src || a.Dst == b.Dst || portOf(a.Dst) == portOf(b.Dst) || portOf(a.Src) == portOf(b.Src)
+	return a.Src == b.Src || a.Dst == b.Dst || portOf(a.Dst) == portOf(b.Dst) ||
+		portOf(a.Src) == portOf(b.Src)
 }
 
 func portOf(a netip.AddrPort) uint16 { return a.Port() }

@@ -43,8 +43,10 @@ func packets(t testing.TB, dialogue []segment) [][]byte {
 	var all [][]byte
 	for _, s := range dialogue {
 		from := s.flags / fromServer
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}
-		tcp := &layers.TCP{SrcPort: 40000, DstPort: 21, Seq: next[from], SYN: s.flags&syn != 0, ACK: s.flags&ack != 0, Window: 1000}
+		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 0, 0, 1},
+			DstIP: net.IP{10, 0, 0, 2}}
+		tcp := &layers.TCP{SrcPort: 40000, DstPort: 21, Seq: next[from], SYN: s.flags&syn != 0,
+			ACK: s.flags&ack != 0, Window: 1000}
 		if from == 1 {
 			ip.SrcIP, ip.DstIP = ip.DstIP, ip.SrcIP
 			tcp.SrcPort, tcp.DstPort = tcp.DstPort, tcp.SrcPort
@@ -60,7 +62,8 @@ func packets(t testing.TB, dialogue []segment) [][]byte {
 			t.Fatal(err)
 		}
 		b := gopacket.NewSerializeBuffer()
-		if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, tcp, gopacket.Payload(s.text)); err != nil {
+		if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true,
+			ComputeChecksums: true}, ip, tcp, gopacket.Payload(s.text)); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, bytes.Clone(b.Bytes()))
@@ -175,25 +178,29 @@ func TestEveryCaptureFormatIsRead(t *testing.T) {
 	active := packets(t, append(login[:6:6], segment{ack, "PORT 10,0,0,1,39,136\r\n"}))
 	ether := strings.Repeat("\x02", 12)
 	for name, capture := range map[string][]byte{
-		"ethernet":            pcap(t, layers.LinkTypeEthernet, ether+"\x08\x00", active),
-		"VLAN":                pcap(t, layers.LinkTypeEthernet, ether+"\x81\x00\x00\x07\x08\x00", active),
-		"VLAN in VLAN":        pcap(t, layers.LinkTypeEthernet, ether+"\x88\xa8\x00\x01\x81\x00\x00\x07\x08\x00", active),
-		"PPPoE":               pcap(t, layers.LinkTypeEthernet, ether+"\x88\x64\x11\x00\x00\x01\x00\x99\x00\x21", active),
+		"ethernet": pcap(t, layers.LinkTypeEthernet, ether+"\x08\x00", active),
+		"VLAN":     pcap(t, layers.LinkTypeEthernet, ether+"\x81\x00\x00\x07\x08\x00", active),
+		"VLAN in VLAN": pcap(t, layers.LinkTypeEthernet,
+			ether+"\x88\xa8\x00\x01\x81\x00\x00\x07\x08\x00", active),
+		"PPPoE": pcap(t, layers.LinkTypeEthernet,
+			ether+"\x88\x64\x11\x00\x00\x01\x00\x99\x00\x21", active),
 		"raw IP":              pcap(t, layers.LinkTypeRaw, "", active),
 		"raw IP of BSD":       pcap(t, linkRawBSD, "", active),
 		"IPv4":                pcap(t, linkIPv4, "", active),
 		"loopback of BSD":     pcap(t, layers.LinkTypeNull, "\x02\x00\x00\x00", active),
 		"loopback of OpenBSD": pcap(t, layers.LinkTypeLoop, "\x00\x00\x00\x02", active),
-		"Linux any":           pcap(t, layers.LinkTypeLinuxSLL, strings.Repeat("\x00", 14)+"\x08\x00", active),
-		"Linux any, 2":        pcap(t, linkSLL2, "\x08\x00"+strings.Repeat("\x00", 18), active),
-		"pcapng":              pcapng(t, active),
-		"pcap in gzip":        zipped(t, pcap(t, layers.LinkTypeRaw, "", active)),
-		"pcapng in gzip":      zipped(t, pcapng(t, active)),
+		"Linux any": pcap(t, layers.LinkTypeLinuxSLL, strings.Repeat("\x00", 14)+"\x08\x00",
+			active),
+		"Linux any, 2":   pcap(t, linkSLL2, "\x08\x00"+strings.Repeat("\x00", 18), active),
+		"pcapng":         pcapng(t, active),
+		"pcap in gzip":   zipped(t, pcap(t, layers.LinkTypeRaw, "", active)),
+		"pcapng in gzip": zipped(t, pcapng(t, active)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := replayed(t, capture, Options{})
 			const want = "10.0.0.1:40000>10.0.0.2:21 1-7; 7 port 10.0.0.1:10120 for 10.0.0.2\n"
-			if text := r.told(); text != want || r.sum.Frames != 7 || r.sum.Channels != 1 || r.sum.First.Unix() != 1000 {
+			if text := r.told(); text != want || r.sum.Frames != 7 || r.sum.Channels != 1 ||
+				r.sum.First.Unix() != 1000 {
 				t.Errorf("got\n%s%+v\nwant\n%s", text, r.sum, want)
 			}
 		})
@@ -207,19 +214,25 @@ func TestReportTellsWhatOpensAndWhyNot(t *testing.T) {
 		dialogue []segment
 		want     string
 	}{
-		{"not logged in", append(handshake[:3:3], segment{ack | fromServer, "220 hi\r\n"}, port), "; 5 not_logged_in"},
+		{"not logged in", append(handshake[:3:3], segment{ack | fromServer, "220 hi\r\n"}, port),
+			"; 5 not_logged_in"},
 		{"from the middle", []segment{port}, " midstream;"},
 		{"from the middle, opens", []segment{port}, "port 10.0.0.1:10120"},
-		{"from the server's middle", []segment{{ack | fromServer, "200 ok\r\n"}, port}, "port 10.0.0.1:10120"},
+		{"from the server's middle", []segment{{ack | fromServer, "200 ok\r\n"}, port},
+			"port 10.0.0.1:10120"},
 		{"SYN not captured", append(login[1:6:6], port), "port 10.0.0.1:10120"},
-		{"another host's address", append(login[:6:6], segment{ack, "PORT 10,0,0,9,39,136\r\n"}), "; 7 foreign_address"},
-		{"passive", append(login[:6:6], segment{ack, "PASV\r\n"}, segment{ack | fromServer, "227 ok (10,0,0,2,40,1)\r\n"}), "pasv 10.0.0.2:10241 for 10.0.0.1"},
-		{"TLS", append(login[:6:6], segment{ack, "AUTH TLS\r\n"}, segment{ack | fromServer, "234 go\r\n"}), " TLS"},
+		{"another host's address", append(login[:6:6], segment{ack, "PORT 10,0,0,9,39,136\r\n"}),
+			"; 7 foreign_address"},
+		{"passive", append(login[:6:6], segment{ack, "PASV\r\n"}, segment{ack | fromServer,
+			"227 ok (10,0,0,2,40,1)\r\n"}), "pasv 10.0.0.2:10241 for 10.0.0.1"},
+		{"TLS", append(login[:6:6], segment{ack, "AUTH TLS\r\n"}, segment{ack | fromServer, "234 go\r\n"}),
+			" TLS"},
 		{"another protocol", append(handshake[:3:3], segment{ack, "GET / HTTP/1.1\r\n"}), " not FTP"},
 		{"nothing", login, "10.0.0.1:40000>10.0.0.2:21 1-6\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if text := replayed(t, pcapng(t, packets(t, c.dialogue)), Options{}).told(); !strings.Contains(text, c.want) {
+			if text := replayed(t, pcapng(t, packets(t, c.dialogue)),
+				Options{}).told(); !strings.Contains(text, c.want) {
 				t.Errorf("got\n%swithout %q", text, c.want)
 			}
 		})
@@ -245,7 +258,8 @@ func TestWhatIsNoCaptureIsAnError(t *testing.T) {
 	for name, c := range map[string][]byte{
 		"empty": nil, "short": {1, 2}, "text": []byte("220 this is no capture, it is a log of a session"),
 	} {
-		if s, err := Run(bytes.NewReader(c), Options{Policy: DefaultPolicy()}, Observer{}); !errors.Is(err, ErrNoCapture) || s.Frames != 0 {
+		if s, err := Run(bytes.NewReader(c), Options{Policy: DefaultPolicy()}, Observer{}); !errors.Is(err,
+			ErrNoCapture) || s.Frames != 0 {
 			t.Errorf("%s: %v, %+v", name, err, s)
 		}
 	}

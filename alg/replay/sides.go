@@ -8,8 +8,8 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-// A capture of all interfaces of a gateway has each packet twice: as it comes, and, translated, as it goes. So
-// the first packets of a connection wait a moment for the same on the other side of a NAT.
+// A capture of all interfaces of a gateway has each packet twice: as it comes, and, translated, as it goes.
+// So the first packets of a connection wait a moment for the same on the other side of a NAT.
 const (
 	waitFor    = 10 * time.Millisecond
 	maxWaiting = 3  // packets of one connection

@@ -62,7 +62,9 @@ func (re *replay) find(p *rewrite.Packet, f *frame, ip []byte) (view, bool) {
 
 // role tells which side of a control connection sent the first packet that the capture has of it, and
 // what is assumed of the connection; false if it is none.
-func (re *replay) role(p *rewrite.Packet, t conntrack.Tuple, syn, ack bool) (conntrack.Dir, conntrack.State, bool) {
+func (re *replay) role(p *rewrite.Packet, t conntrack.Tuple, syn, ack bool) (
+	dir conntrack.Dir, state conntrack.State, ok bool,
+) {
 	to, from := re.ports.has(t.Dst.Port()), re.ports.has(t.Src.Port())
 	switch {
 	case re.isData(t), re.isData(t.Reverse()):
@@ -84,7 +86,9 @@ func (re *replay) role(p *rewrite.Packet, t conntrack.Tuple, syn, ack bool) (con
 	return conntrack.Reply, picked, from
 }
 
-func (re *replay) add(p *rewrite.Packet, f *frame, ip []byte, dir conntrack.Dir, state conntrack.State) *Control {
+func (re *replay) add(
+	p *rewrite.Packet, f *frame, ip []byte, dir conntrack.Dir, state conntrack.State,
+) *Control {
 	t := tupleOf(p)
 	client := t
 	if dir == conntrack.Reply {

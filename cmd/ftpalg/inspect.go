@@ -44,10 +44,13 @@ read or ends within a frame, or if the command line or the configuration is wron
 		Args: cobra.MinimumNArgs(1),
 	}
 	f := c.Flags()
-	ports := f.String("ports", "21", "ports of control connections: `ports and ranges`, as in 21,2121 or 1-65535")
-	file := f.String("config", "", "YAML `file` with the policy of the gateway, and its ports if --ports is not given")
+	ports := f.String("ports", "21",
+		"ports of control connections: `ports and ranges`, as in 21,2121 or 1-65535")
+	file := f.String("config", "",
+		"YAML `file` with the policy of the gateway, and its ports if --ports is not given")
 	outside := f.String("outside", "", "`address` that the gateway shows in place of all private ones")
-	nat := f.StringArray("nat", nil, "`INSIDE=OUTSIDE`: address or network, and the address that the gateway shows for it")
+	nat := f.StringArray("nat", nil,
+		"`INSIDE=OUTSIDE`: address or network, and the address that the gateway shows for it")
 	asJSON := f.Bool("json", false, "write a JSON object on each line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		o, err := replayOptions(*file, *ports, f.Changed("ports"), *outside, *nat)
@@ -60,7 +63,8 @@ read or ends within a frame, or if the command line or the configuration is wron
 }
 
 // replayOptions makes the options of a replay from flags. All that is wrong is reported at once.
-func replayOptions(file, ports string, portsGiven bool, outside string, nats []string) (replay.Options, error) {
+func replayOptions(file, ports string, portsGiven bool, outside string, nats []string) (replay.Options,
+	error) {
 	o := replay.Options{Policy: replay.DefaultPolicy()}
 	var errs []error
 	list, err := replay.ParsePorts(ports)

@@ -62,7 +62,8 @@ func eachCapture(name string, do func(name string, optional bool) error) error {
 }
 
 // inspectOne inspects a capture. Of one that is no capture nothing is told but the error.
-func inspectOne(ctx context.Context, c *cobra.Command, name string, optional bool, o replay.Options, asJSON bool) error {
+func inspectOne(ctx context.Context, c *cobra.Command, name string, optional bool, o replay.Options,
+	asJSON bool) error {
 	shown := printable([]byte(name))
 	in, done, err := openInput(ctx, c, name)
 	if err != nil {
@@ -124,7 +125,8 @@ func openInput(ctx context.Context, c *cobra.Command, name string) (io.Reader, f
 		return piped(ctx, f), done, nil
 	}
 	in := io.Reader(&checked{ctx, f})
-	if stderr, ok := c.ErrOrStderr().(*os.File); ok && info.Size() >= bigFile && term.IsTerminal(int(stderr.Fd())) {
+	if stderr, ok := c.ErrOrStderr().(*os.File); ok && info.Size() >= bigFile &&
+		term.IsTerminal(int(stderr.Fd())) {
 		bar := progressbar.DefaultBytes(info.Size(), printable([]byte(filepath.Base(name))))
 		closeFile := done
 		done = func() { _ = bar.Clear(); closeFile() }

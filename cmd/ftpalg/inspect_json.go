@@ -88,7 +88,8 @@ func (o *inspectOutput) json() replay.Observer {
 		},
 		Settled: func(c *replay.Control, ch *replay.Channel) {
 			f, d := channelJSON(ch), ch.Data
-			f.Reply, f.Transfer, f.Command, f.Shut = replyJSON(ch.Reply), replyJSON(ch.Transfer), printable([]byte(ch.Command)), ch.Shut
+			f.Reply, f.Transfer, f.Command, f.Shut = replyJSON(ch.Reply), replyJSON(ch.Transfer),
+				printable([]byte(ch.Command)), ch.Shut
 			f.Data = &dataFields{d.Frame, d.End.Sub(d.Start).Seconds(), d.FromClient, d.FromServer, d.Fate}
 			o.writeJSON(inspectLine{Kind: "settled", channelFields: f}, c, ch.Frame, ch.Time)
 		},
@@ -98,7 +99,8 @@ func (o *inspectOutput) json() replay.Observer {
 		},
 		Ended: func(c *replay.Control) {
 			f := &controlFields{c.Outside, c.Inside, c.First, c.Last, c.Opened, c.Refused}
-			o.writeJSON(inspectLine{Kind: "control", Start: utc(c.Start), End: utc(c.End), controlFields: f, Notes: controlNotes(c)}, c, 0, time.Time{})
+			o.writeJSON(inspectLine{Kind: "control", Start: utc(c.Start), End: utc(c.End), controlFields: f,
+				Notes: controlNotes(c)}, c, 0, time.Time{})
 		},
 	}
 }
@@ -132,7 +134,8 @@ func (o *inspectOutput) writeJSON(l inspectLine, c *replay.Control, frame int, a
 
 func (o *inspectOutput) sumJSON(s replay.Sum) {
 	f := &sumFields{Frames: s.Frames, Controls: s.Controls, Channels: s.Channels, Refusals: s.Refusals}
-	o.writeJSON(inspectLine{Kind: "sum", Start: utc(s.First), End: utc(s.Last), sumFields: f, Notes: sumNotes(s)}, nil, 0, time.Time{})
+	o.writeJSON(inspectLine{Kind: "sum", Start: utc(s.First), End: utc(s.Last), sumFields: f,
+		Notes: sumNotes(s)}, nil, 0, time.Time{})
 }
 
 // utc returns nil for no time at all.

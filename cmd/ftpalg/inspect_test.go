@@ -28,7 +28,8 @@ const hostile = "200 \x1b[2J\x9b2J\u202eok\r\n"
 
 var dialogue = []said{
 	{true, "220 hi\r\n"}, {false, "USER u\r\n"}, {true, "230 in\r\n"},
-	{false, "PORT 10,0,0,1,39,136\r\n"}, {true, hostile}, {false, "RETR \x1b]0;f\x07\r\n"}, {true, "226 done\r\n"},
+	{false, "PORT 10,0,0,1,39,136\r\n"}, {true, hostile}, {false, "RETR \x1b]0;f\x07\r\n"},
+	{true, "226 done\r\n"},
 	{false, "PORT 10,0,0,9,39,136\r\n"},
 }
 
@@ -46,16 +47,20 @@ func writeCapture(t *testing.T, w io.Writer) {
 		if s.server {
 			from = 1
 		}
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: ends[from], DstIP: ends[1-from]}
-		tcp := &layers.TCP{SrcPort: ports[from], DstPort: ports[1-from], Seq: next[from], Ack: next[1-from], ACK: true}
+		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: ends[from],
+			DstIP: ends[1-from]}
+		tcp := &layers.TCP{SrcPort: ports[from], DstPort: ports[1-from], Seq: next[from], Ack: next[1-from],
+			ACK: true}
 		next[from] += uint32(len(s.text))
 		b := gopacket.NewSerializeBuffer()
-		err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ip, tcp, gopacket.Payload(s.text))
+		err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ip, tcp,
+			gopacket.Payload(s.text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := b.Bytes()
-		info := gopacket.CaptureInfo{Timestamp: time.Unix(int64(1000+i), 0), CaptureLength: len(p), Length: len(p)}
+		info := gopacket.CaptureInfo{Timestamp: time.Unix(int64(1000+i), 0), CaptureLength: len(p),
+			Length: len(p)}
 		if err := out.WritePacket(info, p); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +73,8 @@ func captures(t *testing.T) string {
 	dir := t.TempDir()
 	var b bytes.Buffer
 	writeCapture(t, &b)
-	for name, text := range map[string][]byte{"a.pcap": b.Bytes(), "notes.txt": []byte("this is no capture")} {
+	for name, text := range map[string][]byte{"a.pcap": b.Bytes(),
+		"notes.txt": []byte("this is no capture")} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +93,8 @@ func TestInspectTellsInOneTableWhatWasAskedAndWhatCameOfIt(t *testing.T) {
 		"  00:16:43  frame 4      PORT 10,0,0,1,39,136         opens 10.0.0.1:10120 for 10.0.0.2\n",
 		`reply 200 \x1b[2J\x9b2J\u202eok; RETR \x1b]0;f\a: 226 done; data connection not in the capture`,
 		"  00:16:47  frame 8      PORT 10,0,0,9,39,136         refused, foreign_address\n",
-		"a.pcap: 1 control connections, 1 data channels opened, 1 refusals in 8 frames, 1970-01-01 00:16:40 to 1970-01-01 00:16:47 UTC\n",
+		"a.pcap: 1 control connections, 1 data channels opened, 1 refusals in 8 frames, " +
+			"1970-01-01 00:16:40 to 1970-01-01 00:16:47 UTC\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got\n%s\nwithout %s", out, want)
@@ -100,12 +107,16 @@ func TestInspectEscapesHostileBytes(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "a.pcap"), filepath.Join(dir, "\x1b[31m.pcap")); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"inspect", dir}, {"inspect", "--json", dir}, {"inspect", dir + "/\x1b[31mx"}} {
+	for _, args := range [][]string{{"inspect", dir}, {"inspect", "--json", dir},
+		{"inspect", dir + "/\x1b[31mx"}} {
 		out, err := execute(args...)
 		if err != nil {
 			out += err.Error()
 		}
-		if i := strings.IndexFunc(out, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') }); i >= 0 || out == "" {
+		if i := strings.IndexFunc(out, func(r rune) bool {
+			return r != '\n' &&
+				(r < ' ' || r > '~')
+		}); i >= 0 || out == "" {
 			t.Errorf("%q: %q", args, out)
 		}
 	}
@@ -146,7 +157,8 @@ func TestInspectJSONHasTheFieldsThatTheHelpNames(t *testing.T) {
 
 func TestInspectOfWhatCannotBeReadGivesAnErrorAndNoSum(t *testing.T) {
 	dir := captures(t)
-	out, err := execute("inspect", filepath.Join(dir, "notes.txt"), filepath.Join(dir, "none"), filepath.Join(dir, "a.pcap"))
+	out, err := execute("inspect", filepath.Join(dir, "notes.txt"), filepath.Join(dir, "none"),
+		filepath.Join(dir, "a.pcap"))
 	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
@@ -162,7 +174,8 @@ func TestInspectFollowsTheOperatorsPolicyAndPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := execute("inspect", "--config", file, filepath.Join(dir, "a.pcap"))
-	if err != nil || !strings.Contains(out, "0 control connections") || !strings.Contains(out, "port 21 looks like FTP: --ports 21\n") {
+	if err != nil || !strings.Contains(out, "0 control connections") ||
+		!strings.Contains(out, "port 21 looks like FTP: --ports 21\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, err = execute("inspect", "--config", file, "--ports", "1-65535", filepath.Join(dir, "a.pcap"))

@@ -36,7 +36,8 @@ func (o *inspectOutput) people() replay.Observer {
 		return replay.Observer{Ended: func(c *replay.Control) { o.write(controlTable(c)) }}
 	}
 	line := func(at time.Time, frame int, c *replay.Control, what string) {
-		o.write(fmt.Sprintf("%s  frame %-6d %s -> %s  %s\n", at.UTC().Format(clock), frame, c.Client, c.Server, what))
+		o.write(fmt.Sprintf("%s  frame %-6d %s -> %s  %s\n", at.UTC().Format(clock), frame, c.Client,
+			c.Server, what))
 	}
 	return replay.Observer{
 		Opened: func(c *replay.Control, ch *replay.Channel) { line(ch.Time, ch.Frame, c, openedText(ch)) },
@@ -55,7 +56,8 @@ func (o *inspectOutput) people() replay.Observer {
 // controlTable is a control connection with a row for each channel and each refusal.
 func controlTable(c *replay.Control) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s -> %s, %s, frames %d to %d\n", c.Client, c.Server, c.Start.UTC().Format(day), c.First, c.Last)
+	fmt.Fprintf(&b, "%s -> %s, %s, frames %d to %d\n", c.Client, c.Server, c.Start.UTC().Format(day),
+		c.First, c.Last)
 	for _, n := range controlNotes(c) {
 		fmt.Fprintf(&b, "  note: %s\n", n)
 	}
@@ -65,7 +67,8 @@ func controlTable(c *replay.Control) string {
 	}
 	var rows []row
 	add := func(frame int, at time.Time, what string) {
-		rows = append(rows, row{frame, fmt.Sprintf("  %s  frame %-6d %s\n", at.UTC().Format(clock), frame, what)})
+		rows = append(rows, row{frame, fmt.Sprintf("  %s  frame %-6d %s\n", at.UTC().Format(clock), frame,
+			what)})
 	}
 	for _, ch := range c.Channels {
 		add(ch.Frame, ch.Time, openedText(ch)+"\n"+strings.Repeat(" ", 25)+outcomeText(ch))
@@ -123,7 +126,8 @@ func outcomeText(ch *replay.Channel) string {
 	case replay.Unanswered, replay.Rejected:
 		parts = append(parts, fmt.Sprintf("data connection in frame %d %s", d.Frame, fates[d.Fate]))
 	default:
-		parts = append(parts, fmt.Sprintf("data from frame %d: %d bytes to the server, %d to the client in %v, %s",
+		parts = append(parts, fmt.Sprintf("data from frame %d: %d bytes to the server, "+
+			"%d to the client in %v, %s",
 			d.Frame, d.FromClient, d.FromServer, took, fates[d.Fate]))
 	}
 	if ch.Shut {
@@ -133,7 +137,8 @@ func outcomeText(ch *replay.Channel) string {
 }
 
 var fates = map[replay.Fate]string{
-	replay.Unanswered: "was not answered", replay.Rejected: "was rejected", replay.Open: "open at the end of the capture",
+	replay.Unanswered: "was not answered", replay.Rejected: "was rejected",
+	replay.Open:   "open at the end of the capture",
 	replay.Closed: "closed", replay.Reset: "reset",
 }
 
@@ -152,7 +157,8 @@ func controlNotes(c *replay.Control) []string {
 	note(c.Outside != c.Client, "the server sees the client as %s", c.Outside)
 	note(c.Inside != c.Server, "the server is %s", c.Inside)
 	note(c.Packets[0] == 0, "only the server's side is in the capture")
-	note(c.Packets[1] == 0, "only the client's side is in the capture: a login that the server accepted would not be seen")
+	note(c.Packets[1] == 0, "only the client's side is in the capture: "+
+		"a login that the server accepted would not be seen")
 	note(c.Cut > 0, "%d frames are cut short: capture with -s 0", c.Cut)
 	note(c.Gaps[0] > 0, "bytes of the client are missing in %d places", c.Gaps[0])
 	note(c.Gaps[1] > 0, "bytes of the server are missing in %d places", c.Gaps[1])
@@ -165,7 +171,8 @@ func controlNotes(c *replay.Control) []string {
 func sumNotes(s replay.Sum) []string {
 	var notes []string
 	if s.UnknownLink > 0 {
-		notes = append(notes, fmt.Sprintf("%d frames were left out: their link type is not known", s.UnknownLink))
+		notes = append(notes, fmt.Sprintf("%d frames were left out: their link type is not known",
+			s.UnknownLink))
 	}
 	if s.Cut > 0 {
 		notes = append(notes, fmt.Sprintf("%d frames are cut short (snaplen)", s.Cut))
@@ -174,7 +181,8 @@ func sumNotes(s replay.Sum) []string {
 		notes = append(notes, fmt.Sprintf("%d other connections to these ports speak no FTP", s.NotTold))
 	}
 	if s.Forgotten > 0 {
-		notes = append(notes, fmt.Sprintf("%d control connections were told before their end, to make room for others", s.Forgotten))
+		notes = append(notes, fmt.Sprintf("%d control connections were told before their end, "+
+			"to make room for others", s.Forgotten))
 	}
 	for _, p := range s.Elsewhere {
 		notes = append(notes, fmt.Sprintf("port %d looks like FTP: --ports %d", p, p))
