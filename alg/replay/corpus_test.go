@@ -27,6 +27,8 @@ type truth struct {
 	OKReply    *bool `json:"ok_reply"`
 	Solicited  *bool
 	AddrIsPeer bool `json:"addr_is_peer"`
+	DataSeen   bool `json:"data_connection_seen"`
+	DataFrame  int  `json:"data_frame"`
 }
 
 // opens tells whether the standard policy lets this one in.
@@ -151,6 +153,10 @@ func compare(t *testing.T, r report, want []truth) {
 			if i < 0 {
 				t.Errorf("frame %d: opened, but should not: %s", ch.Frame, found)
 				continue
+			}
+			if tr, d := left[i], ch.Data; tr.DataSeen != (d.Fate != NotSeen) || tr.DataFrame != 0 &&
+				tr.DataFrame != d.Frame {
+				t.Errorf("frame %d: data connection %+v, want it in frame %d", ch.Frame, d, tr.DataFrame)
 			}
 			left = slices.Delete(left, i, i+1)
 		}

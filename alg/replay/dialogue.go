@@ -20,7 +20,6 @@ type dialogue struct {
 	side    [2]side
 	asks    []ask
 	multi   int        // code of the multi-line reply under way; 0: none
-	passive string     // the PASV or EPSV that was answered last
 	channel *Channel   // the last that was opened
 	fresh   []*Channel // opened by the packet under way
 }

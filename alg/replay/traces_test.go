@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"runtime"
 	"strings"
@@ -179,7 +178,7 @@ func (m *manySessions) Read(b []byte) (int, error) {
 
 // TestMemoryIsBounded replays sessions that never end, more than are kept.
 func TestMemoryIsBounded(t *testing.T) {
-	n := 3 * maxControls
+	n := 2 * maxControls
 	if testing.Short() {
 		n = maxControls + 1000
 	}
@@ -204,5 +203,5 @@ func TestMemoryIsBounded(t *testing.T) {
 	if peak > 400<<20 {
 		t.Errorf("%d MiB are kept", peak>>20)
 	}
-	t.Log(fmt.Sprintf("%d sessions, at most %d MiB", n, peak>>20))
+	t.Logf("%d sessions, at most %d MiB", n, peak>>20)
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 )
 
-func newInspect() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "inspect FILE...",
-		Short: "Tell what the gateway would do with captures",
-		Long: `Run the packets of captures through the gateway without a kernel: which data channels would be
+// inspectHelp names the fields of inspectLine and the exit status.
+const inspectHelp = `Run the packets of captures through the gateway without a kernel: which data channels would be
 opened for each control connection, which refused and why, and what came of them. A FILE is a capture
 (pcap, pcapng or snoop, also in gzip or zstd), a directory of them, or "-" for standard input, of which
 each line is told as it happens; an interrupt gives the sum of what was read.
@@ -35,7 +32,13 @@ With --json each line of the output is an object with "version" 1, "kind", "file
 Times are RFC 3339 in UTC. Bytes that are not printable ASCII are escaped as in Go.
 
 The exit status is 0 if every capture was read to its end or an interrupt, and 1 if one could not be
-read or ends within a frame, or if the command line or the configuration is wrong.`,
+read or ends within a frame, or if the command line or the configuration is wrong.`
+
+func newInspect() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "inspect FILE...",
+		Short: "Tell what the gateway would do with captures",
+		Long: inspectHelp,
 		Example: `  ftpalg inspect session.pcap
   ftpalg inspect --ports 21,2121 --config /etc/ftpalg.yaml captures/
   ftpalg inspect --outside 203.0.113.9 inside.pcapng      # what NAT would have rewritten
