@@ -38,7 +38,7 @@ func newInspect() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect FILE...",
 		Short: "Tell what the gateway would do with captures",
-		Long: inspectHelp,
+		Long:  inspectHelp,
 		Example: `  ftpalg inspect session.pcap
   ftpalg inspect --ports 21,2121 --config /etc/ftpalg.yaml captures/
   ftpalg inspect --outside 203.0.113.9 inside.pcapng      # what NAT would have rewritten
