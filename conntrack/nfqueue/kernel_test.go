@@ -11,9 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what should happen at once.
-const patience = 20 * time.Second
-
 func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
 	ns := queued(t)
 	from, _ := sockets(t, ns)
@@ -34,7 +31,7 @@ func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
 }
 
 func acceptOne(q *Queue) error {
-	if err := q.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := q.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return err
 	}
 	var p [1]Packet
@@ -130,7 +127,7 @@ func TestVerdictForAPacketThatIsGoneIsCounted(t *testing.T) {
 	if _, err := from.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := serve(t, ns, q); n != 1 || q.Gone() != 1 {
+	if n, _ := serve(t, q, 100*time.Millisecond); n != 1 || q.Gone() != 1 {
 		t.Errorf("%d packets, %d gone", n, q.Gone())
 	}
 }
@@ -148,8 +145,8 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 	stats := statsIn(t, ns)
 	packets, overruns := serve(t, q, 200*time.Millisecond)
 	arrived := 0
-	for b := make([]byte, 1000); arrived < sent; arrived++ {
-		_ = to.SetReadDeadline(time.Now().Add(patience))
+	for b := make([]byte, 1000); ; arrived++ {
+		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if _, err := to.Read(b); err != nil {
 			break
 		}
@@ -184,12 +181,12 @@ func TestFullQueueLetsPacketsPassUnseen(t *testing.T) {
 	}
 	b := make([]byte, 8)
 	for i := range 40 {
-		_ = to.SetReadDeadline(time.Now().Add(patience))
+		_ = to.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := to.Read(b); err != nil {
 			t.Fatalf("packet %d: %v", i, err)
 		}
 	}
-	if n, _ := serve(t, ns, q); n != 10 {
+	if n, _ := serve(t, q, 100*time.Millisecond); n != 10 {
 		t.Errorf("%d packets queued, want 10", n)
 	}
 }
@@ -215,28 +212,19 @@ func TestLargePacketsAreQueuedWhole(t *testing.T) {
 
 func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
-	from, _ := sockets(t, ns)
 	q := mustOpen(t, ns, Config{Queue: queue})
 	for _, end := range []func() error{
 		func() error { return q.SetDeadline(time.Now()) },
 		q.Wake,
 		q.Close,
 	} {
-		came, errs := make(chan error, 1), make(chan error, 1)
+		errs := make(chan error, 1)
 		_ = q.SetDeadline(time.Time{})
-		if _, err := from.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
 		go func() {
-			pkts := make([]Packet, 1)
-			_, err := q.Receive(pkts)
-			came <- err
-			_, err = q.Receive(pkts)
+			_, err := q.Receive(make([]Packet, 1))
 			errs <- err
 		}()
-		if err := <-came; err != nil {
-			t.Fatal(err)
-		}
+		time.Sleep(5 * time.Millisecond)
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +233,7 @@ func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
 				t.Errorf("%v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(5 * time.Second):
 			t.Fatal("Receive still waits")
 		}
 	}

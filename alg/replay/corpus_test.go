@@ -1,4 +1,4 @@
-package inspect
+package replay
 
 import (
 	"bufio"
@@ -27,6 +27,8 @@ type truth struct {
 	OKReply    *bool `json:"ok_reply"`
 	Solicited  *bool
 	AddrIsPeer bool `json:"addr_is_peer"`
+	DataSeen   bool `json:"data_connection_seen"`
+	DataFrame  int  `json:"data_frame"`
 }
 
 // opens tells whether the standard policy lets this one in.
@@ -50,7 +52,7 @@ func corpus(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("FTPALG_CORPUS")
 	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "..", "shared", "corpus")
+		dir = filepath.Join("..", "..", "..", "shared", "corpus")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "truth.jsonl")); err != nil {
 		t.Skipf("NO CAPTURES REPLAYED: %v; set FTPALG_CORPUS to the folder of the captures", err)
@@ -118,16 +120,14 @@ func serverPorts(rows []truth) []uint16 {
 	return ports
 }
 
-func replayFile(t *testing.T, file string, ports []uint16) Report {
+func replayFile(t *testing.T, file string, ports []uint16) report {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	p := policy.Default()
-	p.TLS = policy.TLSWatch
-	r, err := Replay(f, ports, p)
+	r, err := run(f, Options{Ports: PortsOf(ports...), Policy: DefaultPolicy()})
 	if err != nil {
 		t.Error(err)
 	}
@@ -135,7 +135,7 @@ func replayFile(t *testing.T, file string, ports []uint16) Report {
 }
 
 // compare takes each channel found off the rows wanted.
-func compare(t *testing.T, r Report, want []truth) {
+func compare(t *testing.T, r report, want []truth) {
 	t.Helper()
 	var left []truth
 	for _, tr := range want {
@@ -143,23 +143,25 @@ func compare(t *testing.T, r Report, want []truth) {
 			left = append(left, tr)
 		}
 	}
-	for _, c := range r.Controls {
+	for _, c := range r.controls {
 		for _, ch := range c.Channels {
-			found := fmt.Sprintf("%s>%s %s %s", c.Client, c.Server, strings.ToUpper(ch.Mode.String()), ch.Addr)
-			i := slices.IndexFunc(left, func(tr truth) bool { return tr.String() == found && tr.within(ch.Frame) })
+			found := fmt.Sprintf("%s>%s %s %s", c.Client, c.Server, strings.ToUpper(ch.Mode), ch.Target)
+			i := slices.IndexFunc(left, func(tr truth) bool {
+				return tr.String() == found &&
+					tr.within(ch.Frame)
+			})
 			if i < 0 {
 				t.Errorf("frame %d: opened, but should not: %s", ch.Frame, found)
 				continue
+			}
+			if tr, d := left[i], ch.Data; tr.DataSeen != (d.Fate != NotSeen) || tr.DataFrame != 0 &&
+				tr.DataFrame != d.Frame {
+				t.Errorf("frame %d: data connection %+v, want it in frame %d", ch.Frame, d, tr.DataFrame)
 			}
 			left = slices.Delete(left, i, i+1)
 		}
 	}
 	for _, tr := range left {
 		t.Errorf("frame %d: not opened: %s", tr.Frame, tr)
-	}
-	if t.Failed() {
-		var b strings.Builder
-		_ = r.Print(&b)
-		t.Log(b.String())
 	}
 }
