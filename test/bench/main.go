@@ -65,13 +65,17 @@ func run(ctx context.Context, o options) (err error) {
 	if o.write == "" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(o.write, "RESULTS.md"), []byte(report.Document(text, machine(), o.rounds, nil)), 0o644); err != nil {
+	var plots []string
+	if !o.quick {
+		if plots, err = b.plots(); err != nil {
+			return err
+		}
+	}
+	text = report.Document(b.table.Text(), machine(), o.rounds, plots)
+	if err := os.WriteFile(filepath.Join(o.write, "RESULTS.md"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
-	if o.quick {
-		return nil
-	}
-	return b.plot()
+	return nil
 }
 
 // bench is one run.

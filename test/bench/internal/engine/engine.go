@@ -80,7 +80,7 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	e.Server = e.Net.Server.AddrPort(false, lab.ControlPort)
 	seen := e.Net.Outside.Addr(false) // how a server is to see the client's PORT
-	if !e.opens() {
+	if !e.Opens() {
 		seen = e.Net.Client.Addr(false)
 		if err := e.open(); err != nil {
 			return err
@@ -92,8 +92,8 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	return e.run(ctx)
 }
 
-// opens tells whether the engine lets data connections in.
-func (e *Engine) opens() bool { return e.Kind == Program || e.Kind == Kernel }
+// Opens tells whether the engine lets data connections in.
+func (e *Engine) Opens() bool { return e.Kind == Program || e.Kind == Kernel }
 
 // open makes a network in which FTP works without a gateway that understands it.
 func (e *Engine) open() error {
@@ -189,13 +189,41 @@ func (e *Engine) spawn(ctx context.Context, word, name string, args ...string) e
 
 // alive tells whether the process runs: one that has ended is a zombie until it is waited for.
 func (e *Engine) alive() bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.process.Process.Pid))
-	_, rest, ok := strings.Cut(string(stat), ") ")
-	return err == nil && ok && rest[0] != 'Z'
+	s := state(fmt.Sprintf("/proc/%d/stat", e.process.Process.Pid))
+	return s != 0 && s != 'Z'
 }
 
-// Pause stops the process, so that its queue fills; Continue lets it go on.
-func (e *Engine) Pause() error { return e.signal(unix.SIGSTOP) }
+// Pause stops the process, so that its queue fills, and returns when all its threads stand still.
+func (e *Engine) Pause() error {
+	if err := e.signal(unix.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); !e.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%s does not stop within %v", e.Name, patience)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", e.process.Process.Pid)) // well-formed
+	for _, t := range threads {
+		if state(t) != 'T' {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
+
+// state is the letter that the kernel gives in a stat file; 0: it is gone.
+func state(path string) byte {
+	stat, err := os.ReadFile(path)
+	if _, rest, ok := strings.Cut(string(stat), ") "); err == nil && ok {
+		return rest[0]
+	}
+	return 0
+}
 
 // Continue lets a stopped process go on.
 func (e *Engine) Continue() error { return e.signal(unix.SIGCONT) }
