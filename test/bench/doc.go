@@ -4,7 +4,7 @@
 //
 //	go -C test/bench run . [-quick] [-ftpalg BINARY] [-write DIR]
 //
-// Every round takes one sample of each engine for each row, in another order each time, so that what else
-// this machine does meets all alike; what is told is the median over the rounds, and the
-// median, least and greatest of the ratios within a round.
+// Every round takes one sample of each engine for each row, in another order each time, so that what
+// else this machine does meets all alike. What is told is the median over the rounds, and the median,
+// least and greatest of the ratios within a round. F is ftpalg of this tree, B the other binary.
 package main

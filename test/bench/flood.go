@@ -29,7 +29,8 @@ func flooded(e *engine.Engine, rate float64) (r beside, err error) {
 		return r, err
 	}
 	floodErr := make(chan error, 1)
-	ask := peer.Ask{Sessions: 1, UnderWay: 1, For: floodTime + floodTime/2, Command: peer.NOOP, Started: func() {
+	ask := peer.Ask{Sessions: 1, UnderWay: 1, For: floodTime + floodTime/2, Command: peer.NOOP}
+	ask.Started = func() {
 		go func() {
 			var err error
 			start := time.Now()
@@ -39,7 +40,7 @@ func flooded(e *engine.Engine, rate float64) (r beside, err error) {
 			r.offered = float64(r.sent) / time.Since(start).Seconds()
 			floodErr <- err
 		}()
-	}}
+	}
 	answers, err := ask.Run(e.Net.Client, e.Server)
 	if err != nil {
 		return r, fmt.Errorf("the session beside the flood: %w", err)
@@ -62,7 +63,8 @@ func (b *bench) flood(e *engine.Engine, round int) error {
 	if err != nil {
 		return err
 	}
-	worst := report.Row{Name: "flood of 150,000 packets/s: worst NOOP beside it", Unit: "ms", Over: "Q", Target: "≤ 150 ms"}
+	const name = "flood of 150,000 packets/s: worst NOOP beside it"
+	worst := report.Row{Name: name, Unit: "ms", Over: "Q", Target: "≤ 150 ms"}
 	b.table.Add(worst, e.Name, round, micro(r.answers.Worst)/1e3)
 	b.table.Add(report.Row{Name: "the same: packets really offered", Unit: "/s"}, e.Name, round, r.offered)
 	if e.Kind == engine.Program || e.Kind == engine.Accept {

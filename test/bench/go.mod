@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/ftpalg/ftpalg v0.0.0
 	github.com/google/nftables v0.3.0
+	github.com/gopacket/gopacket v1.7.7
 	github.com/mdlayher/netlink v1.11.2
 	golang.org/x/sys v0.49.0
 	gonum.org/v1/plot v0.17.0

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 
 	"golang.org/x/sys/unix"
 
@@ -27,15 +28,15 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "three minutes: fewer rounds, shorter samples, no plots")
-	flag.IntVar(&o.rounds, "rounds", 0, "rounds (default 7, or 3 with -quick)")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds (default 7, or 4 with -quick)")
 	flag.StringVar(&o.before, "ftpalg", "", "another ftpalg `binary` to compare with that of this tree")
 	flag.StringVar(&o.write, "write", "", "`directory` for RESULTS.md and the plots")
-	flag.StringVar(&o.rows, "rows", "", "only rows whose name matches this regular `expression`")
+	flag.StringVar(&o.rows, "rows", "", "only rows and plots whose name matches this regular `expression`")
 	flag.Parse()
 	if o.rounds == 0 {
 		o.rounds = 7
 		if o.quick {
-			o.rounds = 3
+			o.rounds = 4
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
@@ -85,6 +86,7 @@ type bench struct {
 	dir     string
 	engines []*engine.Engine
 	table   report.Table
+	only    *regexp.Regexp // the rows and plots that are wanted
 	configs map[string]engine.Config
 }
 
@@ -107,12 +109,14 @@ func (b *bench) start() error {
 		configs = append(configs, engine.Config{Name: "B", Kind: engine.Program, Binary: path})
 	}
 	accept := filepath.Join(b.dir, "accept")
-	if err := b.tool(filepath.Join(root, "test/bench"), "cc", "-O2", "-o", accept, "accept/accept.c", "-lnetfilter_queue"); err != nil {
-		b.table.Note("Q is MISSING: its program was not built (a C compiler and libnetfilter-queue-dev are needed): %v", err)
+	source := filepath.Join(root, "test/bench/accept/accept.c")
+	if err := b.tool(root, "cc", "-O2", "-o", accept, source, "-lnetfilter_queue"); err != nil {
+		b.table.Note("Q is MISSING: it needs a C compiler and libnetfilter-queue-dev: %v", err)
 	} else {
 		configs = append(configs, engine.Config{Name: "Q", Kind: engine.Accept, Binary: accept})
 	}
-	configs = append(configs, engine.Config{Name: "K", Kind: engine.Kernel}, engine.Config{Name: "N", Kind: engine.Nothing})
+	configs = append(configs,
+		engine.Config{Name: "K", Kind: engine.Kernel}, engine.Config{Name: "N", Kind: engine.Nothing})
 	b.configs = map[string]engine.Config{}
 	for _, c := range configs {
 		c.Dir = b.dir

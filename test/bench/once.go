@@ -14,13 +14,13 @@ import (
 )
 
 // once takes what needs no rounds.
-func (b *bench) once(only *regexp.Regexp) error {
-	if only.MatchString("idle") {
+func (b *bench) once() error {
+	if b.only.MatchString("idle") {
 		if err := b.idle(); err != nil {
 			return err
 		}
 	}
-	if only.MatchString("memory") {
+	if b.only.MatchString("memory") {
 		for _, name := range []string{"F", "B"} {
 			if c, ok := b.configs[name]; ok {
 				if err := b.memory(c); err != nil {
@@ -29,7 +29,7 @@ func (b *bench) once(only *regexp.Regexp) error {
 			}
 		}
 	}
-	if only.MatchString("engine") {
+	if b.only.MatchString("engine") {
 		return b.engine()
 	}
 	return nil
@@ -65,7 +65,8 @@ func (b *bench) idle() error {
 
 const idleSessions = 10_000
 
-// memory opens many sessions on a program that collects garbage early, so that the heap is what is in use.
+// memory opens many sessions on a program that collects garbage early, so that the heap is what
+// is in use.
 func (b *bench) memory(c engine.Config) (err error) {
 	c.Name, c.Env = c.Name+"-memory", []string{"GOGC=5"}
 	name := c.Name[:1]
@@ -94,7 +95,8 @@ func (b *bench) memory(c engine.Config) (err error) {
 	}
 	row := report.Row{Name: "10,000 idle sessions: heap of one", Unit: "B", Target: "≤ 700"}
 	b.table.Add(row, name, 0, (full.heap-empty.heap)/idleSessions)
-	b.table.Add(report.Row{Name: "the same: resident memory of one", Unit: "B"}, name, 0, (full.rss-empty.rss)/idleSessions)
+	row = report.Row{Name: "the same: resident memory of one", Unit: "B"}
+	b.table.Add(row, name, 0, (full.rss-empty.rss)/idleSessions)
 	if b.quick {
 		return nil
 	}
@@ -135,7 +137,8 @@ func (b *bench) givenBack(e *engine.Engine, name string, empty, full usage) erro
 			break
 		}
 		if time.Now().After(end) || b.ctx.Err() != nil {
-			return fmt.Errorf("it still knows %v sessions %v after their end", m["ftpalg_control_sessions"], longest)
+			n := m["ftpalg_control_sessions"]
+			return fmt.Errorf("it still knows %v sessions %v after their end", n, longest)
 		}
 	}
 	after, err := heap(e)

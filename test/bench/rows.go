@@ -16,7 +16,7 @@ import (
 type probe struct {
 	name string
 	of   string // the engines that it makes sense for, by their names
-	take func(b *bench, e *engine.Engine, round int) error
+	take sampler
 }
 
 var probes = []probe{
@@ -45,6 +45,7 @@ func (b *bench) measure() error {
 	if err != nil {
 		return fmt.Errorf("-rows: %w", err)
 	}
+	b.only = only
 	for _, e := range b.engines {
 		if err := e.Wire.Open(wireSessions, e.Settle); err != nil {
 			return fmt.Errorf("%s: %w", e.Name, err)
@@ -53,7 +54,7 @@ func (b *bench) measure() error {
 	for round := range b.rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, b.rounds)
 		for _, p := range probes {
-			if !only.MatchString(p.name) {
+			if !b.only.MatchString(p.name) {
 				continue
 			}
 			for i := range b.engines {
@@ -64,7 +65,7 @@ func (b *bench) measure() error {
 			}
 		}
 	}
-	return b.once(only)
+	return b.once()
 }
 
 // one takes a sample. What fails is told below the table, and has no value in it.
@@ -137,9 +138,13 @@ func drain(e *engine.Engine) (rate, cpu float64, err error) {
 	return n / took.Seconds(), micro(used) / n, nil
 }
 
-func noops(name string, connections, underWay int, target string) func(*bench, *engine.Engine, int) error {
+// sampler takes one sample.
+type sampler func(b *bench, e *engine.Engine, round int) error
+
+func noops(name string, connections, underWay int, target string) sampler {
 	return func(b *bench, e *engine.Engine, round int) error {
-		a, err := peer.Ask{Sessions: connections, UnderWay: underWay, For: b.sample(), Command: peer.NOOP}.Run(e.Net.Client, e.Server)
+		ask := peer.Ask{Sessions: connections, UnderWay: underWay, For: b.sample(), Command: peer.NOOP}
+		a, err := ask.Run(e.Net.Client, e.Server)
 		if err != nil {
 			return err
 		}
@@ -150,7 +155,8 @@ func noops(name string, connections, underWay int, target string) func(*bench, *
 
 // alone is one command after another on one connection.
 func (b *bench) alone(e *engine.Engine, round int) error {
-	a, err := peer.Ask{Sessions: 1, UnderWay: 1, For: b.sample(), Command: peer.NOOP}.Run(e.Net.Client, e.Server)
+	ask := peer.Ask{Sessions: 1, UnderWay: 1, For: b.sample(), Command: peer.NOOP}
+	a, err := ask.Run(e.Net.Client, e.Server)
 	if err != nil {
 		return err
 	}
@@ -169,10 +175,11 @@ func (b *bench) ports(e *engine.Engine, round int) error {
 	if err != nil {
 		return err
 	}
-	b.table.Add(report.Row{Name: "PORT after PORT, 200 sessions", Unit: "/s", Over: "K", Target: "≥ 0.45"}, e.Name, round, a.Rate())
+	row := report.Row{Name: "PORT after PORT, 200 sessions", Unit: "/s", Over: "K", Target: "≥ 0.45"}
+	b.table.Add(row, e.Name, round, a.Rate())
 	if e.Kind == engine.Program || e.Kind == engine.Accept {
-		b.table.Add(report.Row{Name: "processor time of a PORT and its reply", Unit: "µs", Over: "Q", Target: "≤ 45 µs"},
-			e.Name, round, micro(cpu)/float64(max(a.N, 1)))
+		row = report.Row{Name: "processor time of a PORT and its reply", Unit: "µs", Over: "Q", Target: "≤ 45 µs"}
+		b.table.Add(row, e.Name, round, micro(cpu)/float64(max(a.N, 1)))
 	}
 	return nil
 }
@@ -196,7 +203,7 @@ func (b *bench) portAfterPort(e *engine.Engine) (a peer.Answers, cpu time.Durati
 	return a, cpu, err
 }
 
-func sessions(atOnce int, target string) func(*bench, *engine.Engine, int) error {
+func sessions(atOnce int, target string) sampler {
 	return func(b *bench, e *engine.Engine, round int) error {
 		var d peer.Done
 		cpu, err := cost(e, func() (err error) {
@@ -207,14 +214,14 @@ func sessions(atOnce int, target string) func(*bench, *engine.Engine, int) error
 			return err
 		}
 		if d.Failed > 0 {
-			b.table.Note("%s, whole sessions, %d at once: some FAILED, as in round %d: %d of %d, the first because %s",
-				e.Name, atOnce, round+1, d.Failed, d.N+d.Failed, d.Why)
+			b.table.Note("FAILED: %s, whole sessions, %d at once, round %d: %d beside %d good ones, the first: %s",
+				e.Name, atOnce, round+1, d.Failed, d.N, d.Why)
 		}
-		row := report.Row{Name: fmt.Sprintf("whole sessions, %d at once", atOnce), Unit: "/s", Over: "K", Target: target}
-		b.table.Add(row, e.Name, round, d.Rate())
+		name := fmt.Sprintf("whole sessions, %d at once", atOnce)
+		b.table.Add(report.Row{Name: name, Unit: "/s", Over: "K", Target: target}, e.Name, round, d.Rate())
 		if atOnce == 64 && (e.Kind == engine.Program || e.Kind == engine.Accept) {
-			b.table.Add(report.Row{Name: "processor time of a session", Unit: "µs", Over: "Q", Target: "≤ 200 µs"},
-				e.Name, round, micro(cpu)/float64(max(d.N, 1)))
+			row := report.Row{Name: "processor time of a session", Unit: "µs", Over: "Q", Target: "≤ 200 µs"}
+			b.table.Add(row, e.Name, round, micro(cpu)/float64(max(d.N, 1)))
 		}
 		return nil
 	}

@@ -22,8 +22,9 @@ const (
 	flagFIN, flagSYN, flagRST, flagACK = 0x01, 0x02, 0x04, 0x10
 )
 
-// queueControl queues those packets of connections to the port that ftpalg's own rules queue, in the network
-// namespace of the calling thread, by the queue statement or, where the kernel lacks it, by the xt target.
+// queueControl queues those packets of connections to the port that ftpalg's own rules queue, in the
+// network namespace of the calling thread: by the queue statement or, where the kernel lacks it, by
+// the xt target.
 func queueControl(port, queue uint16) error {
 	native := &expr.Queue{Num: queue, Total: 1, Flag: bypass}
 	err := install(port, native)
@@ -56,7 +57,9 @@ func install(port uint16, queue expr.Any) error {
 		&expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: []byte{0}},
 	}
 	for _, which := range [][]expr.Any{
-		flags(flagFIN|flagRST, expr.CmpOpNeq, 0), flags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK), payload,
+		flags(flagFIN|flagRST, expr.CmpOpNeq, 0),
+		flags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK),
+		payload,
 	} {
 		nft.AddRule(&nftables.Rule{Table: t, Chain: c, Exprs: slices.Concat(ours, which, []expr.Any{queue})})
 	}

@@ -37,7 +37,7 @@ func (e *Engine) Usage() (u Usage, err error) {
 		u.Wakeups += statusField(t+"/status", "voluntary_ctxt_switches")
 	}
 	if u.CPU == 0 {
-		return u, fmt.Errorf("%s has used no processor time: it is gone, or the kernel has no CONFIG_SCHED_INFO", e.Name)
+		return u, fmt.Errorf("%s has used no processor time: is it gone? Or CONFIG_SCHED_INFO missing?", e.Name)
 	}
 	u.RSS = statusField(fmt.Sprintf("/proc/%d/status", e.process.Process.Pid), "VmRSS") << 10
 	return u, nil

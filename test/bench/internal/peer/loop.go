@@ -46,11 +46,6 @@ func (l *loop) add(fd int, events uint32) (*conn, error) {
 	return c, nil
 }
 
-// change watches the socket for other events.
-func (l *loop) change(c *conn, events uint32) error {
-	return unix.EpollCtl(l.ep, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
-}
-
 // remove closes the socket. Doing it again, or to nil, does nothing.
 func (l *loop) remove(c *conn) {
 	if c != nil && c.fd >= 0 {
@@ -112,7 +107,8 @@ func (c *conn) say(line []byte) bool {
 
 // socket makes a TCP socket that sends at once and does not block.
 func socket() (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	const kind = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	fd, err := unix.Socket(unix.AF_INET, kind, unix.IPPROTO_TCP)
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}

@@ -56,7 +56,8 @@ func (t *Table) Text() string {
 	for _, e := range Engines {
 		b.WriteString(" " + e + " |")
 	}
-	b.WriteString(" F ratio (least–greatest) | B ratio | must reach |\n|---|---|" + strings.Repeat("---:|", len(Engines)+2) + "---|\n")
+	b.WriteString(" F ratio (least–greatest) | B ratio | must reach |\n")
+	b.WriteString("|---|---|" + strings.Repeat("---:|", len(Engines)+2) + "---|\n")
 	for _, r := range t.rows {
 		fmt.Fprintf(&b, "| %s | %s |", r.Name, r.Unit)
 		for _, e := range Engines {
@@ -86,8 +87,6 @@ func number(v float64) string {
 	switch {
 	case v == 0:
 		return "0"
-	case v >= 1000:
-		return fmt.Sprintf("%.0f", v)
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
@@ -107,7 +106,8 @@ func (r *rowData) ratio(engine string) string {
 	if len(all) == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%s/%s %.2f (%.2f–%.2f)", engine, r.Over, median(all), slices.Min(all), slices.Max(all))
+	least, greatest := slices.Min(all), slices.Max(all)
+	return fmt.Sprintf("%s/%s %.2f (%.2f–%.2f)", engine, r.Over, median(all), least, greatest)
 }
 
 // median sorts v.
@@ -124,8 +124,8 @@ func Document(table, machine string, rounds int, plots []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# What the bench measured
 
-Written by `+"`make bench`"+`; %d rounds, %s. F is ftpalg, B another ftpalg binary, Q a C program that accepts every packet one by
-one, K the kernel's own FTP helper, N no gateway at all. Values are medians over the rounds; ratios are medians
+Written by `+"`make bench`"+`; %d rounds, %s. F is ftpalg, B another ftpalg binary, Q a C program
+that accepts every packet one by one, K the kernel's own FTP helper, N no gateway at all. Values are medians over the rounds; ratios are medians
 of the ratios within each round. Client, server and gateway share this machine.
 
 `, rounds, machine)

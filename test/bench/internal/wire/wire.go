@@ -36,7 +36,9 @@ type session struct {
 // New prepares the hosts of a network whose gateway masquerades.
 func New(r *lab.Routed) (*Wire, error) {
 	w := &Wire{outside: r.Outside.Addr(false)}
-	err := errors.Join(r.Gateway.Route(clients, r.Client.Addr(false)), r.Gateway.Route(servers, r.Server.Addr(false)))
+	err := errors.Join(
+		r.Gateway.Route(clients, r.Client.Addr(false)),
+		r.Gateway.Route(servers, r.Server.Addr(false)))
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +72,8 @@ var login = []line{
 	{true, "PASS p\r\n"}, {false, "230 in\r\n"},
 }
 
-// Open opens n more sessions and logs them in. Before each step of a group of them it calls settle, which
-// is to wait until the gateway has handled all that was sent.
+// Open opens n more sessions and logs them in. After each step of a group of them it calls settle,
+// which is to wait until the gateway has handled all that was sent.
 func (w *Wire) Open(n int, settle func() error) error {
 	const group = 500
 	for n > 0 {
@@ -167,7 +169,8 @@ func (w *Wire) say(s *session, toServer bool, text string) error {
 
 func (w *Wire) acknowledge(s *session) error { return w.put(true, s, s.cseq, s.sseq, ack, "") }
 
-// NOOPs has each of the first k sessions send n commands and get their replies, one after the other; 2 k n packets.
+// NOOPs has each of the first k sessions send n commands and get their replies, one after the other:
+// 2 k n packets.
 func (w *Wire) NOOPs(k, n int) error {
 	defer pinned()()
 	for range n {
