@@ -61,18 +61,17 @@ func run(ctx context.Context, o options) (err error) {
 	if err := b.measure(); err != nil {
 		return err
 	}
-	text := b.table.Text()
-	fmt.Print("\n" + text)
-	if o.write == "" {
-		return nil
-	}
-	var plots []string
-	if !o.quick {
+	var plots string
+	if o.write != "" && !o.quick {
 		if plots, err = b.plots(); err != nil {
 			return err
 		}
 	}
-	text = report.Document(b.table.Text(), machine(), o.rounds, plots)
+	fmt.Print("\n" + b.table.Text() + plots)
+	if o.write == "" {
+		return nil
+	}
+	text := report.Document(b.table.Text(), machine(), o.rounds, plots)
 	if err := os.WriteFile(filepath.Join(o.write, "RESULTS.md"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}

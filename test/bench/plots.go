@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/ftpalg/ftpalg/test/bench/internal/engine"
 	"github.com/ftpalg/ftpalg/test/bench/internal/report"
@@ -14,9 +15,9 @@ import (
 // samplesOfPoint is how often each point of a plot is measured.
 const samplesOfPoint = 3
 
-// plots draws all of them into the directory for the results, and returns their names.
-func (b *bench) plots() ([]string, error) {
-	var names []string
+// plots draws all of them into the directory for the results, and returns them as Markdown.
+func (b *bench) plots() (string, error) {
+	var text strings.Builder
 	for _, d := range []struct {
 		name string
 		draw func(*bench) (*report.Plot, error)
@@ -31,17 +32,17 @@ func (b *bench) plots() ([]string, error) {
 		fmt.Fprintf(os.Stderr, "plot %s\n", d.name)
 		p, err := d.draw(b)
 		if err != nil {
-			return names, fmt.Errorf("measuring for %s: %w", d.name, err)
+			return "", fmt.Errorf("measuring for %s: %w", d.name, err)
 		}
 		if p == nil {
 			continue
 		}
 		if err := p.Write(filepath.Join(b.write, d.name)); err != nil {
-			return names, err
+			return "", err
 		}
-		names = append(names, d.name)
+		fmt.Fprintf(&text, "\n![%s](%s)\n\n%s", p.Title, d.name, p.Text())
 	}
-	return names, nil
+	return text.String(), nil
 }
 
 // offered are the loads of the latency plot, in packets a second.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -34,6 +35,27 @@ func (p *Plot) Add(engine string, x float64, samples []float64) {
 		}
 	}
 	p.lines = append(p.lines, line{engine, plotter.XYs{at}})
+}
+
+// Text is what the plot shows, in figures.
+func (p *Plot) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s):\n\n", p.Title, p.Y)
+	for i, l := range p.lines {
+		if i == 0 {
+			b.WriteString("| " + p.X + " |")
+			for _, at := range l.points {
+				fmt.Fprintf(&b, " %.0f |", at.X)
+			}
+			b.WriteString("\n|---|" + strings.Repeat("---:|", len(l.points)) + "\n")
+		}
+		b.WriteString("| " + l.name + " |")
+		for _, at := range l.points {
+			b.WriteString(" " + number(at.Y) + " |")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // Write draws it into a file, whose name says the format.
