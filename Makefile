@@ -16,11 +16,21 @@ model:
 fuzz:
 	test/fuzz
 
+# Beside the kernel's own helper and others, as root: some twenty minutes, into test/bench/RESULTS.md.
+# BENCH='-ftpalg BINARY' has another ftpalg beside it.
 bench:
-	go test -run - -bench . -benchmem ./alg ./rewrite ./conntrack/...
+	go -C test/bench run . -write . $(BENCH)
+
+# The same ratios in three minutes, only told.
+bench-quick:
+	go -C test/bench run . -quick $(BENCH)
+
+# Go benchmarks, most of them without a kernel.
+microbench:
+	go test -run - -bench . -benchmem ./alg/... ./rewrite ./conntrack/...
 
 # The end-to-end tests on every stock kernel that Debian offers.
 kernels:
 	test/kernels/e2e all
 
-.PHONY: build demo test model fuzz bench kernels
+.PHONY: build demo test model fuzz bench bench-quick microbench kernels
