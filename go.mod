@@ -3,6 +3,7 @@ module github.com/ftpalg/ftpalg
 go 1.26.0
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/florianl/go-nfqueue/v2 v2.1.0
 	github.com/google/nftables v0.3.0
 	github.com/gopacket/gopacket v1.7.7

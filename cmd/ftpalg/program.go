@@ -43,6 +43,7 @@ type program struct {
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
+	super   *supervisor
 
 	rulesIn bool           // the table is in force and ours to remove
 	undo    []func() error // what ends the program, the last first
@@ -58,6 +59,9 @@ func start(src config.Sources, logTo io.Writer) (*program, error) {
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(p.log)
+	if p.super, err = newSupervisor(p.log); err != nil {
+		return nil, err
+	}
 	if err := p.setUp(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -90,6 +94,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.logReady(info)
+	p.super.ready(p.status())
 	return nil
 }
 
@@ -175,6 +180,7 @@ func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Conf
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
 	err := p.handle()
+	p.super.stopping()
 	// First the rules, then the queue: what comes in between would be lost.
 	err = errors.Join(err, p.removeRules())
 	if err == nil {
@@ -191,6 +197,7 @@ func (p *program) handle() error {
 		if _, err := p.loop.round(roundTime); err != nil {
 			return err
 		}
+		p.super.alive(time.Now(), p.status)
 	}
 	return nil
 }
