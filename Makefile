@@ -29,8 +29,4 @@ kernels:
 packages:
 	deploy/package/build dist
 
-# The unit tests on a big endian and on a 32-bit processor, emulated.
-qemu-user:
-	test/qemu-user
-
-.PHONY: packages qemu-user
+.PHONY: packages
