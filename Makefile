@@ -1,7 +1,7 @@
 # Everything here can be had without make too: see the recipes.
 
 build:
-	CGO_ENABLED=0 go build -trimpath -o ftpalg ./cmd/ftpalg
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$$(deploy/package/version)" -o ftpalg ./cmd/ftpalg
 
 demo:
 	go run ./cmd/ftpalg demo
@@ -33,4 +33,8 @@ microbench:
 kernels:
 	test/kernels/e2e all
 
-.PHONY: build demo test model fuzz bench bench-quick microbench kernels
+# deb, rpm, ipk, apk and tar.gz for every processor, in dist.
+packages:
+	deploy/package/build dist
+
+.PHONY: build demo test model fuzz bench bench-quick microbench kernels packages

@@ -45,6 +45,7 @@ type loop struct {
 	overruns *atomic.Uint64
 	lost     *atomic.Uint64
 	journal  *journal
+	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
 	calls   chan func()
 	ended   chan struct{} // closed when run returns
@@ -74,6 +75,9 @@ func (l *loop) run() error {
 		}
 		if _, err := l.round(); err != nil {
 			return err
+		}
+		if l.alive != nil {
+			l.alive(time.Now())
 		}
 	}
 }

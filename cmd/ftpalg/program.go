@@ -44,6 +44,7 @@ type program struct {
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
+	super   *supervisor
 
 	rulesIn bool           // the table is in force and ours to remove
 	undo    []func() error // what ends the program, the last first
@@ -59,6 +60,9 @@ func start(src config.Sources, logTo io.Writer) (*program, error) {
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(logTo, c.Log.JSON, p.level)
+	if p.super, err = newSupervisor(p.log); err != nil {
+		return nil, err
+	}
 	if err := p.setUp(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -84,6 +88,8 @@ func (p *program) setUp() error {
 	p.loop = newLoop()
 	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
 	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
 	p.kernel.flush = p.loop.flush
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
@@ -91,6 +97,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.logReady(info)
+	p.super.ready(p.status())
 	return nil
 }
 
@@ -184,6 +191,7 @@ const (
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
 	err := runAll(p.signals, p.reload, p.loop)
+	p.super.stopping()
 	// First the rules, then the queue: what comes in between would be lost.
 	err = errors.Join(err, p.removeRules())
 	if err == nil {

@@ -8,6 +8,12 @@ import (
 
 // reload reads the configuration again. What is wrong leaves the old one in force.
 func (p *program) reload() {
+	p.super.reloading()
+	p.readAgain()
+	p.super.ready(p.status())
+}
+
+func (p *program) readAgain() {
 	c, err := p.sources.Load()
 	if err != nil {
 		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
