@@ -128,8 +128,6 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		return Accept, why, nil
 	case p.Signed():
 		return Accept, policy.Signed, nil
-	case s.conn.Echo(p):
-		return Accept, policy.SeenTwice, nil
 	case p.Flags()&rewrite.RST != 0 && s.conn.Ends(dir, p):
 		s.reset = 1 << dir
 		g.end(s)
@@ -140,6 +138,12 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 			g.end(s)
 		}
 		return Accept, policy.OpaqueFlow, nil
+	}
+	if out, echo, changed := s.conn.Echo(g.out[:0], dir, p); changed {
+		g.out = out
+		return Rewrite, policy.SeenTwice, out
+	} else if echo {
+		return Accept, policy.SeenTwice, nil
 	}
 	return g.pass(s, dir, id, loopback)
 }
