@@ -1,6 +1,11 @@
 package ruleset
 
-import "errors"
+import (
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 var self, _ = Self()
 
@@ -19,4 +24,17 @@ func with(name string, f func(*Table) error) error {
 		return err
 	}
 	return errors.Join(f(t), t.Close())
+}
+
+// ShrinkBuffer makes the watch lose events.
+func (w *Watch) ShrinkBuffer(t *testing.T) {
+	t.Helper()
+	raw, err := w.events.file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) })
+	if err != nil {
+		t.Fatal(err)
+	}
 }
