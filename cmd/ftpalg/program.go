@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -38,23 +37,28 @@ type program struct {
 	signals chan os.Signal
 
 	gateway *alg.Gateway
+	conn    *conntrack.Conn
 	queue   *nfqueue.Queue
+	rules   *ruleset.Table
+	watch   *ruleset.Watch
 	log     *slog.Logger
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
 
-	rulesIn bool           // the table is in force and ours to remove
-	undo    []func() error // what ends the program, the last first
+	takeOver    bool           // from a process that has the table
+	queueNumber uint16         // the configured one, but for a takeover
+	undo        []func() error // what ends the program, the last first
 }
 
 // start does everything up to the first packet. If it fails it leaves nothing behind.
-func start(src config.Sources, logTo io.Writer) (*program, error) {
+// takeOver takes the table and the sessions from a process that runs.
+func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error) {
 	c, err := src.Load()
 	if err != nil {
 		return nil, err
 	}
-	p := &program{sources: src, config: c, level: &slog.LevelVar{}}
+	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(p.log)
@@ -67,6 +71,9 @@ func start(src config.Sources, logTo io.Writer) (*program, error) {
 func (p *program) setUp() error {
 	p.catchSignals()
 	if err := p.choose(); err != nil {
+		return err
+	}
+	if err := p.openRules(); err != nil {
 		return err
 	}
 	if err := p.openConntrack(); err != nil {
@@ -84,9 +91,15 @@ func (p *program) setUp() error {
 		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
 		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
 	}
+	if err := p.watchRules(); err != nil {
+		return err
+	}
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
+		return err
+	}
+	if err := p.adopt(); err != nil { // what a process opened from which it was taken over
 		return err
 	}
 	p.logReady(info)
@@ -112,7 +125,7 @@ func (p *program) openConntrack() error {
 	if err != nil {
 		return err
 	}
-	p.undo = append(p.undo, conn.Close)
+	p.conn, p.undo = conn, append(p.undo, conn.Close)
 	if p.choice.Helper == conntrack.HelperOwn {
 		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {
 			return err
@@ -122,48 +135,10 @@ func (p *program) openConntrack() error {
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnKernelError = p.journal.kernelError
-	left, err := conn.Expectations()
-	if err != nil {
-		return err
-	}
-	p.gateway.Adopt(left)
-	return nil
+	return p.adopt()
 }
 
-func (p *program) openQueue() error {
-	q, err := nfqueue.Open(nfqueue.Config{Queue: p.config.Queue, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch})
-	if errors.Is(err, nfqueue.ErrBound) {
-		return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; is ftpalg running already?)", err)
-	}
-	if err != nil {
-		return err
-	}
-	p.queue = q
-	p.undo = append(p.undo, q.Close)
-	return nil
-}
-
-func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.config.Queue) }
-
-// installRules makes the table, or puts another in its place.
-func (p *program) installRules(ports []uint16) error {
-	if p.config.ExternalRules {
-		return nil
-	}
-	if err := ruleset.Install(rulesFor(p.config, p.choice, ports)); err != nil {
-		return err
-	}
-	p.rulesIn = true
-	return nil
-}
-
-func (p *program) removeRules() error {
-	if !p.rulesIn {
-		return nil
-	}
-	p.rulesIn = false
-	return ruleset.Remove(p.config.Table)
-}
+func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.queueNumber) }
 
 func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Config {
 	return ruleset.Config{
@@ -227,7 +202,7 @@ func (p *program) logReady(info build.Info) {
 	if p.config.ExternalRules {
 		rules = "external"
 	}
-	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.config.Queue,
+	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.queueNumber,
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
 		"metrics", p.config.Metrics.Address)

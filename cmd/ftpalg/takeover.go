@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+)
+
+// A takeover, which is an upgrade that no session notices:
+//
+//  1. The new process binds a queue number that nobody has.
+//  2. It replaces the table in one transaction: from then on every packet comes to
+//     its queue, and it picks the sessions up from what the kernel keeps of them.
+//  3. The old process hears of the transaction, answers what its queue still holds,
+//     and ends with status 0, leaving the table as it is.
+//  4. The new process serves the metrics once the old one has let go of the address.
+
+const (
+	// queueTries is how many queue numbers are tried, from the configured one on.
+	queueTries = 64
+	// metricsPatience is how long the former process may keep the address.
+	metricsPatience, metricsPoll = 15 * time.Second, 20 * time.Millisecond
+)
+
+// openQueue binds the configured queue or, to take over from a process that has
+// it, the next one that is free.
+func (p *program) openQueue() error {
+	last := p.config.Queue
+	if p.takeOver {
+		last = uint16(min(int(last)+queueTries-1, 1<<16-1))
+	}
+	for number := p.config.Queue; ; number++ {
+		q, err := nfqueue.Open(nfqueue.Config{Queue: number, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch})
+		switch {
+		case err == nil:
+			p.queue, p.queueNumber = q, number
+			p.undo = append(p.undo, q.Close)
+			return nil
+		case errors.Is(err, nfqueue.ErrBound) && number < last:
+		case errors.Is(err, nfqueue.ErrBound):
+			return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; is ftpalg running already?)", err)
+		default:
+			return err
+		}
+	}
+}
+
+// adopt takes over the doors that an earlier process left open.
+func (p *program) adopt() error {
+	left, err := p.conn.Expectations()
+	if err != nil {
+		return err
+	}
+	p.gateway.Adopt(left)
+	return nil
+}
+
+// listenLater waits for the former process to let go of the address.
+func (p *program) listenLater(server *http.Server) {
+	var l net.Listener
+	var err error
+	for until := time.Now().Add(metricsPatience); time.Now().Before(until); time.Sleep(metricsPoll) {
+		if l, err = net.Listen("tcp", p.config.Metrics.Address); !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	if err != nil {
+		p.log.Error("metrics are not served: is there another program than the one that was taken over from?",
+			"address", p.config.Metrics.Address, "error", err)
+		return
+	}
+	_ = server.Serve(l) // ends with Close, also of a server that is closed already
+}
