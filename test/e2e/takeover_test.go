@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ftpalg/ftpalg/test/ftptest"
+	"github.com/ftpalg/ftpalg/test/lab"
+)
+
+// handOversEnv is how many hand-overs there are in place of 10.
+const handOversEnv = "FTPALG_HANDOVERS"
+
+// load is clients that go on without end until stop.
+type load struct {
+	t    *testing.T
+	done chan struct{}
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	rounds  int
+	slowest time.Duration
+}
+
+func newLoad(t *testing.T) *load { return &load{t: t, done: make(chan struct{})} }
+
+// run has a client that is logged in send NOOP and transfer a file, again and again.
+func (l *load) run(c *ftptest.Client, s *ftptest.Server, m ftptest.Mode) {
+	l.wg.Go(func() {
+		for {
+			select {
+			case <-l.done:
+				return
+			default:
+			}
+			began := time.Now()
+			if r, err := c.Cmd("NOOP"); err != nil || !r.OK() {
+				l.t.Errorf("NOOP: %v, %v", r, err)
+				return
+			}
+			l.count(time.Since(began))
+			began = time.Now()
+			get(l.t, c, s, m, "small")
+			l.count(time.Since(began))
+			if l.t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+func (l *load) count(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rounds++
+	l.slowest = max(l.slowest, took)
+}
+
+func (l *load) stop() {
+	close(l.done)
+	l.wg.Wait()
+	l.t.Logf("%d commands and transfers, the slowest took %v", l.rounds, l.slowest)
+}
+
+func handOvers(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(handOversEnv)
+	if text == "" {
+		return 10
+	}
+	n, err := strconv.Atoi(text)
+	must(t, err)
+	return n
+}
+
+// An upgrade: each program takes over from the one before, under load.
+func TestProgramIsTakenOverAndNoSessionNotices(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		kind func(*lab.Lab) (*lab.Routed, error)
+		mode ftptest.Mode
+	}{
+		{"client behind NAT", (*lab.Lab).ClientBehindNAT, ftptest.PORT},
+		{"server behind NAT", (*lab.Lab).ServerBehindNAT, ftptest.PASV},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := routed(t, c.kind)
+			at := r.Server.AddrPort(false, 21)
+			s := serve(t, &ftptest.Server{}, r.Server, at)
+			if c.mode == ftptest.PASV {
+				at = r.Outside.AddrPort(false, 21)
+			}
+			g := startGateway(t, r.Gateway)
+			l := newLoad(t)
+			for range 4 {
+				l.run(login(t, r.Client, at), s, c.mode)
+			}
+			for range handOvers(t) {
+				next := startGateway(t, r.Gateway, "--takeover")
+				g.wantEnd()
+				g = next
+				get(t, login(t, r.Client, at), s, c.mode, "big")
+			}
+			l.stop()
+			g.stop()
+		})
+	}
+}
+
+// wantEnd waits for the program to end by itself, with success.
+func (g *gateway) wantEnd() {
+	g.t.Helper()
+	select {
+	case err := <-g.ran:
+		if err != nil {
+			g.t.Errorf("the gateway ended with %v\n%s", err, g.logged())
+		}
+	case <-time.After(patience):
+		g.t.Fatalf("the gateway does not end\n%s", g.logged())
+	}
+}
