@@ -28,6 +28,7 @@ const patience = 20 * time.Second
 func TestTextIsTheGoldenTable(t *testing.T) {
 	for file, c := range map[string]ruleset.Config{
 		"inner.nft":    {Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true},
+		"workers.nft":  {Ports: []uint16{21}, Queue: 7, Workers: 3, Helper: conntrack.HelperCarrier, InnerHeader: true},
 		"no-inner.nft": {Table: "ftpalg_b", Ports: []uint16{21}, Queue: 0, Helper: conntrack.HelperCarrier, Priority: -160},
 	} {
 		golden := filepath.Join("testdata", file)
@@ -54,6 +55,7 @@ func TestConfigThatMakesNoSenseIsRefused(t *testing.T) {
 		{Ports: []uint16{21}, Priority: -100},
 		{Ports: []uint16{21}, Priority: -200},
 		{Ports: []uint16{21}, Table: "a { }"},
+		{Ports: []uint16{21}, Queue: 65535, Workers: 2},
 	} {
 		if err := ruleset.Install(c); err == nil {
 			t.Errorf("%+v was taken", c)
@@ -193,12 +195,14 @@ func TestTextLoads(t *testing.T) {
 type watcher struct{ notes chan string }
 
 // watch serves the queue until the test ends.
-func watch(t testing.TB, n *netnstest.NS) *watcher {
+func watch(t testing.TB, n *netnstest.NS) *watcher { t.Helper(); return watchQueue(t, n, queue) }
+
+func watchQueue(t testing.TB, n *netnstest.NS, number uint16) *watcher {
 	t.Helper()
 	var q *nfqueue.Queue
 	n.Do(func() {
 		var err error
-		if q, err = nfqueue.Open(nfqueue.Config{Queue: queue}); err != nil {
+		if q, err = nfqueue.Open(nfqueue.Config{Queue: number}); err != nil {
 			t.Error(err)
 		}
 	})
