@@ -13,8 +13,8 @@ import (
 // belongs to another process that runs is an error, unless it is to be taken over.
 func (p *program) openRules() error {
 	if p.config.ExternalRules && p.takeOver {
-		return errors.New("--takeover works by the nftables rules, which are the operator's here (rules: external): " +
-			"start it with another queue, and load rules with that one")
+		return errors.New("--takeover works by the nftables rules, which are the operator's here " +
+			"(rules: external): start it with another queue, and load rules with that one")
 	}
 	self, err := ruleset.Self()
 	if err != nil {
@@ -32,8 +32,8 @@ func (p *program) openRules() error {
 		return err
 	}
 	if ok && !p.takeOver && o.Alive(queueBound) {
-		return fmt.Errorf("%w: stop it first, take its sessions over with --takeover, or give this one a table, ports and a queue of its own",
-			&ruleset.OwnedError{Table: p.config.Table, Owner: o})
+		return fmt.Errorf("%w: stop it first, take its sessions over with --takeover, "+
+			"or give this one a table, ports and a queue of its own", &ruleset.OwnedError{Table: p.config.Table, Owner: o})
 	}
 	return nil
 }
@@ -68,11 +68,15 @@ func (p *program) installRules(ports []uint16) error {
 	}
 	c := rulesFor(p.config, p.choice, ports)
 	c.Queue = p.queueNumber
-	if p.takeOver {
-		p.takeOver = false // from now on it is ours
-		return p.rules.TakeOver(c)
+	if !p.takeOver {
+		return p.rules.Install(c)
 	}
-	return p.rules.Install(c)
+	p.takeOver = false // from now on it is ours
+	from, err := p.rules.TakeOver(c)
+	if err == nil {
+		p.awaitEnd(from)
+	}
+	return err
 }
 
 // repairRules makes the table whole again if it is not.
@@ -95,13 +99,14 @@ func (p *program) ruleEvent(e ruleset.Event) {
 	log := p.log.With("table", p.config.Table, "found", e.Found.String(), "by", e.Program, "thread", e.Thread)
 	switch {
 	case e.Found == ruleset.Taken:
-		go func() { p.signals <- superseded{e.Owner} }() // read between two rounds, or never
+		log.Info("another process has taken over, so this one ends", "owner", e.Owner.String(), "queue", e.Owner.Queue)
+		go func() { p.signals <- superseded{e.Owner} }() // read at once, or never if the program ends anyway
 	case e.Err != nil:
 		log.Error("the rules are not as they should be and cannot be repaired", "error", e.Err)
 	case e.Left:
 		log.Warn("the rules were changed; they are the operator's, so they are left as they are")
 	case e.Wait > 0:
-		log.Error("another program undoes the rules each time that they are repaired: two programs fight over them, "+
+		log.Error("another program undoes the rules each time that they are repaired: two programs fight, "+
 			"tell that one to leave this table alone", "times", e.Undone, "next_repair_in", e.Wait)
 	default:
 		log.Warn("the rules were damaged and are repaired", "took", e.Took)

@@ -27,7 +27,8 @@ goes on, and what it knew of running sessions is in the kernel.`,
 		Args: cobra.NoArgs,
 	}
 	sources := addSettings(c)
-	takeOver := c.Flags().Bool("takeover", false, "take the table and the sessions from an ftpalg that runs, which ends then")
+	takeOver := c.Flags().Bool("takeover", false,
+		"take the table and the sessions from an ftpalg that runs, which ends then")
 	c.RunE = func(*cobra.Command, []string) error {
 		if err := keepNetAdmin(); err != nil {
 			return err

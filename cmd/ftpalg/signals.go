@@ -19,9 +19,6 @@ func (p *program) signalled() (stop bool) {
 	for {
 		select {
 		case s := <-p.signals:
-			if o, ok := s.(superseded); ok {
-				p.log.Info("another process has taken over", "owner", o.Owner.String(), "queue", o.Queue)
-			}
 			if s != unix.SIGHUP {
 				return true
 			}

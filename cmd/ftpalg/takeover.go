@@ -10,20 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 // A takeover, which is an upgrade that no session notices:
 //
 //  1. The new process binds a queue number that nobody has.
 //  2. It replaces the table in one transaction: from then on every packet comes to
-//     its queue, and it picks the sessions up from what the kernel keeps of them.
+//     its queue.
 //  3. The old process hears of the transaction, answers what its queue still holds,
 //     and ends with status 0, leaving the table as it is.
-//  4. The new process serves the metrics once the old one has let go of the address.
+//  4. Then only the new process begins with what came to its queue meanwhile: it
+//     picks the sessions up from what the kernel keeps of them, and while two work on
+//     a session what they know of it differs. It serves the metrics where the old one did.
 
 const (
 	// queueTries is how many queue numbers are tried, from the configured one on.
 	queueTries = 64
+	// endPatience is how long packets wait for the former process to end.
+	endPatience, endPoll = 2 * time.Second, time.Millisecond
 	// metricsPatience is how long the former process may keep the address.
 	metricsPatience, metricsPoll = 15 * time.Second, 20 * time.Millisecond
 )
@@ -36,7 +41,9 @@ func (p *program) openQueue() error {
 		last = uint16(min(int(last)+queueTries-1, 1<<16-1))
 	}
 	for number := p.config.Queue; ; number++ {
-		q, err := nfqueue.Open(nfqueue.Config{Queue: number, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch})
+		q, err := nfqueue.Open(nfqueue.Config{
+			Queue: number, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch,
+		})
 		switch {
 		case err == nil:
 			p.queue, p.queueNumber = q, number
@@ -44,9 +51,24 @@ func (p *program) openQueue() error {
 			return nil
 		case errors.Is(err, nfqueue.ErrBound) && number < last:
 		case errors.Is(err, nfqueue.ErrBound):
-			return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; is ftpalg running already?)", err)
+			return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; "+
+				"is ftpalg running already?)", err)
 		default:
 			return err
+		}
+	}
+}
+
+// awaitEnd waits for the process that was taken over from. One that hangs is not
+// waited for: what it holds is repeated by its senders.
+func (p *program) awaitEnd(former ruleset.Owner) {
+	if former.ID == "" {
+		return
+	}
+	for until := time.Now().Add(endPatience); former.Alive(queueBound); time.Sleep(endPoll) {
+		if time.Now().After(until) {
+			p.log.Error("the process that was taken over from does not end: end it by hand", "owner", former.String())
+			return
 		}
 	}
 }

@@ -19,9 +19,9 @@ type Config struct {
 	Ports       []uint16 // ports of FTP servers as clients dial them
 	Queue       uint16   // queue number, of the first worker
 	Workers     int      // how many workers, each with a queue of its own from Queue on; 0: 1
-	Helper      string   // conntrack helper to attach; empty: none, then no data connection can be let through
+	Helper      string   // conntrack helper to attach; empty: none, and then no data connection passes
 	Priority    int32    // of the hooks; 0: DefaultPriority. Only -199 to -101 makes sense
-	NativeQueue bool     // the kernel has the queue statement (CONFIG_NFT_QUEUE); else the xt target NFQUEUE is used
+	NativeQueue bool     // the kernel has the queue statement (CONFIG_NFT_QUEUE); else xt's NFQUEUE is used
 	InnerHeader bool     // the kernel can load payload (Linux 5.16); else pure ACKs are queued too
 }
 
@@ -48,7 +48,8 @@ func (c Config) validate() error {
 	case int(c.Queue)+c.Workers > 1<<16:
 		return fmt.Errorf("%d workers from queue %d on need queue numbers beyond 65535", c.Workers, c.Queue)
 	case c.Priority <= -200 || c.Priority >= -100:
-		return fmt.Errorf("priority %d is not between conntrack (-200) and destination NAT (-100)", c.Priority)
+		return fmt.Errorf("priority %d is not between conntrack (-200) and destination NAT (-100)",
+			c.Priority)
 	}
 	return nil
 }

@@ -46,9 +46,10 @@ func Self() (Owner, error) {
 
 // comment writes the owner; parseOwner reads it.
 func (o Owner) comment() string {
-	s := fmt.Sprintf("%sid=%s pid=%d started=%d pidns=%d queue=%d command=", ownerPrefix, o.ID, o.PID, o.Started, o.Namespace, o.Queue)
+	s := fmt.Sprintf("%sid=%s pid=%d started=%d pidns=%d queue=%d command=",
+		ownerPrefix, o.ID, o.PID, o.Started, o.Namespace, o.Queue)
 	for _, r := range o.Command {
-		if r <= ' ' || r >= 0x7f || r == '"' || r == '\\' { // nft writes a comment between quotes and knows no escape
+		if r <= ' ' || r >= 0x7f || r == '"' || r == '\\' { // nft quotes a comment and knows no escape
 			r = ' '
 		}
 		if s += string(r); len(s) == maxComment {
@@ -112,8 +113,8 @@ func pidNamespace() uint64 {
 	return st.Ino
 }
 
-// startOf reads field 22 of /proc/PID/stat; it is 0 of a process that has ended. The second field, in parentheses, is
-// the program's name and may hold anything.
+// startOf reads field 22 of /proc/PID/stat; it is 0 of a process that has ended. The
+// second field, in parentheses, is the program's name and may hold anything.
 func startOf(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -82,10 +82,13 @@ func TestTableThatWasTakenIsNotRemovedByItsFormerOwner(t *testing.T) {
 	mine, other := open(t, n, first, nil), open(t, n, second, nil)
 	must(t, mine.Install(c))
 	c.Queue++
-	must(t, other.TakeOver(c))
+	if from, err := other.TakeOver(c); err != nil || from.ID != first.ID {
+		t.Fatalf("taken from %+v, %v", from, err)
+	}
 	must(t, mine.Remove())
 	wantOwner(t, other, second)
-	if found, o, err := mine.Verify(); found != ruleset.Taken || o.ID != second.ID || o.Queue != c.Queue || err != nil {
+	found, o, err := mine.Verify()
+	if found != ruleset.Taken || o.ID != second.ID || o.Queue != c.Queue || err != nil {
 		t.Errorf("the former owner finds it %v by %+v, %v", found, o, err)
 	}
 	if found, _, err := other.Verify(); found != ruleset.Whole || err != nil {
@@ -112,8 +115,8 @@ func TestTableOfAProcessThatEndedIsTaken(t *testing.T) {
 		{"it ended", func(o *ruleset.Owner) { o.PID = ended(t) }, true, true},
 		{"another has its number", func(o *ruleset.Owner) { o.Started-- }, true, true},
 		{"it runs", func(*ruleset.Owner) {}, false, false},
-		{"in another pid namespace, without its queue", func(o *ruleset.Owner) { o.Namespace++ }, false, true},
-		{"in another pid namespace, with its queue", func(o *ruleset.Owner) { o.Namespace++ }, true, false},
+		{"elsewhere, without its queue", func(o *ruleset.Owner) { o.Namespace++ }, false, true},
+		{"elsewhere, with its queue", func(o *ruleset.Owner) { o.Namespace++ }, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := netnstest.New(t)

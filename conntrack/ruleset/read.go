@@ -43,10 +43,12 @@ func commentOf(b []byte) string {
 	return ""
 }
 
+// tableName is the attribute of that meaning of every kind of object.
+const tableName = 1
+
 // dump reads all objects of a kind in a table; body is their attributes. It is no
 // error if there is no such table.
 func (s *socket) dump(typ uint16, table string, f func(body []byte)) error {
-	const tableName = 1 // of every kind of object
 	err := s.request(typ, unix.NLM_F_DUMP, func(e *attrs) { e.String(tableName, table) }, func(m message) {
 		// Kernels differ in which dumps heed the name.
 		if m.family == unix.NFPROTO_INET && text(attribute(m.body, tableName)) == table {
@@ -79,13 +81,17 @@ func (s *socket) digest(table string) (uint64, error) {
 	err := errors.Join(
 		s.dump(unix.NFT_MSG_GETTABLE, table, func(b []byte) { add(attribute(b, unix.NFTA_TABLE_FLAGS)) }),
 		s.dump(unix.NFT_MSG_GETCHAIN, table, func(b []byte) {
-			add(attribute(b, unix.NFTA_CHAIN_NAME), attribute(b, unix.NFTA_CHAIN_HOOK), attribute(b, unix.NFTA_CHAIN_POLICY))
+			add(attribute(b, unix.NFTA_CHAIN_NAME), attribute(b, unix.NFTA_CHAIN_HOOK),
+				attribute(b, unix.NFTA_CHAIN_POLICY))
 		}),
-		s.dump(unix.NFT_MSG_GETOBJ, table, func(b []byte) { add(attribute(b, unix.NFTA_OBJ_NAME), attribute(b, unix.NFTA_OBJ_DATA)) }),
+		s.dump(unix.NFT_MSG_GETOBJ, table, func(b []byte) {
+			add(attribute(b, unix.NFTA_OBJ_NAME), attribute(b, unix.NFTA_OBJ_DATA))
+		}),
 		s.ports(table, func(key []byte) { add(key) }),
 		s.dump(unix.NFT_MSG_GETRULE, table, func(b []byte) {
 			rules++
-			parts := [][]byte{attribute(b, unix.NFTA_RULE_CHAIN), binary.NativeEndian.AppendUint64(nil, rules)}
+			place := binary.NativeEndian.AppendUint64(nil, rules)
+			parts := [][]byte{attribute(b, unix.NFTA_RULE_CHAIN), place}
 			expressions(b, func(name string, data []byte) {
 				if name == "counter" {
 					data = nil

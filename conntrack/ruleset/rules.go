@@ -62,7 +62,9 @@ func chains(c Config) []chain {
 		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{toControl}},
 	}
 	if c.Workers > 1 {
-		all = append(all, chain{name: offerChain, rules: spread(c, bypass)}, chain{name: holdChain, rules: spread(c, 0)})
+		all = append(all,
+			chain{name: offerChain, rules: spread(c, bypass)},
+			chain{name: holdChain, rules: spread(c, 0)})
 	}
 	return all
 }
@@ -85,7 +87,8 @@ func spread(c Config, flags uint16) []rule {
 func isWorker(workers, i int) []expr.Any {
 	return []expr.Any{
 		&expr.Ct{Key: ctID, Register: reg},
-		&expr.Hash{SourceRegister: reg, DestRegister: reg, Length: 4, Modulus: uint32(workers), Seed: workerSeed, Type: expr.HashTypeJenkins},
+		&expr.Hash{Type: expr.HashTypeJenkins, SourceRegister: reg, DestRegister: reg, Length: 4,
+			Modulus: uint32(workers), Seed: workerSeed},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.NativeEndian.AppendUint32(nil, uint32(i))},
 	}
 }
@@ -111,8 +114,10 @@ func control(c Config) []rule {
 		// program to come back: its ends repeat what is dropped.
 		queueing(c, 0, "ct label "+bit(conntrack.StateNoBypass), hasLabel(conntrack.StateNoBypass)),
 		queueing(c, bypass, "tcp flags & (fin | rst) != 0", tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0)),
-		queueing(c, bypass, "tcp flags & (syn | ack) == (syn | ack)", tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK)),
-		rule{"ct label " + bit(conntrack.StateOpaque) + " return", join(hasLabel(conntrack.StateOpaque), verdict(expr.VerdictReturn))},
+		queueing(c, bypass, "tcp flags & (syn | ack) == (syn | ack)",
+			tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK)),
+		rule{"ct label " + bit(conntrack.StateOpaque) + " return",
+			join(hasLabel(conntrack.StateOpaque), verdict(expr.VerdictReturn))},
 	)
 	if !c.InnerHeader {
 		return append(rules, queueing(c, bypass, "", nil))

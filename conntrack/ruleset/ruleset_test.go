@@ -27,9 +27,11 @@ const patience = 20 * time.Second
 
 func TestTextIsTheGoldenTable(t *testing.T) {
 	for file, c := range map[string]ruleset.Config{
-		"inner.nft":    {Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true},
-		"workers.nft":  {Ports: []uint16{21}, Queue: 7, Workers: 3, Helper: conntrack.HelperCarrier, InnerHeader: true},
-		"no-inner.nft": {Table: "ftpalg_b", Ports: []uint16{21}, Queue: 0, Helper: conntrack.HelperCarrier, Priority: -160},
+		"inner.nft": {Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true},
+		"workers.nft": {
+			Ports: []uint16{21}, Queue: queue, Workers: 3, Helper: conntrack.HelperCarrier, InnerHeader: true,
+		},
+		"no-inner.nft": {Table: "ftpalg_b", Ports: []uint16{21}, Helper: conntrack.HelperCarrier, Priority: -160},
 	} {
 		golden := filepath.Join("testdata", file)
 		got := ruleset.Text(c)
@@ -206,7 +208,7 @@ func watchQueue(t testing.TB, n *netnstest.NS, number uint16) *watcher {
 			t.Error(err)
 		}
 	})
-	w, done := &watcher{make(chan string, 100)}, make(chan struct{})
+	w, done := &watcher{make(chan string, 1000)}, make(chan struct{})
 	go func() {
 		defer close(done)
 		pkts := make([]nfqueue.Packet, 8)

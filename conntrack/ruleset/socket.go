@@ -36,7 +36,8 @@ type socket struct {
 // openSocket opens one in the network namespace of the calling thread, as a
 // member of the multicast groups in the mask (1<<(group-1)).
 func openSocket(groups uint32) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	fd, err := unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket to nftables: %w", err)
 	}
@@ -45,7 +46,8 @@ func openSocket(groups uint32) (*socket, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("bind the netlink socket to nftables: %w", err)
 	}
-	return &socket{file: os.NewFile(uintptr(fd), "nftables"), portID: portID, buf: make([]byte, maxDatagram)}, nil
+	file := os.NewFile(uintptr(fd), "nftables")
+	return &socket{file: file, portID: portID, buf: make([]byte, maxDatagram)}, nil
 }
 
 func bindSocket(fd int, groups uint32) (portID uint32, err error) {
@@ -91,8 +93,11 @@ func (s *socket) receive(f func(message)) error {
 }
 
 func parseMessage(b []byte) message {
-	m := message{typ: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
-		seq: binary.NativeEndian.Uint32(b[8:]), portID: binary.NativeEndian.Uint32(b[12:]), body: b[unix.NLMSG_HDRLEN:]}
+	m := message{
+		typ: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
+		seq: binary.NativeEndian.Uint32(b[8:]), portID: binary.NativeEndian.Uint32(b[12:]),
+		body: b[unix.NLMSG_HDRLEN:],
+	}
 	if m.typ>>8 == unix.NFNL_SUBSYS_NFTABLES && len(m.body) >= genmsgLen {
 		m.nft, m.typ, m.family, m.body = true, m.typ&0xff, m.body[0], m.body[genmsgLen:]
 	}
@@ -175,7 +180,9 @@ func (s *socket) request(typ, flags uint16, fill func(*attrs), f func(message)) 
 // generation returns the number of the ruleset of the network namespace, which
 // every transaction of whatever program makes another.
 func (s *socket) generation() (gen uint32, err error) {
-	err = s.request(unix.NFT_MSG_GETGEN, 0, func(*attrs) {}, func(m message) { gen = be32(attribute(m.body, unix.NFTA_GEN_ID)) })
+	err = s.request(unix.NFT_MSG_GETGEN, 0, func(*attrs) {}, func(m message) {
+		gen = be32(attribute(m.body, unix.NFTA_GEN_ID))
+	})
 	return gen, err
 }
 

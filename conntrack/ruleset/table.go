@@ -62,28 +62,32 @@ func (t *Table) Close() error {
 // Install makes the table in place of one with the same name. After an error the
 // old table is as it was. The error is an [OwnedError] if the old one belongs to
 // another process that runs. Needs CAP_NET_ADMIN.
-func (t *Table) Install(c Config) error { return t.install(c, false) }
-
-// TakeOver is Install that takes the table from a process that runs. That one
-// finds out by its [Watch].
-func (t *Table) TakeOver(c Config) error { return t.install(c, true) }
-
-func (t *Table) install(c Config, fromOthers bool) error {
+func (t *Table) Install(c Config) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.installLocked(c, fromOthers)
+	return t.install(c, nil)
 }
 
-func (t *Table) installLocked(c Config, fromOthers bool) error {
+// TakeOver is Install that takes the table from a process that runs, and returns
+// that one. It finds out by its [Watch].
+func (t *Table) TakeOver(c Config) (from Owner, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return from, t.install(c, &from)
+}
+
+// install is Install, or TakeOver if from is not nil.
+func (t *Table) install(c Config, from *Owner) error {
 	c.Table = t.name
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("install nftables table %s: %w", t.name, err)
 	}
-	err := t.replace(c, fromOthers)
+	err := t.replace(c, from)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("install nftables table %s: the kernel lacks something that its rules need, `ftpalg check` tells what: %w", t.name, err)
+		return fmt.Errorf("install nftables table %s: the kernel lacks something that its rules need, "+
+			"`ftpalg check` tells what: %w", t.name, err)
 	case err != nil:
 		return fmt.Errorf("install nftables table %s: %w", t.name, err)
 	}
@@ -93,14 +97,14 @@ func (t *Table) installLocked(c Config, fromOthers bool) error {
 // replace puts the table in force and takes its digest before anybody has changed
 // it. Both are done anew if the ruleset changes meanwhile: whose table was
 // replaced is known, and so is what stands there.
-func (t *Table) replace(c Config, fromOthers bool) error {
+func (t *Table) replace(c Config, from *Owner) error {
 	t.self.Queue = c.Queue
 	for range attempts {
 		gen, err := t.sock.generation()
 		if err != nil {
 			return err
 		}
-		if err := t.mayReplace(fromOthers); err != nil {
+		if err := t.mayReplace(from); err != nil {
 			return err
 		}
 		counted, err := t.sock.counters(t.name)
@@ -113,7 +117,7 @@ func (t *Table) replace(c Config, fromOthers bool) error {
 		case err != nil:
 			return err
 		}
-		t.config, t.in, fromOthers = c, true, false
+		t.config, t.in, from = c, true, nil
 		digest, err := t.sock.digest(t.name)
 		if errors.Is(err, errInterrupted) {
 			continue
@@ -140,13 +144,16 @@ func next(gen uint32) uint32 {
 	return gen
 }
 
-func (t *Table) mayReplace(fromOthers bool) error {
-	if fromOthers {
-		return nil
-	}
+// mayReplace looks whether the table belongs to another process that runs, which
+// is an error or, if from is not nil, told there.
+func (t *Table) mayReplace(from *Owner) error {
 	o, found, err := t.sock.owner(t.name)
 	if err != nil || !found || o.ID == t.self.ID || !o.Alive(t.bound) {
 		return err
+	}
+	if from != nil {
+		*from = o
+		return nil
 	}
 	return &OwnedError{t.name, o}
 }
@@ -267,7 +274,7 @@ func (t *Table) Repair() (found Condition, by Owner, err error) {
 	case found == Whole:
 		return found, by, nil
 	}
-	return found, by, t.installLocked(t.config, false)
+	return found, by, t.install(t.config, nil)
 }
 
 // lookLocked tells what became of a table that is left to the operator since it

@@ -14,7 +14,8 @@ func Text(c Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table inet %s {\n", c.Table)
 	if c.Helper != "" {
-		fmt.Fprintf(&b, "\tct helper %s {\n\t\ttype \"%s\" protocol tcp\n\t\tl3proto inet\n\t}\n\n", helperObject, c.Helper)
+		fmt.Fprintf(&b, "\tct helper %s {\n\t\ttype \"%s\" protocol tcp\n\t\tl3proto inet\n\t}\n\n",
+			helperObject, c.Helper)
 	}
 	fmt.Fprintf(&b, "\tset %s {\n\t\ttype inet_service\n\t\telements = { %s }\n\t}\n",
 		portSet, strings.Trim(strings.ReplaceAll(fmt.Sprint(c.Ports), " ", ", "), "[]"))

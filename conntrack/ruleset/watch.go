@@ -117,9 +117,12 @@ func (w *Watch) event(m message) {
 	case m.typ == unix.NFT_MSG_NEWGEN:
 		if w.touched {
 			w.touched = false
-			w.damaged(Event{Program: text(attribute(m.body, unix.NFTA_GEN_PROC_NAME)), Thread: be32(attribute(m.body, unix.NFTA_GEN_PROC_PID))})
+			w.damaged(Event{
+				Program: text(attribute(m.body, unix.NFTA_GEN_PROC_NAME)),
+				Thread:  be32(attribute(m.body, unix.NFTA_GEN_PROC_PID)),
+			})
 		}
-	case m.family == unix.NFPROTO_INET && text(attribute(m.body, 1)) == w.table.name: // 1 is NFTA_…_TABLE of all kinds
+	case m.family == unix.NFPROTO_INET && text(attribute(m.body, tableName)) == w.table.name:
 		w.touched = true
 	}
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
-// patience bounds every wait.
-const patience = 20 * time.Second
-
 // watched is a table with its watch.
 type watched struct {
 	*ruleset.Table
@@ -78,13 +75,22 @@ var (
 		{"flush ruleset", func(c *nftables.Conn) { c.FlushRuleset() }, ruleset.Gone},
 		{"delete table", func(c *nftables.Conn) { c.DelTable(ours) }, ruleset.Gone},
 		{"flush table", func(c *nftables.Conn) { c.FlushTable(ours) }, ruleset.Gone},
-		{"flush chain", func(c *nftables.Conn) { c.FlushChain(&nftables.Chain{Table: ours, Name: "output"}) }, ruleset.Altered},
-		{"delete element", func(c *nftables.Conn) { _ = c.SetDeleteElements(ourPorts, portElement(21)) }, ruleset.Altered},
-		{"add element", func(c *nftables.Conn) { _ = c.SetAddElements(ourPorts, portElement(22)) }, ruleset.Altered},
+		{"flush chain", func(c *nftables.Conn) {
+			c.FlushChain(&nftables.Chain{Table: ours, Name: "output"})
+		}, ruleset.Altered},
+		{"delete element", func(c *nftables.Conn) {
+			_ = c.SetDeleteElements(ourPorts, portElement(21))
+		}, ruleset.Altered},
+		{"add element", func(c *nftables.Conn) {
+			_ = c.SetAddElements(ourPorts, portElement(22))
+		}, ruleset.Altered},
 		{"add rule", func(c *nftables.Conn) {
 			c.AddRule(&nftables.Rule{Table: ours, Chain: &nftables.Chain{Name: "prerouting"}, Exprs: dropAll})
 		}, ruleset.Altered},
-		{"make another empty one", func(c *nftables.Conn) { c.DelTable(ours); c.AddTable(ours) }, ruleset.Gone},
+		{"make another empty one", func(c *nftables.Conn) {
+			c.DelTable(ours)
+			c.AddTable(ours)
+		}, ruleset.Gone},
 	}
 )
 
@@ -162,7 +168,9 @@ func TestTakeoverIsToldToTheFormerOwner(t *testing.T) {
 	must(t, w.Install(config(t, w.ns)))
 	second := owner(t)
 	other := open(t, w.ns, second, nil)
-	must(t, other.TakeOver(config(t, w.ns)))
+	if _, err := other.TakeOver(config(t, w.ns)); err != nil {
+		t.Fatal(err)
+	}
 	if e := w.next(); e.Found != ruleset.Taken || e.Owner.ID != second.ID {
 		t.Errorf("told %+v", e)
 	}

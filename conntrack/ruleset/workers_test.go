@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -69,7 +70,7 @@ func TestBothDirectionsOfAConnectionComeToOneWorker(t *testing.T) {
 			}
 			c.talk(t, r)
 			for i := range all {
-				notes := all[i].take()
+				notes := strings.Join(all[i].take(), " ")
 				if notes == "" {
 					t.Errorf("worker %d has nothing to do", i)
 				}
@@ -81,6 +82,19 @@ func TestBothDirectionsOfAConnectionComeToOneWorker(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// take waits until no packet has come for a while, and returns all that came.
+func (w *watcher) take() []string {
+	var all []string
+	for {
+		select {
+		case s := <-w.notes:
+			all = append(all, s)
+		case <-time.After(60 * time.Millisecond): // longer than a delayed ACK
+			return all
+		}
 	}
 }
 
@@ -99,16 +113,18 @@ func TestCountersCountWhatIsOfferedToTheProgram(t *testing.T) {
 			conf.Workers = workers
 			table := open(t, r.Gateway, owner(t), nil)
 			must(t, table.Install(conf))
-			seen := 0
+			var all []*watcher
 			for i := range workers {
-				w := watchQueue(t, r.Gateway, queue+uint16(i))
-				defer func() {
-					if seen += len(strings.Fields(w.take())); i == 0 && uint64(seen) != counters(t, table).Offered {
-						t.Errorf("%d packets came to the queues, %d were offered", seen, counters(t, table).Offered)
-					}
-				}()
+				all = append(all, watchQueue(t, r.Gateway, queue+uint16(i)))
 			}
 			talks(t, r.Client, r.Server, netnstest.Server, netnstest.Server, 5)
+			seen := 0
+			for _, w := range all {
+				seen += len(w.take())
+			}
+			if c := counters(t, table); c.Offered != uint64(seen) || seen == 0 {
+				t.Errorf("%d packets came to the queues, counted are %+v", seen, c)
+			}
 		})
 	}
 }
@@ -125,7 +141,9 @@ func TestCountersGoOnWithoutAProgramAndInATableMadeAnew(t *testing.T) {
 	second := open(t, r.Gateway, owner(t), nil)
 	c := config(t, r.Gateway)
 	c.Workers, c.Queue = 2, queue+1
-	must(t, second.TakeOver(c))
+	if _, err := second.TakeOver(c); err != nil {
+		t.Fatal(err)
+	}
 	if after := counters(t, second); after.Offered < before.Offered {
 		t.Errorf("of %+v are left %+v", before, after)
 	}

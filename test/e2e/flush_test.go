@@ -28,7 +28,8 @@ func flush(t testing.TB, h *lab.Host, table string) {
 // await waits for the log to hold the text so many times.
 func (g *gateway) await(text string, times int) {
 	g.t.Helper()
-	for end := time.Now().Add(patience); strings.Count(g.logged(), text) < times; time.Sleep(time.Millisecond) {
+	end := time.Now().Add(patience)
+	for ; strings.Count(g.logged(), text) < times; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			g.t.Fatalf("the log does not hold %q %d times:\n%s", text, times, g.logged())
 		}
