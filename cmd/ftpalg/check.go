@@ -24,7 +24,7 @@ missing or a note, and what to do. The exit status is 1 if it cannot run here.`,
 		if err != nil {
 			return err
 		}
-		r := probe.Run(probe.Options{Queue: conf.Queue})
+		r := probe.Run(probe.Options{Queue: conf.Queue, Table: conf.Table})
 		r.Items = append(r.Items, whoHoldsOffsets)
 		if err := printReport(c.OutOrStdout(), r); err != nil {
 			return err

@@ -3,9 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
-	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/probe"
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
@@ -20,7 +19,7 @@ func (p *program) openRules() error {
 	if err != nil {
 		return err
 	}
-	if p.rules, err = ruleset.Open(p.config.Table, self, queueBound); err != nil {
+	if p.rules, err = ruleset.Open(p.config.Table, self, probe.QueueBound); err != nil {
 		return err
 	}
 	p.undo = append(p.undo, p.rules.Close)
@@ -31,26 +30,11 @@ func (p *program) openRules() error {
 	if err != nil {
 		return err
 	}
-	if ok && !p.takeOver && o.Alive(queueBound) {
+	if ok && !p.takeOver && o.Alive(probe.QueueBound) {
 		return fmt.Errorf("%w: stop it first, take its sessions over with --takeover, "+
 			"or give this one a table, ports and a queue of its own", &ruleset.OwnedError{Table: p.config.Table, Owner: o})
 	}
 	return nil
-}
-
-// queueBound tells whether a program has the queue. Where the kernel's list is for
-// root alone the queue is bound for a moment to find out.
-func queueBound(queue uint16) bool {
-	_, err := nfqueue.ReadStats(queue)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err == nil
-	}
-	q, err := nfqueue.Open(nfqueue.Config{Queue: queue, Batch: 1})
-	if err != nil {
-		return errors.Is(err, nfqueue.ErrBound)
-	}
-	_ = q.Close()
-	return false
 }
 
 // watchRules begins to watch the table, so before it is installed.

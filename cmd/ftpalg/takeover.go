@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/probe"
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
@@ -65,7 +66,7 @@ func (p *program) awaitEnd(former ruleset.Owner) {
 	if former.ID == "" {
 		return
 	}
-	for until := time.Now().Add(endPatience); former.Alive(queueBound); time.Sleep(endPoll) {
+	for until := time.Now().Add(endPatience); former.Alive(probe.QueueBound); time.Sleep(endPoll) {
 		if time.Now().After(until) {
 			p.log.Error("the process that was taken over from does not end: end it by hand", "owner", former.String())
 			return

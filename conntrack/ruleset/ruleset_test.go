@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -178,19 +179,22 @@ func TestTextLoads(t *testing.T) {
 		t.Skip("NOT TESTED: there is no nft program")
 	}
 	n := netnstest.New(t)
-	c := config(t, n)
-	text := ruleset.Text(c)
-	if !c.NativeQueue {
-		t.Log("this kernel has no queue statement: it is replaced by accept")
-		text = strings.NewReplacer("queue flags bypass to 7", "accept", "queue to 7", "drop").Replace(text)
-	}
-	n.Do(func() {
-		cmd := exec.Command(nft, "-c", "-f", "-")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+	for workers := range 3 {
+		c := config(t, n)
+		c.Workers = workers
+		text := ruleset.Text(c)
+		if !c.NativeQueue {
+			t.Log("this kernel has no queue statement: it is replaced by accept")
+			text = regexp.MustCompile(`queue( flags bypass)? to \d+`).ReplaceAllString(text, "accept")
 		}
-	})
+		n.Do(func() {
+			cmd := exec.Command(nft, "-c", "-f", "-")
+			cmd.Stdin = strings.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
 }
 
 // watcher takes notes of the packets in the queue and accepts them.
