@@ -99,7 +99,8 @@ func (p *program) setUp() error {
 	if err := p.installRules(p.config.Ports); err != nil {
 		return err
 	}
-	if err := p.adopt(); err != nil { // what a process opened from which it was taken over
+	// No other process opens or uses doors by now.
+	if err := p.adopt(); err != nil {
 		return err
 	}
 	p.logReady(info)
@@ -119,7 +120,7 @@ func (p *program) choose() error {
 	return nil
 }
 
-// openConntrack registers the helper and takes over what an earlier process left.
+// openConntrack registers the helper.
 func (p *program) openConntrack() error {
 	conn, err := conntrack.Dial()
 	if err != nil {
@@ -135,7 +136,7 @@ func (p *program) openConntrack() error {
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnKernelError = p.journal.kernelError
-	return p.adopt()
+	return nil
 }
 
 func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.queueNumber) }

@@ -74,7 +74,8 @@ func (p *program) awaitEnd(former ruleset.Owner) {
 	}
 }
 
-// adopt takes over the doors that an earlier process left open.
+// adopt takes over the doors that an earlier process left open. What is told here
+// must be so: a line that is taken to come again is not counted as another edit.
 func (p *program) adopt() error {
 	left, err := p.conn.Expectations()
 	if err != nil {

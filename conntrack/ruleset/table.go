@@ -73,7 +73,8 @@ func (t *Table) Install(c Config) error {
 func (t *Table) TakeOver(c Config) (from Owner, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return from, t.install(c, &from)
+	err = t.install(c, &from)
+	return from, err
 }
 
 // install is Install, or TakeOver if from is not nil.

@@ -16,47 +16,57 @@ const handOversEnv = "FTPALG_HANDOVERS"
 
 // load is clients that go on without end until stop.
 type load struct {
-	t    *testing.T
-	done chan struct{}
-	wg   sync.WaitGroup
+	t     *testing.T
+	done  chan struct{}
+	wg    sync.WaitGroup
+	round []chan struct{} // of each client: gets something after each round
 
 	mu      sync.Mutex
 	rounds  int
-	slowest time.Duration
+	slowest time.Duration // of a NOOP or a whole transfer
 }
 
 func newLoad(t *testing.T) *load { return &load{t: t, done: make(chan struct{})} }
 
 // run has a client that is logged in send NOOP and transfer a file, again and again.
 func (l *load) run(c *ftptest.Client, s *ftptest.Server, m ftptest.Mode) {
+	round := make(chan struct{})
+	l.round = append(l.round, round)
 	l.wg.Go(func() {
-		for {
+		defer close(round)
+		for !l.t.Failed() {
+			l.time(func() {
+				if r, err := c.Cmd("NOOP"); err != nil || !r.OK() {
+					l.t.Errorf("NOOP: %v, %v", r, err)
+				}
+			})
+			l.time(func() { get(l.t, c, s, m, "small") })
 			select {
 			case <-l.done:
 				return
-			default:
-			}
-			began := time.Now()
-			if r, err := c.Cmd("NOOP"); err != nil || !r.OK() {
-				l.t.Errorf("NOOP: %v, %v", r, err)
-				return
-			}
-			l.count(time.Since(began))
-			began = time.Now()
-			get(l.t, c, s, m, "small")
-			l.count(time.Since(began))
-			if l.t.Failed() {
-				return
+			case round <- struct{}{}:
+			default: // nobody waits
 			}
 		}
 	})
 }
 
-func (l *load) count(took time.Duration) {
+func (l *load) time(f func()) {
+	began := time.Now()
+	f()
+	took := time.Since(began)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rounds++
 	l.slowest = max(l.slowest, took)
+}
+
+// await waits until each client has gone through a whole round.
+func (l *load) await() {
+	for _, r := range l.round {
+		<-r // the end of one that began before
+		<-r
+	}
 }
 
 func (l *load) stop() {
@@ -102,7 +112,9 @@ func TestProgramIsTakenOverAndNoSessionNotices(t *testing.T) {
 				next := startGateway(t, r.Gateway, "--takeover")
 				g.wantEnd()
 				g = next
-				get(t, login(t, r.Client, at), s, c.mode, "big")
+				// Who picks a session up asks for what is on its way again: before that
+				// is through the next one does not come.
+				l.await()
 			}
 			l.stop()
 			g.stop()
