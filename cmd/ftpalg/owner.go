@@ -69,6 +69,14 @@ func (p *program) repairRules() error {
 	return err
 }
 
+// emptyRules has nothing queued any more.
+func (p *program) emptyRules() error {
+	if p.config.ExternalRules {
+		return nil
+	}
+	return p.rules.Empty()
+}
+
 // removeRules removes the table, if it is still ours.
 func (p *program) removeRules() error {
 	if p.config.ExternalRules {

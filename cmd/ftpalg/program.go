@@ -151,8 +151,9 @@ func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Conf
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
 	err := p.handle()
-	// First the rules, then the queue: what comes in between would be lost.
-	err = errors.Join(err, p.removeRules())
+	// First the rules, then the queue, what comes in between would be lost; the table
+	// last, with p.close.
+	err = errors.Join(err, p.emptyRules())
 	if err == nil {
 		err = p.drain()
 	}

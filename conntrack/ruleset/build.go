@@ -4,18 +4,32 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// build is the transaction that puts the table in force in place of another. Its
-// counters go on from counted.
-func build(c Config, comment string, counted Counters) *batch {
+// build is the transaction that puts the table in force in place of what has its
+// name. Its counters go on from counted.
+//
+// Chains with a hook stay if they are as they should be. A packet that waits in a
+// queue knows its place among the hooks by number alone (nf_reinject in
+// net/netfilter/nf_queue.c): while one more hook is before it, it comes to the same
+// chain again, rewritten as it is, and if one less is, it leaves out the next one,
+// which translates addresses.
+func build(c Config, comment string, counted Counters, there contents) *batch {
 	b := &batch{}
-	b.renewTable(c.Table)
+	keep := there.hooked(c)
+	if len(keep) == 0 {
+		b.renewTable(c.Table)
+	} else {
+		b.addTable(c.Table)
+		b.emptyTable(there, keep)
+	}
 	if c.Helper != "" {
 		b.addHelper(c.Table, c.Helper)
 	}
 	b.addPorts(c.Table, c.Ports, comment)
 	all := chains(c)
 	for _, ch := range all {
-		b.addChain(c.Table, ch, c.Priority)
+		if !keep[ch.name] {
+			b.addChain(c.Table, ch, c.Priority)
+		}
 	}
 	for _, ch := range all {
 		for _, r := range ch.rules {

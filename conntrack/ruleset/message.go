@@ -76,7 +76,10 @@ func (b *batch) add(typ, flags uint16, fill func(*attrs)) {
 }
 
 func (b *batch) addTable(name string) {
-	b.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(e *attrs) { e.String(unix.NFTA_TABLE_NAME, name) })
+	b.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(e *attrs) {
+		e.String(unix.NFTA_TABLE_NAME, name)
+		e.Uint32(unix.NFTA_TABLE_FLAGS, 0) // wakes a dormant one
+	})
 }
 
 func (b *batch) deleteTable(name string) {
@@ -90,6 +93,38 @@ func (b *batch) renewTable(name string) {
 	b.addTable(name)
 	b.deleteTable(name)
 	b.addTable(name)
+}
+
+// emptyTable removes the rules of a table, and all that is in it but for the
+// chains to keep.
+func (b *batch) emptyTable(c contents, keep map[string]bool) {
+	b.flushRules(c.table)
+	for _, name := range c.chains {
+		if !keep[name] {
+			b.remove(unix.NFT_MSG_DELCHAIN, c.table, unix.NFTA_CHAIN_NAME, name)
+		}
+	}
+	for _, name := range c.sets {
+		b.remove(unix.NFT_MSG_DELSET, c.table, unix.NFTA_SET_NAME, name)
+	}
+	for _, o := range c.objects {
+		b.add(unix.NFT_MSG_DELOBJ, 0, func(e *attrs) {
+			e.String(unix.NFTA_OBJ_TABLE, c.table)
+			e.String(unix.NFTA_OBJ_NAME, o.name)
+			e.Uint32(unix.NFTA_OBJ_TYPE, o.kind)
+		})
+	}
+}
+
+func (b *batch) flushRules(table string) {
+	b.add(unix.NFT_MSG_DELRULE, 0, func(e *attrs) { e.String(unix.NFTA_RULE_TABLE, table) })
+}
+
+func (b *batch) remove(typ uint16, table string, nameAttr uint16, name string) {
+	b.add(typ, 0, func(e *attrs) {
+		e.String(tableName, table)
+		e.String(nameAttr, name)
+	})
 }
 
 func (b *batch) addHelper(table, helper string) {

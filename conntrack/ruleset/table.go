@@ -112,7 +112,11 @@ func (t *Table) replace(c Config, from *Owner) error {
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
-		switch err := t.sock.commit(gen, build(c, t.self.comment(), counted)); {
+		there, err := t.sock.contents(t.name)
+		if err != nil && !errors.Is(err, errInterrupted) {
+			return err
+		}
+		switch err := t.sock.commit(gen, build(c, t.self.comment(), counted, there)); {
 		case errors.Is(err, unix.ERESTART):
 			continue
 		case err != nil:
@@ -162,12 +166,19 @@ func (t *Table) mayReplace(from *Owner) error {
 // Remove removes the table if it is still that of this process: no other that
 // takes it meanwhile loses it, as the kernel refuses to remove it if the ruleset
 // is not the one that was looked at. It is no error if there is none.
-func (t *Table) Remove() error {
+func (t *Table) Remove() error { return t.remove((*batch).deleteTable) }
+
+// Empty removes the rules, and leaves the table: nothing is queued any more. While
+// packets wait in the queues the table must not be removed: they would leave out
+// the hook after it, see build.
+func (t *Table) Empty() error { return t.remove((*batch).flushRules) }
+
+func (t *Table) remove(how func(b *batch, table string)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.in = false
 	for range attempts {
-		err := t.removeOnce()
+		err := t.removeOnce(how)
 		switch {
 		case errors.Is(err, unix.ERESTART):
 			continue
@@ -179,7 +190,7 @@ func (t *Table) Remove() error {
 	return fmt.Errorf("remove nftables table %s: other programs change the ruleset all the time", t.name)
 }
 
-func (t *Table) removeOnce() error {
+func (t *Table) removeOnce(how func(*batch, string)) error {
 	gen, err := t.sock.generation()
 	if err != nil {
 		return err
@@ -189,7 +200,7 @@ func (t *Table) removeOnce() error {
 		return err
 	}
 	var b batch
-	b.deleteTable(t.name)
+	how(&b, t.name)
 	return t.sock.commit(gen, &b)
 }
 
