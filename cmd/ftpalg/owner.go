@@ -32,7 +32,8 @@ func (p *program) openRules() error {
 	}
 	if ok && !p.takeOver && o.Alive(probe.QueueBound) {
 		return fmt.Errorf("%w: stop it first, take its sessions over with --takeover, "+
-			"or give this one a table, ports and a queue of its own", &ruleset.OwnedError{Table: p.config.Table, Owner: o})
+			"or give this one a table, ports and a queue of its own",
+			&ruleset.OwnedError{Table: p.config.Table, Owner: o})
 	}
 	return nil
 }
@@ -91,7 +92,8 @@ func (p *program) ruleEvent(e ruleset.Event) {
 	log := p.log.With("table", p.config.Table, "found", e.Found.String(), "by", e.Program, "thread", e.Thread)
 	switch {
 	case e.Found == ruleset.Taken:
-		log.Info("another process has taken over, so this one ends", "owner", e.Owner.String(), "queue", e.Owner.Queue)
+		log.Info("another process has taken over, so this one ends",
+			"owner", e.Owner.String(), "queue", e.Owner.Queue)
 		go func() { p.signals <- superseded{e.Owner} }() // read at once, or never if the program ends anyway
 	case e.Err != nil:
 		log.Error("the rules are not as they should be and cannot be repaired", "error", e.Err)

@@ -52,8 +52,8 @@ func (p *program) openQueue() error {
 			return nil
 		case errors.Is(err, nfqueue.ErrBound) && number < last:
 		case errors.Is(err, nfqueue.ErrBound):
-			return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; "+
-				"is ftpalg running already?)", err)
+			return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the "+
+				"configuration; is ftpalg running already?)", err)
 		default:
 			return err
 		}
@@ -68,7 +68,8 @@ func (p *program) awaitEnd(former ruleset.Owner) {
 	}
 	for until := time.Now().Add(endPatience); former.Alive(probe.QueueBound); time.Sleep(endPoll) {
 		if time.Now().After(until) {
-			p.log.Error("the process that was taken over from does not end: end it by hand", "owner", former.String())
+			p.log.Error("the process that was taken over from does not end: end it by hand",
+				"owner", former.String())
 			return
 		}
 	}

@@ -45,7 +45,8 @@ func (s *socket) contents(table string) (contents, error) {
 			}
 		}),
 		s.dump(unix.NFT_MSG_GETSET, table, func(b []byte) {
-			if be32(attribute(b, unix.NFTA_SET_FLAGS))&unix.NFT_SET_ANONYMOUS == 0 { // those go with their rules
+			flags := be32(attribute(b, unix.NFTA_SET_FLAGS))
+			if flags&unix.NFT_SET_ANONYMOUS == 0 { // those go with their rules
 				c.sets = append(c.sets, text(attribute(b, unix.NFTA_SET_NAME)))
 			}
 		}),

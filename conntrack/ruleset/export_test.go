@@ -40,3 +40,12 @@ func (w *Watch) ShrinkBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// ChainHandles returns the kernel's number of each chain: another chain has another.
+func (t *Table) ChainHandles() (map[string]uint64, error) {
+	handles := map[string]uint64{}
+	err := t.sock.dump(unix.NFT_MSG_GETCHAIN, t.name, func(b []byte) {
+		handles[text(attribute(b, unix.NFTA_CHAIN_NAME))] = be64(attribute(b, unix.NFTA_CHAIN_HANDLE))
+	})
+	return handles, err
+}
