@@ -23,7 +23,7 @@ const (
 	// readBuffer must hold them in the kernel's accounting, or they pass unseen.
 	readBuffer = 16 << 20
 	// batch is how many packets are taken at once.
-	batch = 32
+	batch = 64
 	// ownExpectations of the helper that is registered: one in use and one that
 	// takes its place, for each control connection.
 	ownExpectations = 2
@@ -36,6 +36,7 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
+	kernel  *inOrder
 	gateway *alg.Gateway
 	conn    *conntrack.Conn
 	queue   *nfqueue.Queue
@@ -45,6 +46,7 @@ type program struct {
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
+	super   *supervisor
 
 	takeOver    bool           // from a process that has the table
 	queueNumber uint16         // the configured one, but for a takeover
@@ -61,7 +63,10 @@ func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error)
 	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
-	p.journal = newJournal(p.log)
+	p.journal = newJournal(logTo, c.Log.JSON, p.level)
+	if p.super, err = newSupervisor(p.log); err != nil {
+		return nil, err
+	}
 	if err := p.setUp(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -87,10 +92,12 @@ func (p *program) setUp() error {
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.loop = &loop{
-		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
-	}
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
+	p.kernel.flush = p.loop.flush
 	if err := p.watchRules(); err != nil {
 		return err
 	}
@@ -104,6 +111,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.logReady(info)
+	p.super.ready(p.status())
 	return nil
 }
 
@@ -132,7 +140,8 @@ func (p *program) openConntrack() error {
 			return err
 		}
 	}
-	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
+	p.kernel = &inOrder{kernel: conn}
+	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnKernelError = p.journal.kernelError
@@ -148,39 +157,26 @@ func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Conf
 	}
 }
 
+const (
+	// drainQuiet is for how long no packet may come before the queue is closed. Rules
+	// that are removed still queue what is passing through them just now.
+	drainQuiet = 5 * time.Millisecond
+	drainMost  = time.Second
+)
+
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
-	err := p.handle()
+	err := runAll(p.signals, p.reload, p.loop)
+	p.super.stopping()
 	// First the rules, then the queue, what comes in between would be lost; the table
 	// last, with p.close.
 	err = errors.Join(err, p.emptyRules())
 	if err == nil {
-		err = p.drain()
+		err = p.loop.drain(drainQuiet, drainMost)
 	}
 	err = errors.Join(err, p.close())
 	p.log.Info("stopped")
 	return err
-}
-
-// handle runs the packet loop.
-func (p *program) handle() error {
-	for !p.signalled() {
-		if _, err := p.loop.round(roundTime); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drain handles what the rules have queued before they were removed.
-func (p *program) drain() error {
-	const most, quiet = time.Second, 50 * time.Millisecond
-	for until := time.Now().Add(most); time.Now().Before(until); {
-		if n, err := p.loop.round(quiet); n == 0 || err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // close gives back everything.

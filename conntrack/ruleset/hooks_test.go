@@ -69,6 +69,7 @@ func TestPacketThatWaitsIsTranslatedThoughTheRulesAreEmptied(t *testing.T) {
 	})
 	must(t, table.Empty())
 	must(t, q.Verdict(pkts[0].ID, nfqueue.Accept, nil))
+	must(t, q.Flush())
 	b := make([]byte, 8)
 	_ = client.SetReadDeadline(time.Now().Add(patience))
 	if n, err := client.Read(b); err != nil || string(b[:n]) != "220" {
