@@ -136,7 +136,8 @@ func (p *program) openConntrack() error {
 	}
 	p.conn, p.undo = conn, append(p.undo, conn.Close)
 	if p.choice.Helper == conntrack.HelperOwn {
-		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {
+		err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout)
+		if err != nil {
 			return err
 		}
 	}

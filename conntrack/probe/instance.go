@@ -25,7 +25,7 @@ func (p *prober) instance() {
 		p.add(Item{Name: itemInstance, Status: Note, Detail: "not known: " + err.Error()})
 	case !found:
 		p.add(Item{Name: itemInstance, Status: Note,
-			Detail: fmt.Sprintf("none runs here, or with rules of yours: no table inet %s of an ftpalg", name)})
+			Detail: fmt.Sprintf("none runs here, or with your rules: no table inet %s of ftpalg", name)})
 	case !o.Alive(QueueBound):
 		p.add(Item{Name: itemInstance, Status: Note,
 			Detail: fmt.Sprintf("the table inet %s is there, but %v that made it does not run", name, o),
