@@ -234,7 +234,7 @@ func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
 	s := g.table.find(t)
 	if s != nil {
 		dir := s.direction(t)
-		if !s.conn.Strange(dir, p) || g.verify(s) {
+		if g.knows(s, dir, p) {
 			g.table.touch(s, g.now)
 			return s, dir, policy.None
 		}
