@@ -53,7 +53,8 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, line), tcpPacket(m, 71, 1, rewrite.ACK, line)}
 		}},
 		{"out of order", limit, func(m conntrack.Tuple) [][]byte {
-			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")), tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
+			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")),
+				tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
 		}},
 	} {
 		p := policy.Default()
@@ -67,9 +68,12 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			for _, ok := g.Next(); ok; _, ok = g.Next() {
 			}
 			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.clients.byNet) > limit ||
-				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.dropped) > 0 || len(g.ready) > limit {
-				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d ready",
-					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(), len(g.ready))
+				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.dropped) > 0 ||
+				len(g.ready) > limit {
+				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d "+
+					"ready",
+					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(),
+					len(g.ready))
 			}
 		}
 		if g.table.n != c.left || g.Stats.Sessions.Load() != int64(c.left) {
@@ -142,11 +146,17 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		other  policy.Reason   // of a port that another client asks for then
 	}{
 		{"none", policy.Limits{}, []policy.Reason{policy.None, policy.None, policy.None}, policy.None},
-		{"sessions", policy.Limits{PerClient: policy.Limit{Sessions: 2}}, []policy.Reason{policy.None, policy.None, policy.SessionLimit}, policy.None},
-		{"open ports", policy.Limits{PerClient: policy.Limit{Open: 1}}, []policy.Reason{policy.None, policy.PinholeLimit, policy.PinholeLimit}, policy.None},
-		{"ports a minute", policy.Limits{PerClient: policy.Limit{NewPerMinute: 2}}, []policy.Reason{policy.None, policy.None, policy.RateLimit}, policy.None},
-		{"open ports in all", policy.Limits{Total: policy.Limit{Open: 2}}, []policy.Reason{policy.None, policy.None, policy.PinholeLimit}, policy.PinholeLimit},
-		{"ports a minute in all", policy.Limits{Total: policy.Limit{NewPerMinute: 3}, PerClient: policy.Limit{NewPerMinute: 100}}, []policy.Reason{policy.None, policy.None, policy.None}, policy.RateLimit},
+		{"sessions", policy.Limits{PerClient: policy.Limit{Sessions: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.SessionLimit}, policy.None},
+		{"open ports", policy.Limits{PerClient: policy.Limit{Open: 1}},
+			[]policy.Reason{policy.None, policy.PinholeLimit, policy.PinholeLimit}, policy.None},
+		{"ports a minute", policy.Limits{PerClient: policy.Limit{NewPerMinute: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.RateLimit}, policy.None},
+		{"open ports in all", policy.Limits{Total: policy.Limit{Open: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.PinholeLimit}, policy.PinholeLimit},
+		{"ports a minute in all",
+			policy.Limits{Total: policy.Limit{NewPerMinute: 3}, PerClient: policy.Limit{NewPerMinute: 100}},
+			[]policy.Reason{policy.None, policy.None, policy.None}, policy.RateLimit},
 	} {
 		p := policy.Default()
 		p.Limits = c.limits
@@ -160,7 +170,8 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 			if dir == toClient {
 				from = m.Reverse()
 			}
-			g.Handle(now, 1, tcpPacket(from, 1+seq[dir], 1+seq[dir.Opposite()], rewrite.ACK, []byte(text)), false)
+			g.Handle(now, 1, tcpPacket(from, 1+seq[dir], 1+seq[dir.Opposite()], rewrite.ACK, []byte(text)),
+				false)
 			seq[dir] += uint32(len(text))
 		}
 		open := func(m conntrack.Tuple) {
@@ -244,7 +255,8 @@ func TestLineInPiecesOpensThePortItNamesOrNone(t *testing.T) {
 			got := d.send(c.dir, c.line[:cut]) + d.send(c.dir, c.line[cut:])
 			for _, e := range d.k.expects {
 				port := e.Dst.Port()
-				if !strings.Contains(got, fmt.Sprint(port)) && !strings.Contains(got, fmt.Sprintf("%d,%d", port>>8, port&255)) {
+				if !strings.Contains(got, fmt.Sprint(port)) &&
+					!strings.Contains(got, fmt.Sprintf("%d,%d", port>>8, port&255)) {
 					t.Errorf("%q cut at %d arrived as %q, but port %d is open", c.line, cut, got, port)
 				}
 			}

@@ -37,8 +37,8 @@ type Refusal struct {
 	Line           []byte // not kept
 }
 
-// Open has the kernel expect the data connection that r describes, on another port of r.Dst if the one in it is
-// taken and can be changed, and returns the port.
+// Open has the kernel expect the data connection that r describes, on another port of r.Dst if the one
+// in it is taken and can be changed, and returns the port.
 func (s *session) Open(r *dialogue.Request) (uint16, policy.Reason) {
 	g := s.gateway
 	was, inherited := g.orphans.of(s.original())
@@ -94,7 +94,8 @@ func (s *session) mayOpen() policy.Reason {
 	case s.standing != admitted:
 		return policy.SessionLimit
 	}
-	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total, s.door != nil, s.gateway.now)
+	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total,
+		s.door != nil, s.gateway.now)
 }
 
 func (g *Gateway) kernelReason(err error) policy.Reason {

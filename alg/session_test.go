@@ -36,7 +36,8 @@ func TestSeedExampleOpensExactlyThePortNamed(t *testing.T) {
 	d.wantOpen("10.0.1.66>10.0.13.222:10120=10.0.13.222:10120")
 	d.s("200 ok\r\n")
 	d.c("PASV\r\n")
-	d.wantArrived("227", d.s("227 Entering Passive Mode (10,0,1,66,39,136).\r\n"), "227 Entering Passive Mode (10,0,1,66,39,136).\r\n")
+	d.wantArrived("227", d.s("227 Entering Passive Mode (10,0,1,66,39,136).\r\n"),
+		"227 Entering Passive Mode (10,0,1,66,39,136).\r\n")
 	d.wantOpen("10.0.13.222>10.0.1.66:10120=10.0.1.66:10120")
 }
 
@@ -57,12 +58,17 @@ func TestActiveBehindSourceNATNamesTheOutsideAddress(t *testing.T) {
 
 func TestPassiveBehindDestinationNATNamesTheDialledAddress(t *testing.T) {
 	for _, c := range []struct{ ask, sent, arrives string }{
-		{"PASV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136).\r\n", "227 Entering Passive Mode (198,51,100,1,39,136).\r\n"},
-		{"PASV\r\n", "227 Entering Passive Mode. 0,0,0,0,39,136\r\n", "227 Entering Passive Mode. 198,51,100,1,39,136\r\n"},
+		{"PASV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136).\r\n",
+			"227 Entering Passive Mode (198,51,100,1,39,136).\r\n"},
+		{"PASV\r\n", "227 Entering Passive Mode. 0,0,0,0,39,136\r\n",
+			"227 Entering Passive Mode. 198,51,100,1,39,136\r\n"},
 		{"PASV\r\n", "227 =198,51,100,1,39,136\r\n", "227 =198,51,100,1,39,136\r\n"},
-		{"PASV\r\n", "227-listen (1,2,3,4,5,6)\r\n 227 x (9,9,9,9,9,9)\r\n227 (10,0,1,66,39,136)\r\n", "227-listen (1,2,3,4,5,6)\r\n 227 x (9,9,9,9,9,9)\r\n227 (198,51,100,1,39,136)\r\n"},
-		{"EPSV\r\n", "229 Entering Extended Passive Mode (|||10120|)\r\n", "229 Entering Extended Passive Mode (|||10120|)\r\n"},
-		{"EPSV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136)\r\n", "227 Entering Passive Mode (198,51,100,1,39,136)\r\n"},
+		{"PASV\r\n", "227-listen (1,2,3,4,5,6)\r\n 227 x (9,9,9,9,9,9)\r\n227 (10,0,1,66,39,136)\r\n",
+			"227-listen (1,2,3,4,5,6)\r\n 227 x (9,9,9,9,9,9)\r\n227 (198,51,100,1,39,136)\r\n"},
+		{"EPSV\r\n", "229 Entering Extended Passive Mode (|||10120|)\r\n",
+			"229 Entering Extended Passive Mode (|||10120|)\r\n"},
+		{"EPSV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136)\r\n",
+			"227 Entering Passive Mode (198,51,100,1,39,136)\r\n"},
 	} {
 		d := newTalk(t, dnatFlow(), policy.Default()).login()
 		d.c(c.ask)
@@ -117,12 +123,19 @@ func TestLinesCutAnywhereAreRewritten(t *testing.T) {
 		ask, line   string
 		shape, open string // with %d for the port chosen
 	}{
-		{snatFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n", "PORT 203,0,113,77,%s\r\n", "10.0.1.66>203.0.113.77:%d=10.0.13.222:10120"},
-		{snatFlow(), toServer, "", "EPRT |1|10.0.13.222|10120|\r\n", "EPRT |1|203.0.113.77|%d|\r\n", "10.0.1.66>203.0.113.77:%d=10.0.13.222:10120"},
-		{dnatFlow(), toClient, "PASV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136).\r\n", "227 Entering Passive Mode (198,51,100,1,%s).\r\n", "10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
-		{dnatFlow(), toClient, "PASV\r\n", "227 10,0,1,66,39,136\r\n", "227 198,51,100,1,%s\r\n", "10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
-		{dnatFlow(), toClient, "EPSV\r\n", "229 x (|||10120|)\r\n", "229 x (|||%d|)\r\n", "10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
-		{firewallFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n", "PORT 10,0,13,222,39,136\r\n", "10.0.1.66>10.0.13.222:10120=10.0.13.222:10120"},
+		{snatFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n", "PORT 203,0,113,77,%s\r\n",
+			"10.0.1.66>203.0.113.77:%d=10.0.13.222:10120"},
+		{snatFlow(), toServer, "", "EPRT |1|10.0.13.222|10120|\r\n", "EPRT |1|203.0.113.77|%d|\r\n",
+			"10.0.1.66>203.0.113.77:%d=10.0.13.222:10120"},
+		{dnatFlow(), toClient, "PASV\r\n", "227 Entering Passive Mode (10,0,1,66,39,136).\r\n",
+			"227 Entering Passive Mode (198,51,100,1,%s).\r\n",
+			"10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
+		{dnatFlow(), toClient, "PASV\r\n", "227 10,0,1,66,39,136\r\n", "227 198,51,100,1,%s\r\n",
+			"10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
+		{dnatFlow(), toClient, "EPSV\r\n", "229 x (|||10120|)\r\n", "229 x (|||%d|)\r\n",
+			"10.0.13.222>198.51.100.1:%d=10.0.1.66:10120"},
+		{firewallFlow(), toServer, "", "PORT 10,0,13,222,39,136\r\n", "PORT 10,0,13,222,39,136\r\n",
+			"10.0.1.66>10.0.13.222:10120=10.0.13.222:10120"},
 	} {
 		for cut := 0; cut <= len(c.line); cut++ { // len: byte by byte
 			d := newTalk(t, c.f, policy.Default()).login()
@@ -137,7 +150,8 @@ func TestLinesCutAnywhereAreRewritten(t *testing.T) {
 				got += d.send(c.dir, c.line[cut:])
 			}
 			if len(d.k.expects) != 1 {
-				t.Errorf("%q cut at %d: arrived as %q, open %v, refused %v", c.line, cut, got, d.k.expects, d.refuse)
+				t.Errorf("%q cut at %d: arrived as %q, open %v, refused %v", c.line, cut, got, d.k.expects,
+					d.refuse)
 				continue
 			}
 			port := d.k.expects[0].Dst.Port()
@@ -327,10 +341,12 @@ func TestStateOfTheSessionDecides(t *testing.T) {
 	}{
 		{"logged in", append(in[:5:5], port), true},
 		{"120 before 220", []string{"s>120 wait\r\n", "s>220 hi\r\n", in[1], in[4], port}, true},
-		{"multi-line greeting", append([]string{"s>220-a\r\n227 (1,2,3,4,5,6)\r\n220 b\r\n"}, append(in[1:5:5], port)...), true},
+		{"multi-line greeting", append([]string{"s>220-a\r\n227 (1,2,3,4,5,6)\r\n220 b\r\n"},
+			append(in[1:5:5], port)...), true},
 		{"230 at USER", []string{in[0], in[1], in[4], port}, true},
 		{"202 to PASS", []string{in[0], in[1], in[2], in[3], "s>202 fine\r\n", port}, true},
-		{"ACCT", []string{in[0], in[1], in[2], in[3], "s>332 account\r\n", "c>ACCT x\r\n", "s>230 in\r\n", port}, true},
+		{"ACCT", []string{in[0], in[1], in[2], in[3], "s>332 account\r\n", "c>ACCT x\r\n", "s>230 in\r\n",
+			port}, true},
 		{"pipelined login", []string{in[0], "c>USER a\r\nPASS b\r\n", "s>331 pw\r\n230 in\r\n", port}, true},
 		{"no greeting", append(in[1:5:5], port), false},
 		{"greeted with 421", []string{"s>421 no\r\n", in[1], in[4], port}, false},
@@ -349,23 +365,31 @@ func TestStateOfTheSessionDecides(t *testing.T) {
 		{"another USER", append(in[:5:5], "c>USER b\r\n", "s>331 pw\r\n", port), false},
 		{"AUTH TLS accepted", append(in[:5:5], "c>AUTH TLS\r\n", "s>234 go\r\n", port), false},
 		{"AUTH TLS refused", append(in[:5:5], "c>AUTH TLS\r\n", "s>530 no\r\n", port), true},
-		{"HTTP first", append([]string{in[0], "c>POST / HTTP/1.1\r\nHost: x\r\n\r\n"}, append(in[1:5:5], port)...), false},
-		{"TLS first", append([]string{"c>\x16\x03\x01\x00\x05hello", in[0]}, append(in[1:5:5], port)...), false},
+		{"HTTP first", append([]string{in[0], "c>POST / HTTP/1.1\r\nHost: x\r\n\r\n"},
+			append(in[1:5:5], port)...), false},
+		{"TLS first", append([]string{"c>\x16\x03\x01\x00\x05hello", in[0]}, append(in[1:5:5], port)...),
+			false},
 		{"the server refused it", append(in[:5:5], port, "s>500 no\r\n"), false},
-		{"the transfer failed", append(in[:5:5], port, "s>200 ok\r\n", "c>RETR a\r\n", "s>425 cannot\r\n"), false},
-		{"a later command failed", append(in[:5:5], port, "s>200 ok\r\n", "c>SIZE a\r\n", "s>550 none\r\n"), true},
+		{"the transfer failed", append(in[:5:5], port, "s>200 ok\r\n", "c>RETR a\r\n", "s>425 cannot\r\n"),
+			false},
+		{"a later command failed", append(in[:5:5], port, "s>200 ok\r\n", "c>SIZE a\r\n", "s>550 none\r\n"),
+			true},
 		{"as an argument", append(in[:5:5], "c>STOR PORT 10,0,13,222,39,136\r\n"), false},
 		{"behind a bare CR", append(in[:5:5], "c>NOOP\rPORT 10,0,13,222,39,136\r\n"), false},
 		{"behind a smuggled LF", append(in[:5:5], "c>CWD a\nPORT 10,0,13,222,39,136\r\n"), false},
 		{"from a client of bare LFs", append(in[:5:5], "c>CWD a\nPORT 10,0,13,222,39,136\n"), true},
 		{"from the server", append(in[:5:5], "s>PORT 10,0,13,222,39,136\r\n"), false},
 		{"unsolicited 227", append(in[:5:5], "s>227 x (10,0,1,66,39,136)\r\n"), false},
-		{"227 echoed in an error", append(in[:5:5], "c>NLST 227 (10,0,1,66,39,136)\r\n", "s>550 227 (10,0,1,66,39,136): no\r\n"), false},
-		{"227 inside a 211", append(in[:5:5], "c>PASV\r\n", "s>211-x\r\n227 (10,0,1,66,39,136)\r\n211 end\r\n"), false},
+		{"227 echoed in an error", append(in[:5:5], "c>NLST 227 (10,0,1,66,39,136)\r\n",
+			"s>550 227 (10,0,1,66,39,136): no\r\n"), false},
+		{"227 inside a 211",
+			append(in[:5:5], "c>PASV\r\n", "s>211-x\r\n227 (10,0,1,66,39,136)\r\n211 end\r\n"), false},
 		{"PASV answered by 227", append(in[:5:5], "c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n"), true},
 		{"PASV before login", []string{in[0], "c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n"}, false},
-		{"one PASV, two 227", append(in[:5:5], "c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n", "c>RETR a\r\n", "s>425 no\r\n", "s>227 (10,0,1,66,39,137)\r\n"), false},
-		{"PASV answered late", append(in[:5:5], "c>NOOP\r\nPASV\r\n", "s>200 ok\r\n227 (10,0,1,66,39,136)\r\n"), true},
+		{"one PASV, two 227", append(in[:5:5], "c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n", "c>RETR a\r\n",
+			"s>425 no\r\n", "s>227 (10,0,1,66,39,137)\r\n"), false},
+		{"PASV answered late",
+			append(in[:5:5], "c>NOOP\r\nPASV\r\n", "s>200 ok\r\n227 (10,0,1,66,39,136)\r\n"), true},
 	} {
 		for _, f := range []conntrack.Flow{firewallFlow()} {
 			d := newTalk(t, f, policy.Default())
@@ -417,7 +441,8 @@ func TestClearTextAfterCCCIsReadAgain(t *testing.T) {
 		"c>\x16\x03\x01\x00\x02aa", "s>\x16\x03\x03\x00\x02bb\x17\x03\x03\x00\x04PORT",
 		"c>\x17\x03\x03\x00 \nPORT 10,0,13,222,39,136\r\n\x00\x00\x00\x00\x00\x00")
 	d.wantOpen()
-	d.segments("s>\x15\x03\x03\x00\x02xx", "c>\x15\x03\x03\x00\x02xx", "c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n")
+	d.segments("s>\x15\x03\x03\x00\x02xx", "c>\x15\x03\x03\x00\x02xx", "c>PASV\r\n",
+		"s>227 (10,0,1,66,39,136)\r\n")
 	d.wantOpen("10.0.13.222>10.0.1.66:10120=10.0.1.66:10120")
 }
 
@@ -453,7 +478,8 @@ func TestRestartInOneDirectionLeavesTheOthersOffsetAlone(t *testing.T) {
 // Several edits are lost behind a gateway that then dies: its successor repeats them alike.
 func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()
-	lines := []string{"PORT 10,0,13,222,39,136\r\n", "PORT 010,000,013,222,39,137\r\n", "NOOP\r\n", "PORT 10,0,13,222,39,138\r\n"}
+	lines := []string{"PORT 10,0,13,222,39,136\r\n", "PORT 010,000,013,222,39,137\r\n", "NOOP\r\n",
+		"PORT 10,0,13,222,39,138\r\n"}
 	var first, all string
 	for _, l := range lines {
 		first += d.c(l)

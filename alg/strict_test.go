@@ -63,23 +63,34 @@ var commandRules = []struct {
 	{policy.Strict{ReadOnly: true}, "DELE a\r\n", "RETR a\r\n", policy.ReadOnly},
 	{policy.Strict{ReadOnly: true}, "stou\r\n", "list\r\n", policy.ReadOnly},
 	{policy.Strict{MaxLine: 10}, "RETR 123456\r\n", "RETR 12345\r\n", policy.OverMaxLine},
-	{policy.Strict{MaxLine: 510}, "RETR " + strings.Repeat("a", 506) + "\r\n", "RETR " + strings.Repeat("a", 505) + "\r\n", policy.OverMaxLine},
+	{policy.Strict{MaxLine: 510}, "RETR " + strings.Repeat("a", 506) + "\r\n",
+		"RETR " + strings.Repeat("a", 505) + "\r\n", policy.OverMaxLine},
 	{policy.Strict{NeedCRLF: true}, "RETR a\n", "RETR a\r\n", policy.NoCRLF},
 	{policy.Strict{NeedCRLF: true}, "CWD a\rDELE b\r\n", "CWD a\r\n", policy.NoCRLF},
 	{policy.Strict{NeedCRLF: true}, portLine1 + "\n", portLine1 + "\r\n", policy.NoCRLF},
 	{policy.Strict{NeedCRLF: true}, "PWD\n", "PWD\r\n", policy.NoCRLF},
-	{policy.Strict{Direction: true}, "227 Entering Passive Mode (10,0,13,222,39,136)\r\n", "226 x (10,0,13,222,39,136)\r\n", policy.WrongDirection},
-	{policy.Strict{Direction: true}, "229-x (|||10120|)\r\n", "2290 x (|||10120|)\r\n", policy.WrongDirection},
-	{policy.Strict{MaxTrailing: 8}, portLine1 + " 12345678\r\n", portLine1 + " 1234567\r\n", policy.TrailingText},
-	{policy.Strict{MaxTrailing: 8}, "EPRT |1|10.0.13.222|10120|123456789\r\n", "EPRT |1|10.0.13.222|10120|12345678\r\n", policy.TrailingText},
-	{policy.Strict{MaxTrailing: 1}, "PORT 10, 0,13,222,39,136,1\r\n", "PORT 10, 0, 13,222,39,136\r\n", policy.TrailingText},
-	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "RETR a.exe\r\n", "RETR a.exe.txt\r\n", policy.FileDenied},
-	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "MDTM  /etc/x \r\n", "SIZE etc/x\r\n", policy.FileDenied},
-	{policy.Strict{DenyFiles: patterns(`\.exe$`)}, "RNTO a.e\xff\xf1xe\r\n", "RNTO a.e\xff\xffxe\r\n", policy.FileDenied},
+	{policy.Strict{Direction: true}, "227 Entering Passive Mode (10,0,13,222,39,136)\r\n",
+		"226 x (10,0,13,222,39,136)\r\n", policy.WrongDirection},
+	{policy.Strict{Direction: true}, "229-x (|||10120|)\r\n", "2290 x (|||10120|)\r\n",
+		policy.WrongDirection},
+	{policy.Strict{MaxTrailing: 8}, portLine1 + " 12345678\r\n", portLine1 + " 1234567\r\n",
+		policy.TrailingText},
+	{policy.Strict{MaxTrailing: 8}, "EPRT |1|10.0.13.222|10120|123456789\r\n",
+		"EPRT |1|10.0.13.222|10120|12345678\r\n", policy.TrailingText},
+	{policy.Strict{MaxTrailing: 1}, "PORT 10, 0,13,222,39,136,1\r\n", "PORT 10, 0, 13,222,39,136\r\n",
+		policy.TrailingText},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "RETR a.exe\r\n", "RETR a.exe.txt\r\n",
+		policy.FileDenied},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`, `^/etc/`)}, "MDTM  /etc/x \r\n", "SIZE etc/x\r\n",
+		policy.FileDenied},
+	{policy.Strict{DenyFiles: patterns(`\.exe$`)}, "RNTO a.e\xff\xf1xe\r\n", "RNTO a.e\xff\xffxe\r\n",
+		policy.FileDenied},
 	{policy.Strict{DenyFiles: patterns(`^x$`)}, "MKD x\r\n", "TYPE x\r\n", policy.FileDenied},
-	{policy.Strict{DenyUsers: patterns(`^(?i:anonymous|ftp)$`)}, "USER Anonymous\r\n", "USER anonymous2\r\n", policy.UserDenied},
+	{policy.Strict{DenyUsers: patterns(`^(?i:anonymous|ftp)$`)}, "USER Anonymous\r\n", "USER anonymous2\r\n",
+		policy.UserDenied},
 	{policy.Strict{Enabled: true}, portLine1 + "\n", portLine1 + "\r\n", policy.NoCRLF},
-	{policy.Strict{Enabled: true}, "RETR " + strings.Repeat("a", 600) + "\r\n", "RETR a\r\n", policy.OverMaxLine},
+	{policy.Strict{Enabled: true}, "RETR " + strings.Repeat("a", 600) + "\r\n", "RETR a\r\n",
+		policy.OverMaxLine},
 	{policy.Strict{Enabled: true}, "227 x\r\n", "XYZ x\r\n", policy.WrongDirection},
 	{policy.Strict{Enabled: true}, portLine1 + " and so on\r\n", portLine1 + "\r\n", policy.TrailingText},
 }
@@ -93,7 +104,8 @@ func TestStrictRulesRefuseWhatBreaksThemAndNothingElse(t *testing.T) {
 		d.refuse = nil // some rules forbid USER
 		got := d.c(c.bad)
 		verb := len(c.bad) - len(strings.TrimLeft(c.bad, "x"))
-		if len(got) != len(c.bad) || got[verb:verb+3] != "xxx" || !strings.HasSuffix(c.bad, strings.TrimLeft(got, "x")) {
+		if len(got) != len(c.bad) || got[verb:verb+3] != "xxx" ||
+			!strings.HasSuffix(c.bad, strings.TrimLeft(got, "x")) {
 			t.Errorf("%q arrived as %q", c.bad, got)
 		}
 		d.wantRefused(c.bad, c.why)
@@ -124,13 +136,15 @@ func TestStrictRulesHoldForLinesInPieces(t *testing.T) {
 			for cut := 1; cut <= len(c.bad); cut++ { // len: byte by byte
 				d := newTalk(t, f, strictPolicy(c.rule)).loginAs(c.rule)
 				got := d.inPieces(toServer, c.bad, cut)
-				for range 2 { // a packet never grows beyond what paths carry: the rest goes with the repetition
+				// a packet never grows beyond what paths carry: the rest goes with the repetition
+				for range 2 {
 					had, last := len(d.got[toServer]), c.bad[len(c.bad)-1:]
 					d.packet(toServer, d.seq[toServer]-1, rewrite.PSH, []byte(last))
 					got += string(d.got[toServer][had:])
 				}
 				early := regexp.MustCompile(`^(PORT|EPRT) x+\r?\n$`).MatchString(got)
-				if !early && !strings.Contains(got, strings.Repeat("x", 256)) || !strings.HasSuffix(got, "\n") {
+				if !early && !strings.Contains(got, strings.Repeat("x", 256)) ||
+					!strings.HasSuffix(got, "\n") {
 					t.Errorf("%.60q cut at %d arrived as %q", c.bad, cut, got)
 				}
 				d.wantRefused(c.bad, c.why)
@@ -143,7 +157,8 @@ func TestStrictRulesHoldForLinesInPieces(t *testing.T) {
 				}
 				d = newTalk(t, f, strictPolicy(c.rule)).loginAs(c.rule)
 				got = d.inPieces(toServer, c.good, min(cut, len(c.good)))
-				if got != c.good && c.rule.MaxTrailing == 0 { // what stands behind a port is the standard policy's
+				// what stands behind a port is the standard policy's
+				if got != c.good && c.rule.MaxTrailing == 0 {
 					t.Errorf("%.60q cut at %d arrived as %q", c.good, cut, got)
 				}
 				d.wantNoStrictRefusal(c.good)
@@ -235,7 +250,8 @@ func TestMasks(t *testing.T) {
 		{both, "220 vsFTPd 3.0\r\n", "220 XXXXXXXXXX\r\n"},
 		{both, "220\r\n", "220\r\n"},
 		{both, "220 " + long + "\r\n", "220 " + strings.Repeat("X", 600) + "\r\n"},
-		{both, "220-Pure\r\n\r\n 2 at\r\n220-b\r\n227 (1,2,3,4,5,6)\n220 end\r\n", "220-XXXX\r\n\r\nXXXXX\r\n220-X\r\n22XXXXXXXXXXXXXXX\n220 XXX\r\n"},
+		{both, "220-Pure\r\n\r\n 2 at\r\n220-b\r\n227 (1,2,3,4,5,6)\n220 end\r\n",
+			"220-XXXX\r\n\r\nXXXXX\r\n220-X\r\n22XXXXXXXXXXXXXXX\n220 XXX\r\n"},
 		{both, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n"},
 		{both, "211-215 a\r\n220 b\r\n211 c\r\n", "211-215 a\r\n220 b\r\n211 c\r\n"},
 		{both, "2200 a\r\n", "2200 a\r\n"},
@@ -305,14 +321,16 @@ func TestResetTakesThePlaceOfTheViolation(t *testing.T) {
 		{policy.Strict{Reset: true, ReadOnly: true}, toServer, "NOOP\r\nDELE a\r\n", true},
 		{policy.Strict{Reset: true, ReadOnly: true}, toServer, "RETR a\r\n", false},
 		{policy.Strict{Reset: true, Direction: true}, toClient, "PORT 1,2,3,4,5,6\r\n", true},
-		{policy.Strict{Reset: true}, toServer, "PORT 1,2,3,4,5,6\r\n", false}, // refused, but not by a strict rule
+		// refused, but not by a strict rule
+		{policy.Strict{Reset: true}, toServer, "PORT 1,2,3,4,5,6\r\n", false},
 		{policy.Strict{ReadOnly: true}, toServer, "DELE a\r\n", false},
 	} {
 		d := newTalk(t, snatFlow(), strictPolicy(c.rule)).login()
 		d.c(portLine1 + "\r\n") // from here on the numbers differ
 		d.s("200 ok\r\n")
 		want := d.rcv
-		pkt := tcpPacket(d.k.flow.Tuple[c.dir], d.seq[c.dir], d.ackOf(c.dir), rewrite.PSH|rewrite.ACK, []byte(c.line))
+		pkt := tcpPacket(d.k.flow.Tuple[c.dir], d.seq[c.dir], d.ackOf(c.dir), rewrite.PSH|rewrite.ACK,
+			[]byte(c.line))
 		v, out := d.g.Handle(d.now, 99, pkt, false)
 		if v == Accept {
 			out = pkt
@@ -328,8 +346,10 @@ func TestResetTakesThePlaceOfTheViolation(t *testing.T) {
 			continue
 		}
 		seq := adjusted(d.k.flow.Seq[c.dir], p.Seq())
-		if v != Rewrite || p.Flags() != rewrite.RST|rewrite.ACK || len(p.Payload()) != 0 || seq != want[c.dir] {
-			t.Errorf("%q: verdict %v, flags %#x, payload %q, number %d, want %d", c.line, v, p.Flags(), p.Payload(), seq, want[c.dir])
+		if v != Rewrite || p.Flags() != rewrite.RST|rewrite.ACK || len(p.Payload()) != 0 ||
+			seq != want[c.dir] {
+			t.Errorf("%q: verdict %v, flags %#x, payload %q, number %d, want %d", c.line, v, p.Flags(),
+				p.Payload(), seq, want[c.dir])
 		}
 		d.wantOpen()
 		// Its repetition is refused as without a reset.

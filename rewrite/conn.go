@@ -181,7 +181,8 @@ func (c *Conn) Ends(dir Dir, p *Packet) bool {
 		return true
 	}
 	at := p.Seq()
-	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) || h.ended && at == h.stream.Edge()+1
+	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) ||
+		h.ended && at == h.stream.Edge()+1
 }
 
 // maxProbes is how many packets may go on as probes, one after another, before we believe that no

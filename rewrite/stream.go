@@ -287,7 +287,8 @@ func (s *Stream) Acked(a uint32) bool {
 	}
 	if s.acked == s.final {
 		s.forget()
-	} else if _, f0 := s.oldest(); before(s.acked, s.final) && int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
+	} else if _, f0 := s.oldest(); before(s.acked, s.final) &&
+		int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
 		s.trim()
 	}
 	return true

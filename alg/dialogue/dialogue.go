@@ -195,7 +195,8 @@ func startsLine(from Side, b byte) bool {
 	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
 }
 
-// clearAgain returns where in data clear text begins again after TLS (CCC, RFC 4217 section 6); its length: nowhere.
+// clearAgain returns where in data clear text begins again after TLS (CCC, RFC 4217 section 6); its
+// length: nowhere.
 func (d *Dialogue) clearAgain(from Side, data []byte) int {
 	if d.NotFTP() {
 		return len(data)

@@ -49,7 +49,8 @@ func peer(t testing.TB, name string) string {
 	case os.Getenv("FTPALG_REQUIRE_ROOT") == "1":
 		t.Fatalf("%s is not installed: run test/peers and set FTPALG_PEERS to what it prints", name)
 	default:
-		t.Skipf("SKIPPED, NOT TESTED: %s is not installed: run test/peers and set FTPALG_PEERS to what it prints", name)
+		t.Skipf("SKIPPED, NOT TESTED: %s is not installed: run test/peers and set FTPALG_PEERS to what it "+
+			"prints", name)
 	}
 	return ""
 }
@@ -60,7 +61,8 @@ func peerCommand(ctx context.Context, h *lab.Host, home, path string, args ...st
 	c.Dir = home
 	c.Env = append(os.Environ(), "HOME="+home, "LC_ALL=C")
 	if tree := os.Getenv("FTPALG_PEERS"); tree != "" && strings.HasPrefix(path, tree) {
-		libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu*")) // the pattern is well-formed
+		// the pattern is well-formed
+		libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu*"))
 		c.Env = append(c.Env, "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
 	}
 	return c
@@ -75,7 +77,8 @@ type realServer struct {
 }
 
 // hashed is the password "ftptest", for the servers that have users of their own.
-const hashed = "$6$ftptest$cHkZsPnMxzddFDIwPKxWk.4XxX.hb1bdi1lALsa1KnXBfW1wtcgKE4Hiqq6spoaQuWIRXW5OvLNt7tfUNZ9Ox1"
+const hashed = "$6$ftptest$" +
+	"cHkZsPnMxzddFDIwPKxWk.4XxX.hb1bdi1lALsa1KnXBfW1wtcgKE4Hiqq6spoaQuWIRXW5OvLNt7tfUNZ9Ox1"
 
 var realServers = []realServer{
 	{"vsftpd", "anonymous", "ftptest", func(t testing.TB, _ *lab.Host, dir string) []string {
@@ -129,7 +132,8 @@ WtmpLog off
 	{"pure-ftpd", "ftptest", "ftptest", func(t testing.TB, h *lab.Host, dir string) []string {
 		passwd := configure(t, dir, "passwd", "ftptest:"+hashed+":65534:65534::DIR/root/./::::::::::::\n")
 		users := filepath.Join(dir, "users")
-		if out, err := peerCommand(context.Background(), h, dir, peer(t, "pure-pw"), "mkdb", users, "-f", passwd).CombinedOutput(); err != nil {
+		if out, err := peerCommand(context.Background(), h, dir, peer(t, "pure-pw"), "mkdb", users, "-f",
+			passwd).CombinedOutput(); err != nil {
 			t.Fatalf("pure-pw: %v\n%s", err, out)
 		}
 		return []string{peer(t, "pure-ftpd"), "--login", "puredb:" + users, "--noanonymous",
@@ -251,9 +255,11 @@ var allModes = []ftptest.Mode{ftptest.PORT, ftptest.EPRT, ftptest.PASV, ftptest.
 
 var realClients = []realClient{
 	{"lftp", "lftp", []ftptest.Mode{ftptest.PORT, ftptest.PASV, ftptest.EPSV}, lftp("on")},
-	{"lftp that does not wait for replies", "lftp", []ftptest.Mode{ftptest.PORT, ftptest.PASV, ftptest.EPSV}, lftp("off")},
+	{"lftp that does not wait for replies", "lftp", []ftptest.Mode{ftptest.PORT, ftptest.PASV, ftptest.EPSV},
+		lftp("off")},
 	{"curl", "curl", allModes, func(v visit) (args []string, stdin string) {
-		common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", v.seconds(),
+		common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time",
+			v.seconds(),
 			"--user", v.server.user + ":" + v.server.password}
 		switch v.mode {
 		case ftptest.PORT:
@@ -310,7 +316,8 @@ get big -o one
 get big -o two
 put %s
 ls > list
-`, v.seconds(), syncMode, onOff(!v.mode.Active()), onOff(v.mode == ftptest.EPSV), v.server.user, v.server.password, v.url(), v.up)}, ""
+`, v.seconds(), syncMode, onOff(!v.mode.Active()), onOff(v.mode == ftptest.EPSV),
+			v.server.user, v.server.password, v.url(), v.up)}, ""
 	}
 }
 
@@ -359,8 +366,10 @@ func TestRealClientsAndServers(t *testing.T) {
 							for _, m := range modes(f.ipv6, n.active) {
 								if f.ipv6 || slices.Contains(c.modes, m) {
 									t.Run(f.name+" "+string(m), func(t *testing.T) {
-										up := fmt.Sprintf("up-%s-%s-%s", strings.ReplaceAll(c.name, " ", "-"), f.name, m)
-										visitAndCheck(t, g, c, r.Client, visit{server, at(f.ipv6), m, up, transferTime})
+										up := fmt.Sprintf("up-%s-%s-%s", strings.ReplaceAll(c.name, " ", "-"),
+											f.name, m)
+										visitAndCheck(t, g, c, r.Client,
+											visit{server, at(f.ipv6), m, up, transferTime})
 									})
 								}
 							}
@@ -381,14 +390,16 @@ func wantHopeless(t testing.TB, from *lab.Host, s *running, at func(ipv6 bool) n
 	for i, c := range realClients {
 		peer(t, c.program) // which may end the test, as only this goroutine can
 		for _, f := range families {
-			v := visit{s, at(f.ipv6), modes(f.ipv6, active)[0], fmt.Sprintf("hopeless%d%s", i, f.name), hopelessTime}
+			v := visit{s, at(f.ipv6), modes(f.ipv6, active)[0], fmt.Sprintf("hopeless%d%s", i, f.name),
+				hopelessTime}
 			all.Go(func() {
 				dir, printed, err := c.make(t, from, v)
 				if err != nil {
 					printed += err.Error()
 				}
 				if got, _ := os.ReadFile(filepath.Join(dir, "one")); bytes.Equal(got, s.big) {
-					t.Errorf("%s transfers by %s over %s without the gateway, the test proves nothing:\n%s", c.name, v.mode, f.name, printed)
+					t.Errorf("%s transfers by %s over %s without the gateway, the test proves nothing:\n%s",
+						c.name, v.mode, f.name, printed)
 				}
 			})
 		}
@@ -406,18 +417,21 @@ func visitAndCheck(t testing.TB, g *gateway, c realClient, from *lab.Host, v vis
 	}
 	for _, name := range []string{"one", "two"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); !bytes.Equal(got, v.server.big) {
-			t.Errorf("retrieved as %s are %d bytes, other than the %d sent (%v)", name, len(got), len(v.server.big), err)
+			t.Errorf("retrieved as %s are %d bytes, other than the %d sent (%v)", name, len(got),
+				len(v.server.big), err)
 		}
 	}
 	if got, err := os.ReadFile(filepath.Join(v.server.pub, v.up)); !bytes.Equal(got, upload(v.up)) {
 		t.Errorf("stored are %d bytes, other than the %d sent (%v)", len(got), len(upload(v.up)), err)
 	}
-	if list, err := os.ReadFile(filepath.Join(dir, "list")); !strings.Contains(string(list), "big") || !strings.Contains(string(list), v.up) {
+	if list, err := os.ReadFile(filepath.Join(dir, "list")); !strings.Contains(string(list), "big") ||
+		!strings.Contains(string(list), v.up) {
 		t.Errorf("the listing is %q (%v), want big and %s in it", list, err, v.up)
 	}
 	channel := `msg="data channel" mode=` + strings.ToLower(string(v.mode)) + " "
 	if !g.logs(func(log string) bool { return strings.Count(log[before:], channel) >= 4 }) {
-		t.Errorf("%d data channels were opened by %s, want 4", strings.Count(g.logged()[before:], channel), v.mode)
+		t.Errorf("%d data channels were opened by %s, want 4", strings.Count(g.logged()[before:], channel),
+			v.mode)
 	}
 	if t.Failed() {
 		t.Logf("%s printed:\n%s\nthe gateway logged:\n%s", c.name, printed, g.logged()[before:])

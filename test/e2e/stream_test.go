@@ -151,8 +151,10 @@ var wireCases = []struct {
 			w.write(fmt.Sprintf(form, i))
 		}
 		w.replies(10)
-	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n", "PORT OUT,120,4\r\n",
-		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n", "PORT OUT,120,9\r\n"}},
+	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n",
+		"PORT OUT,120,4\r\n",
+		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n",
+		"PORT OUT,120,9\r\n"}},
 	{"the rewritten segment is lost with more in flight", func(w *wire) {
 		l := lose(w, w.r.Server, targetPort)
 		w.write("PORT 10,0,13,222,120,10\r\n")
@@ -223,7 +225,8 @@ var wireCases = []struct {
 		w.middle()
 		w.write("X\x00Y \x80\xfe\r\n")
 		w.replies(6)
-	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,120,10,1\r\n", "X\x00Y \x80\xfe\r\n"}},
+	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,120,10,1\r\n",
+		"X\x00Y \x80\xfe\r\n"}},
 }
 
 // urgent writes bytes as urgent data.
@@ -250,7 +253,8 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 				r := natted(t)
 				s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
 				g := startGateway(t, r.Gateway)
-				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)), middle: func() {}}
+				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)),
+					middle: func() {}}
 				if kill {
 					w.middle = func() { g.kill(); g.start() }
 				}
@@ -261,7 +265,8 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 					wantLines(t, lines, k.want)
 				}
 				if r, err := w.c.Cmd("NOOP"); err != nil || r.Code != 200 {
-					t.Fatalf("afterwards NOOP is answered by %s, %v; the server received %q", r, err, w.seen())
+					t.Fatalf("afterwards NOOP is answered by %s, %v; the server received %q", r, err,
+						w.seen())
 				}
 				get(t, w.c, s, ftptest.PORT, "big")
 				get(t, w.c, s, ftptest.EPRT, "big")
@@ -274,7 +279,8 @@ func wantLines(t testing.TB, got, want []string) {
 	t.Helper()
 	ok := len(got) == len(want)
 	for i := 0; ok && i < len(got); i++ {
-		form := strings.ReplaceAll(strings.ReplaceAll(want[i], "OUT.", longOutside), "OUT", strings.ReplaceAll(longOutside, ".", ","))
+		form := strings.ReplaceAll(strings.ReplaceAll(want[i], "OUT.", longOutside), "OUT",
+			strings.ReplaceAll(longOutside, ".", ","))
 		head, tail, any := strings.Cut(form, "*")
 		ok = got[i] == form || any && strings.HasPrefix(got[i], head) && strings.HasSuffix(got[i], tail)
 	}
@@ -302,7 +308,8 @@ func TestReplySplitAtEveryByteIsRewritten(t *testing.T) {
 	r := routed(t, (*lab.Lab).ServerBehindNAT)
 	g := startGateway(t, r.Gateway)
 	for at := 1; at < 54; at++ {
-		s := serve(t, &ftptest.Server{Wire: ftptest.Wire{Split: []int{at}, Pause: time.Millisecond}}, r.Server, r.Server.AddrPort(false, 21))
+		s := serve(t, &ftptest.Server{Wire: ftptest.Wire{Split: []int{at}, Pause: time.Millisecond}},
+			r.Server, r.Server.AddrPort(false, 21))
 		c := login(t, r.Client, r.Outside.AddrPort(false, 21))
 		for _, m := range []ftptest.Mode{ftptest.PASV, ftptest.EPSV} {
 			if tr := get(t, c, s, m, "small"); tr.Endpoint.Addr() != r.Outside.Addr(false) {
@@ -330,19 +337,27 @@ func TestReplyFormsAndWritersAreUnderstood(t *testing.T) {
 		{"multi-line", func(a netip.AddrPort) string {
 			return "227-first (1,2,3)\r\n 227 x (9,9,9)\r\n227 end (" + tuple(a) + ")"
 		}, ftptest.Wire{}},
-		{"without parentheses", func(a netip.AddrPort) string { return "227 Entering Passive Mode. " + tuple(a) }, ftptest.Wire{}},
+		{"without parentheses",
+			func(a netip.AddrPort) string { return "227 Entering Passive Mode. " + tuple(a) },
+			ftptest.Wire{}},
 		{"with an equals sign", func(a netip.AddrPort) string { return "227 =" + tuple(a) }, ftptest.Wire{}},
 		{"shrinking", func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, ftptest.Wire{}},
-		{"behind another number", func(a netip.AddrPort) string { return "227 Passive mode #2 (" + tuple(a) + ")" }, ftptest.Wire{}},
+		{"behind another number", func(a netip.AddrPort) string {
+			return "227 Passive mode #2 (" + tuple(a) +
+				")"
+		}, ftptest.Wire{}},
 		{"line feed alone", nil, ftptest.Wire{LF: true}},
 		{"byte by byte", nil, ftptest.Wire{Chunk: 1, Pause: time.Millisecond}},
 		{"byte by byte with Nagle's algorithm", nil, nagle},
-		{"shrinking byte by byte with Nagle's algorithm", func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, nagle},
-		{"multi-line byte by byte", func(a netip.AddrPort) string { return "227-a (1,2,3)\r\n227 b (" + tuple(a) + ")" }, nagle},
+		{"shrinking byte by byte with Nagle's algorithm",
+			func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, nagle},
+		{"multi-line byte by byte",
+			func(a netip.AddrPort) string { return "227-a (1,2,3)\r\n227 b (" + tuple(a) + ")" }, nagle},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).ServerBehindNAT)
-			s := serve(t, &ftptest.Server{Format227: k.format, Wire: k.wire}, r.Server, r.Server.AddrPort(false, 21))
+			s := serve(t, &ftptest.Server{Format227: k.format, Wire: k.wire}, r.Server,
+				r.Server.AddrPort(false, 21))
 			g := startGateway(t, r.Gateway)
 			c := login(t, r.Client, r.Outside.AddrPort(false, 21))
 			for range 3 {

@@ -26,7 +26,8 @@ const metered = "--metrics-address=127.0.0.1:9821"
 // counter reads one of a gateway that is metered, as in refused("low_port").
 func (g *gateway) counter(t testing.TB, name string) int {
 	t.Helper()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: g.host.DialContext}}
+	client := http.Client{Timeout: patience,
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: g.host.DialContext}}
 	_, address, _ := strings.Cut(metered, "=")
 	r, err := client.Get("http://" + address + "/metrics")
 	must(t, err)
@@ -116,51 +117,65 @@ var rules = []struct {
 	off                string
 }{
 	{"allow", "strict: {allow: [user, PASS, eprt]}", "command_denied", active(own), active(ownExtended), ""},
-	{"allow, passive", "strict: {allow: [USER, PASS, EPSV]}", "command_denied", passive("PASV\r\n", offer), passive("EPSV\r\n", extended), ""},
+	{"allow, passive", "strict: {allow: [USER, PASS, EPSV]}", "command_denied", passive("PASV\r\n", offer),
+		passive("EPSV\r\n", extended), ""},
 	{"deny PORT", "strict: {deny: [port]}", "command_denied", active(own), active(ownExtended), ""},
 	{"deny EPRT", "strict: {deny: [EPRT]}", "command_denied", active(ownExtended), active(own), ""},
-	{"deny PASV", "strict: {deny: [PASV, SITE]}", "command_denied", passive("PASV\r\n", offer), passive("EPSV\r\n", extended), ""},
-	{"deny EPSV", "strict: {deny: [EPSV]}", "command_denied", passive("EPSV\r\n", extended), passive("PASV\r\n", offer), ""},
+	{"deny PASV", "strict: {deny: [PASV, SITE]}", "command_denied", passive("PASV\r\n", offer),
+		passive("EPSV\r\n", extended), ""},
+	{"deny EPSV", "strict: {deny: [EPSV]}", "command_denied", passive("EPSV\r\n", extended),
+		passive("PASV\r\n", offer), ""},
 
-	{"max_line", "strict: {max_line: 24}", "over_max_line", active(named + "  \r\n"), active(named + " \r\n"), ""},
+	{"max_line", "strict: {max_line: 24}", "over_max_line", active(named + "  \r\n"), active(named + " \r\n"),
+		""},
 	{"need_crlf", "strict: {need_crlf: true}", "no_crlf", active(named + "\n"), active(own), ""},
-	{"need_crlf, passive", "strict: {need_crlf: true}", "no_crlf", passive("PASV\n", offer), passive("PASV\r\n", offer), ""},
+	{"need_crlf, passive", "strict: {need_crlf: true}", "no_crlf", passive("PASV\n", offer),
+		passive("PASV\r\n", offer), ""},
 
 	{"wait_for_reply", "strict: {wait_for_reply: true}", "reply_awaited",
-		[]string{"c>CWD foodir\r\n", "c>" + own, "s>250 ok\r\n200 ok\r\n"}, active(own, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
+		[]string{"c>CWD foodir\r\n", "c>" + own, "s>250 ok\r\n200 ok\r\n"},
+		active(own, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
 	{"wait_for_reply, one segment", "strict: {wait_for_reply: true}", "reply_awaited",
-		[]string{"c>CWD foodir\r\n" + own, "s>250 ok\r\n200 ok\r\n"}, active(own, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
+		[]string{"c>CWD foodir\r\n" + own, "s>250 ok\r\n200 ok\r\n"},
+		active(own, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
 	{"wait_for_reply, passive", "strict: {wait_for_reply: true}", "reply_awaited",
-		[]string{"c>CWD foodir\r\n", "c>PASV\r\n", "s>250 ok\r\n", "s>" + offer}, passive("PASV\r\n", offer, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
+		[]string{"c>CWD foodir\r\n", "c>PASV\r\n", "s>250 ok\r\n", "s>" + offer},
+		passive("PASV\r\n", offer, "c>CWD foodir\r\n", "s>250 ok\r\n"), ""},
 
 	// A port that is open already is closed, and a later one is not opened.
 	{"direction, 227", "strict: {direction: true}", "wrong_direction",
 		active(own, active(own, "c>227 Entering Passive Mode (10,0,13,222,120,10).\r\n", "s>200 ok\r\n")...),
 		active(own, active(own, "c>CWD 227 (10,0,13,222,120,10)\r\n", "s>250 ok\r\n")...), ""},
 	{"direction, 229", "strict: {direction: true}", "wrong_direction",
-		passive("PASV\r\n", offer, "c>229-hello (|||30730|)\r\n", "s>200 ok\r\n"), passive("PASV\r\n", offer), ""},
+		passive("PASV\r\n", offer, "c>229-hello (|||30730|)\r\n", "s>200 ok\r\n"), passive("PASV\r\n", offer),
+		""},
 	{"direction, PORT", "strict: {direction: true}", "wrong_direction",
 		active(own, active(own, "s>PORT 10,0,1,66,120,10\r\n")...),
 		active(own, "c>HELP\r\n", "s>214-\r\n PORT EPRT\r\nPORT 10,0,1,66,120,10\r\n214 end\r\n"), ""},
 	{"direction, EPRT", "strict: {direction: true}", "wrong_direction",
 		passive("PASV\r\n", offer, "s>EPRT |1|10.0.1.66|30730|\r\n"), passive("PASV\r\n", offer), ""},
 	{"direction, open port", "strict: {direction: true}", "wrong_direction",
-		[]string{"c>" + own, "s>200 ok\r\n", "s>PORT 10,0,1,66,120,10\r\n"}, active(own, "s>200 PORT 10,0,1,66,120,10\r\n"), ""},
+		[]string{"c>" + own, "s>200 ok\r\n", "s>PORT 10,0,1,66,120,10\r\n"},
+		active(own, "s>200 PORT 10,0,1,66,120,10\r\n"), ""},
 
 	{"enabled, no CR", "strict: {enabled: true}", "no_crlf", active(named + "\n"), active(own), ""},
 	{"enabled, reply awaited", "strict: {enabled: true}", "reply_awaited",
 		[]string{"c>PWD\r\n", "c>PASV\r\n", "s>257 \"/\"\r\n", "s>" + offer}, passive("PASV\r\n", offer), ""},
-	{"enabled, direction", "strict: {enabled: true}", "wrong_direction", active(own, "s>PORT 10,0,1,66,120,10\r\n"), active(own), ""},
+	{"enabled, direction", "strict: {enabled: true}", "wrong_direction",
+		active(own, "s>PORT 10,0,1,66,120,10\r\n"), active(own), ""},
 
 	{"active", "active: false", "active_off", active(own), passive("PASV\r\n", offer), ""},
 	{"active, EPRT", "active: false", "active_off", active(ownExtended), passive("EPSV\r\n", extended), ""},
 	{"passive", "passive: false", "passive_off", passive("PASV\r\n", offer), active(own), ""},
-	{"passive, EPSV", "passive: false", "passive_off", passive("EPSV\r\n", extended), active(ownExtended), ""},
+	{"passive, EPSV", "passive: false", "passive_off", passive("EPSV\r\n", extended), active(ownExtended),
+		""},
 	{"min_port", "min_port: 30731", "low_port", active(own), active(other), "min_port: 30730"},
 	{"min_port, passive", "min_port: 30731", "low_port",
-		passive("EPSV\r\n", extended), passive("EPSV\r\n", strings.Replace(extended, "30730", "30731", 1)), "min_port: 30730"},
+		passive("EPSV\r\n", extended), passive("EPSV\r\n", strings.Replace(extended, "30730", "30731", 1)),
+		"min_port: 30730"},
 	{"any_passive_address", "any_passive_address: false", "foreign_address",
-		passive("PASV\r\n", "227 Entering Passive Mode (10,0,1,99,120,10).\r\n"), passive("PASV\r\n", offer), "any_passive_address: true"},
+		passive("PASV\r\n", "227 Entering Passive Mode (10,0,1,99,120,10).\r\n"), passive("PASV\r\n", offer),
+		"any_passive_address: true"},
 }
 
 // isPassive tells whose port a dialogue opens.
@@ -186,10 +201,14 @@ func TestRuleKeepsPortShutAndItsTwinOpens(t *testing.T) {
 					n.configure(t, c.rule)
 					for _, at := range cuts {
 						n.g.counts(t, refused(c.reason), 1, func() {
-							command, reply := n.connect(t, n.Client, false, 21).start(loggedIn).hear(inPieces(c.bad, at)...)
-							// Not both may take it for agreed. Of lines in pieces only the strict rules see to that.
-							if agreed := strings.HasPrefix(reply, "2") && !strings.Contains(command, "x"); agreed && (at == 0 || strict && bad) {
-								t.Errorf("cut at %d the server received %q and the client %q", at, command, reply)
+							command, reply := n.connect(t, n.Client, false,
+								21).start(loggedIn).hear(inPieces(c.bad, at)...)
+							// Not both may take it for agreed. Of lines in pieces only the strict rules
+							// see to that.
+							if agreed := strings.HasPrefix(reply, "2") && !strings.Contains(command,
+								"x"); agreed && (at == 0 || strict && bad) {
+								t.Errorf("cut at %d the server received %q and the client %q", at, command,
+									reply)
 							}
 						})
 						n.g.wantNothingOpen()
@@ -213,7 +232,8 @@ func TestRuleKeepsPortShutAndItsTwinOpens(t *testing.T) {
 func TestClearTextAfterTLSIsReadWhereItIsWatched(t *testing.T) {
 	// Handshakes, application data and alerts.
 	secret := []string{
-		"c>AUTH TLS\r\n", "s>234 go\r\n", "c>\x16\x03\x01\x00\x02aa", "s>\x16\x03\x03\x00\x02bb\x17\x03\x03\x00\x04cccc",
+		"c>AUTH TLS\r\n", "s>234 go\r\n", "c>\x16\x03\x01\x00\x02aa",
+		"s>\x16\x03\x03\x00\x02bb\x17\x03\x03\x00\x04cccc",
 		"c>\x17\x03\x03\x00\x1a" + named + "\r\n\x00", "s>\x15\x03\x03\x00\x02ee", "c>\x15\x03\x03\x00\x02ff",
 	}
 	for _, k := range kinds {
@@ -309,7 +329,8 @@ var commandRules = []struct {
 	{"read_only: true", "STOR small\r\n", "read_only", "SIZE small", ftptest.PORT},
 	{"read_only: true", "APPE small\r\n", "read_only", "SIZE small", ftptest.PORT},
 	{"read_only: true", "SITE CHMOD 777 small\r\n", "read_only", "SIZE small", ftptest.PORT},
-	{"max_line: 27", "SIZE 12345678901234567890123\r\n", "over_max_line", "CWD 12345678901234567890123", ftptest.PORT},
+	{"max_line: 27", "SIZE 12345678901234567890123\r\n", "over_max_line", "CWD 12345678901234567890123",
+		ftptest.PORT},
 	{"max_trailing: 8", "PORT 10,0,13,222,120,10 12345678\r\n", "trailing_text", "NOOP", ftptest.PORT},
 	{"max_trailing: 8", "EPRT |1|10.0.13.222|30730|123456789\r\n", "trailing_text", "NOOP", ftptest.PORT},
 	{"wait_for_reply: true", "NOOP\r\nSIZE small\r\n", "reply_awaited", "SIZE small", ftptest.PORT},
@@ -317,8 +338,10 @@ var commandRules = []struct {
 	{"need_crlf: true", "CWD a\rDELE small\r\n", "no_crlf", "CWD a", ftptest.PORT},
 	{`deny_files: ['(?i)\.exe$', '^/etc/']`, "RETR a.EXE\r\n", "file_denied", "CWD a.exe.txt", ftptest.PORT},
 	{`deny_files: ['(?i)\.exe$', '^/etc/']`, "CWD /etc/passwd\r\n", "file_denied", "CWD etc/", ftptest.PORT},
-	{"deny_users: ['^(?i:anonymous|ftp)$']", "USER Anonymous\r\n", "user_denied", "USER anonymous2", ftptest.PORT},
-	{"enabled: true", "SIZE " + strings.Repeat("a", 506) + "\r\n", "over_max_line", "CWD " + strings.Repeat("a", 506), ftptest.PORT},
+	{"deny_users: ['^(?i:anonymous|ftp)$']", "USER Anonymous\r\n", "user_denied", "USER anonymous2",
+		ftptest.PORT},
+	{"enabled: true", "SIZE " + strings.Repeat("a", 506) + "\r\n", "over_max_line",
+		"CWD " + strings.Repeat("a", 506), ftptest.PORT},
 	{"enabled: true", "PORT 10,0,13,222,120,10 and so on\r\n", "trailing_text", "NOOP", ftptest.PORT},
 }
 
@@ -351,7 +374,8 @@ func TestStrictRuleKeepsCommandFromTheServer(t *testing.T) {
 				n.g.counts(t, refused(c.reason), 1, func() {
 					reply, line := say(client, at)
 					whole := reply.Code == 500 && strings.HasPrefix(line, "xxx")
-					if !whole && (at == 0 || !strings.Contains(line, strings.Repeat("x", 256)) && !strings.HasSuffix(line, "x\r\n")) {
+					if !whole && (at == 0 || !strings.Contains(line, strings.Repeat("x", 256)) &&
+						!strings.HasSuffix(line, "x\r\n")) {
 						t.Errorf("cut at %d: the server received %q and answered %s", at, line, reply)
 					}
 				})
@@ -364,7 +388,8 @@ func TestStrictRuleKeepsCommandFromTheServer(t *testing.T) {
 				get(t, client, s, c.mode, "small")
 			}
 			n.configure(t, "")
-			if reply, line := say(n.login(t), 0); line != last && !reply.OK() { // an address in it may be another
+			// an address in it may be another
+			if reply, line := say(n.login(t), 0); line != last && !reply.OK() {
 				t.Errorf("with the rule off the server received %q and answered %s", line, reply)
 			}
 		})
@@ -401,10 +426,12 @@ func TestReadOnlyServersStayAsTheyAre(t *testing.T) {
 						t.Errorf("STOR is answered by %s", tr.Done)
 					}
 				})
-				if files, err := os.ReadDir(server.pub); err != nil || len(files) != 1 || files[0].Name() != "big" {
+				if files, err := os.ReadDir(server.pub); err != nil || len(files) != 1 ||
+					files[0].Name() != "big" {
 					t.Errorf("by %+v the directory became %v, %v", wire, files, err)
 				}
-				if tr, err := c.Get(ftptest.PORT, "pub/big"); err != nil || string(tr.Data) != string(server.big) {
+				if tr, err := c.Get(ftptest.PORT, "pub/big"); err != nil ||
+					string(tr.Data) != string(server.big) {
 					t.Errorf("by %+v %d bytes came, %v", wire, len(tr.Data), err)
 				}
 			}
@@ -430,9 +457,11 @@ func TestMaskHidesTextAlone(t *testing.T) {
 		masked, becomes, stands string
 	}{
 		{"mask_banner", "banner", 1, "220 vsFTPd 3.0.3\r\n", "220 XXXXXXXXXXXX\r\n", "215 UNIX Type: L8\r\n"},
-		{"mask_banner", "banner", 3, "220-Pure\r\n version 1\r\n220 end\r\n", "220-XXXX\r\nXXXXXXXXXX\r\n220 XXX\r\n", "215 UNIX Type: L8\r\n"},
+		{"mask_banner", "banner", 3, "220-Pure\r\n version 1\r\n220 end\r\n",
+			"220-XXXX\r\nXXXXXXXXXX\r\n220 XXX\r\n", "215 UNIX Type: L8\r\n"},
 		{"mask_syst", "syst", 1, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "220 vsFTPd 3.0.3\r\n"},
-		{"enabled", "syst", 1, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n", "220-vsFTPd\r\n220 3.0.3\r\n"},
+		{"enabled", "syst", 1, "215 UNIX Type: L8\r\n", "215 XXXXXXXXXXXXX\r\n",
+			"220-vsFTPd\r\n220 3.0.3\r\n"},
 	} {
 		t.Run(fmt.Sprintf("%s, %d lines", c.rule, c.lines), func(t *testing.T) {
 			// say has the server say a text, as its greeting or in answer to SYST, and
@@ -519,7 +548,8 @@ func TestViolationEndsTheSessionByAReset(t *testing.T) {
 			}
 			// What the standard policy refuses ends nothing.
 			n.configure(t, "strict: {reset: true}\n")
-			n.connect(t, n.Client, false, 21).start(loggedIn).play("c>PORT 10,0,13,99,120,10\r\n", "s>500 no\r\n", "c>NOOP\r\n")
+			n.connect(t, n.Client, false, 21).start(loggedIn).play("c>PORT 10,0,13,99,120,10\r\n",
+				"s>500 no\r\n", "c>NOOP\r\n")
 		})
 	}
 }
@@ -543,7 +573,8 @@ func TestRealClientsWorkUnderStrictRules(t *testing.T) {
 			t.Parallel()
 			r := routed(t, m.make)
 			server := realServers[0].start(t, r.Server)
-			g := withConfig(t, r.Gateway, "strict: {enabled: true, mask_banner: true, reset: true, deny: [DELE], deny_files: ['\\.exe$'], deny_users: ['^root$']}\n")
+			g := withConfig(t, r.Gateway, "strict: {enabled: true, mask_banner: true, reset: true, deny: "+
+				"[DELE], deny_files: ['\\.exe$'], deny_users: ['^root$']}\n")
 			for _, c := range realClients {
 				if strings.Contains(c.name, "not wait") {
 					continue // it is what wait_for_reply is against
@@ -556,7 +587,9 @@ func TestRealClientsWorkUnderStrictRules(t *testing.T) {
 						}
 						for _, mode := range modes(f.ipv6, m.active) {
 							if f.ipv6 || slices.Contains(c.modes, mode) {
-								visitAndCheck(t, g, c, r.Client, visit{server, at, mode, fmt.Sprintf("up-%s-%s-%s", c.name, f.name, mode), transferTime})
+								visitAndCheck(t, g, c, r.Client,
+									visit{server, at, mode, fmt.Sprintf("up-%s-%s-%s", c.name, f.name, mode),
+										transferTime})
 							}
 						}
 					}
@@ -582,7 +615,8 @@ func TestNetworksThatAClientMayName(t *testing.T) {
 			}{
 				{"none", "", "PORT 10,0,13,99,120,10\r\n", false, nil},
 				{"PORT", "10.0.13.99", "PORT 10,0,13,99,120,10\r\n", false, n.clientNeighbour},
-				{"EPRT", "fd00:2::/64, 10.0.13.96/28", "EPRT |1|10.0.13.99|30730|\r\n", false, n.clientNeighbour},
+				{"EPRT", "fd00:2::/64, 10.0.13.96/28", "EPRT |1|10.0.13.99|30730|\r\n", false,
+					n.clientNeighbour},
 				{"IPv6", "fd00:13::/64", "EPRT |2|fd00:13::63|30730|\r\n", true, n.clientNeighbour},
 				{"none, IPv6", "10.0.13.0/24", "EPRT |2|fd00:13::63|30730|\r\n", true, nil},
 				{"outside", "10.0.13.96/28", "PORT 10,0,13,112,120,10\r\n", false, nil},
@@ -635,8 +669,10 @@ func TestLimitsOfSeveralClients(t *testing.T) {
 	for _, c := range []struct{ name, rule, reason, off string }{
 		{"open", "limits: {open: 1}", "pinhole_limit", "limits: {open: 2, per_client: {open: 1}}"},
 		{"new_per_minute", "limits: {new_per_minute: 1}", "rate_limit", "limits: {new_per_minute: 0}"},
-		{"ipv4_prefix, open", "limits: {per_client: {open: 1, ipv4_prefix: 24}}", "pinhole_limit", "limits: {per_client: {open: 1}}"},
-		{"ipv4_prefix, sessions", "limits: {per_client: {sessions: 1, ipv4_prefix: 24}}", "session_limit", "limits: {per_client: {sessions: 1}}"},
+		{"ipv4_prefix, open", "limits: {per_client: {open: 1, ipv4_prefix: 24}}", "pinhole_limit",
+			"limits: {per_client: {open: 1}}"},
+		{"ipv4_prefix, sessions", "limits: {per_client: {sessions: 1, ipv4_prefix: 24}}", "session_limit",
+			"limits: {per_client: {sessions: 1}}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := netip.AddrPortFrom(n.dialled[0], 21)
@@ -646,7 +682,8 @@ func TestLimitsOfSeveralClients(t *testing.T) {
 			n.configure(t, c.rule)
 			one, two := clients()
 			accepted(t, one, named)
-			n.g.counts(t, refused(c.reason), 1, func() { wantRefusal(t, two, "PORT 10,0,13,99,120,11", 500, 501) })
+			n.g.counts(t, refused(c.reason), 1,
+				func() { wantRefusal(t, two, "PORT 10,0,13,99,120,11", 500, 501) })
 			if es := n.g.expectations(); len(es) != 1 {
 				t.Errorf("open is %+v, want one port", es)
 			}
