@@ -2,11 +2,11 @@ package alg
 
 import (
 	"fmt"
-	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 

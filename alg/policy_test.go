@@ -1,11 +1,11 @@
 package alg
 
 import (
-	"github.com/ftpalg/ftpalg/alg/dialogue"
-	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 

@@ -163,7 +163,8 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 				"10.0.13.0/24"},
 		{"fxp_networks: lan\n", `f.yaml:1: fxp_networks: "lan" is not a network; allowed: networks as in`},
 		{"metrics: {address: 9821}\n",
-			`f.yaml:1: metrics.address: "9821" is not an address with a port; allowed: an address with a port`},
+			`f.yaml:1: metrics.address: "9821" is not an address with a port; ` +
+				"allowed: an address with a port"},
 		{"metrics: {address: 127.0.0.300:1}\n", `f.yaml:1: metrics.address: "127.0.0.300" is not an address`},
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
