@@ -182,14 +182,16 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 			"1000000000 (0: no limit)"},
 		{"strict: {deny: [SITE CHMOD]}\n", `f.yaml:1: strict.deny: "SITE CHMOD" is not a command`},
 		{"strict: {deny_files: [\"(a\"]}\n",
-			`f.yaml:1: strict.deny_files: "(a" is not a regular expression; allowed: regular expressions (RE2)`},
+			`f.yaml:1: strict.deny_files: "(a" is not a regular expression; ` +
+				"allowed: regular expressions (RE2)"},
 		{"strict: {deny_users: [a, a]}\n", `f.yaml:1: strict.deny_users: "a" is there twice`},
 		{"strict: {deny_users: ''}\n", "f.yaml:1: strict.deny_users: an empty pattern fits everything"},
 		{"strict: {max_trailing: -1}\n", "f.yaml:1: strict.max_trailing: -1 is out of range"},
 		{"strict: {enabled: asa}\n",
 			`f.yaml:1: strict.enabled: "asa" is not one of them; allowed: true, false`},
 		{"policies: {clients: 10.0.0.0/8}\n",
-			"f.yaml:1: policies: this is not a list; allowed: a list of entries with clients, servers or both"},
+			"f.yaml:1: policies: this is not a list; " +
+				"allowed: a list of entries with clients, servers or both"},
 		{"policies:\n- 10.0.0.0/8\n", "f.yaml:2: policies[0]: this is not a list of keys with values; " +
 			"allowed: clients, servers, active, "},
 		{"policies:\n- active: false\n", "f.yaml:2: policies[0]: it names neither clients nor servers; " +
