@@ -32,6 +32,7 @@ type Dialogue struct {
 	multi    uint16 // code of the multi-line reply under way; 0: none
 	doorAsk  uint32 // number of the command that opened the door
 	waived   uint32 // number of the last command whose reply nothing waits for
+	lag      uint32 // how many replies may be missing since
 	running  bool   // its beginning was not seen
 	welcomed bool   // the server's first reply was seen
 	answered bool   // the client said something after the greeting

@@ -170,6 +170,7 @@ func (d *Dialogue) endLongCommand(l *line, at int, x *call) {
 		d.spoil(l, at, x)
 		return
 	}
+	d.bareLF = l.bare
 	x.counts.Commands[c.Verb].Add(1)
 	why := d.denies(append(bytes.TrimRight(l.buf, "\r"), "\r\n"...), &c)
 	switch {

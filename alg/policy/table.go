@@ -66,7 +66,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	LoginUnseen: {
 		"login_unseen",
-		"The session is older than this program and its login was not seen.",
+		"The session is older than this program, and its greeting or its login was not seen.",
 		"Connect again, or set trust_running: true.",
 	},
 	NotFTP: {
