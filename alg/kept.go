@@ -24,11 +24,15 @@ type kept struct {
 }
 
 // ofDialogue are the bits of the state that are the dialogue's.
-const ofDialogue = conntrack.State(dialogue.Opaque | dialogue.LoggedIn | dialogue.EPSVAll | dialogue.AskedPassive |
-	dialogue.MidCommand | dialogue.MidReply | dialogue.NotFTP | dialogue.Greeted | dialogue.LoggingIn)
+const ofDialogue = conntrack.State(dialogue.Opaque | dialogue.LoggedIn | dialogue.EPSVAll |
+	dialogue.AskedPassive | dialogue.MidCommand | dialogue.MidReply | dialogue.NotFTP | dialogue.Greeted |
+	dialogue.LoggingIn)
 
 // midLine is the bit that tells that a direction's last byte was not the end of a line.
-var midLine = [2]conntrack.State{fromClient: conntrack.State(dialogue.MidCommand), fromServer: conntrack.State(dialogue.MidReply)}
+var midLine = [2]conntrack.State{
+	fromClient: conntrack.State(dialogue.MidCommand),
+	fromServer: conntrack.State(dialogue.MidReply),
+}
 
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
@@ -92,13 +96,12 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 func (s *session) keep() {
 	c := s.conn.Keep()
 	want := s.want(&c)
-	u := conntrack.Update{State: want.state}
-	if s.kept.labels {
-		u.StateMask = want.state ^ s.kept.state
+	var u conntrack.Update
+	if s.kept.labels && (want.state != s.kept.state || want.flight != s.kept.flight) {
+		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
 	}
 	for d := range want.seq {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != s.kept.seq[d]
-		u.Flight[d], u.SetFlight[d] = want.flight[d], s.kept.labels && want.flight[d] != s.kept.flight[d]
 	}
 	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !s.kept.liberal
 	if u.Empty() {

@@ -7,10 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encoder writes one netlink message at a time into a buffer that is kept for
-// the next one. Headers are in host byte order, all nfnetlink payload is big
+// encoder writes the netlink messages of one datagram into a buffer that is kept
+// for the next one. Headers are in host byte order, all nfnetlink payload is big
 // endian (include/uapi/linux/netlink.h, nfnetlink.h).
-type encoder struct{ b []byte }
+type encoder struct {
+	b  []byte
+	at int // where the message under way begins
+}
 
 const (
 	headerLen  = unix.NLMSG_HDRLEN + 4 // struct nlmsghdr and struct nfgenmsg
@@ -18,19 +21,27 @@ const (
 	typeMask   = 0x3fff                // NLA_TYPE_MASK: without the NESTED and NET_BYTEORDER flags
 )
 
-// start begins a message; family is the nfgen_family, an AF_ number.
+// start begins a datagram and its first message; family is the nfgen_family, an AF_
+// number.
 func (e *encoder) start(typ, flags uint16, seq uint32, family uint8) {
+	e.b = e.b[:0]
+	e.add(typ, flags, seq, family)
+}
+
+// add begins another message behind the one that was finished.
+func (e *encoder) add(typ, flags uint16, seq uint32, family uint8) {
+	e.at = len(e.b)
 	var h [headerLen]byte
 	binary.NativeEndian.PutUint16(h[4:], typ)
 	binary.NativeEndian.PutUint16(h[6:], flags)
 	binary.NativeEndian.PutUint32(h[8:], seq)
 	h[16] = family // version 0 and res_id 0 follow
-	e.b = append(e.b[:0], h[:]...)
+	e.b = append(e.b, h[:]...)
 }
 
-// finish writes the length of the message and returns it.
+// finish writes the length of the message and returns the datagram.
 func (e *encoder) finish() []byte {
-	binary.NativeEndian.PutUint32(e.b, uint32(len(e.b)))
+	binary.NativeEndian.PutUint32(e.b[e.at:], uint32(len(e.b)-e.at))
 	return e.b
 }
 
@@ -86,6 +97,11 @@ func (e *encoder) tuple(typ uint16, t Tuple) {
 
 func (e *encoder) tupleOf(typ uint16, t Tuple, proto uint8) {
 	at := e.nest(typ)
+	e.addresses(t, proto)
+	e.end(at)
+}
+
+func (e *encoder) addresses(t Tuple, proto uint8) {
 	ip := e.nest(ctaTupleIP)
 	e.addr(ctaIPv4Src, ctaIPv6Src, t.Src.Addr())
 	e.addr(ctaIPv4Dst, ctaIPv6Dst, t.Dst.Addr())
@@ -95,7 +111,6 @@ func (e *encoder) tupleOf(typ uint16, t Tuple, proto uint8) {
 	e.u16(ctaProtoSrcPort, t.Src.Port())
 	e.u16(ctaProtoDstPort, t.Dst.Port())
 	e.end(l4)
-	e.end(at)
 }
 
 func (e *encoder) addr(v4, v6 uint16, a netip.Addr) {

@@ -56,18 +56,22 @@ func TestEncode(t *testing.T) {
 			`4c00 0180
 			 2c00 0180 1400 0300 fd000000000000000000000000000002 1400 0400 20010db8000000000000000000000009
 			 1c00 0280 0500 0100 06000000 0600 0200 1234 0000 0600 0300 0015 0000`},
-		{"state alone", func(e *encoder) { e.update(Update{StateMask: StateBusy, State: StateBusy | StateOpaque}) },
+		{"state alone", func(e *encoder) {
+			e.update(&Update{StateMask: StateBusy, State: StateBusy | StateOpaque}, DefaultLayout)
+		},
 			`1400 1600 0000000000000000000000000000 0200
 			 1400 1700 0000000000000000000000000000 0200`},
-		{"liberal alone", func(e *encoder) { e.update(Update{Liberal: true}) },
+		{"liberal alone", func(e *encoder) { e.update(&Update{Liberal: true}, DefaultLayout) },
 			`1800 0480 1400 0180 0600 0400 0808 0000 0600 0500 0808 0000`},
 		{"edits in flight in one direction", func(e *encoder) {
-			e.update(Update{Flight: [2]Flight{{1, 2, 3}, {0x0102, -2, 0x0304}}, SetFlight: [2]bool{Reply: true}})
+			e.update(&Update{Flight: [2]Flight{{1, 2, 3}, {0x0102, -2, 0x0304}}, SetFlight: [2]bool{Reply: true}},
+				DefaultLayout)
 		},
 			`1400 1600 0000 000000000000 0201feff0403 0000
 			 1400 1700 0000 000000000000 ffffffffffff 0000`},
 		{"state and both sequence adjustments", func(e *encoder) {
-			e.update(Update{StateMask: 0x0106, State: 0xff02, Seq: [2]SeqAdj{{1, -1, 2}, {3, 4, 5}}, SetSeq: [2]bool{true, true}})
+			e.update(&Update{StateMask: 0x0106, State: 0xff02, Seq: [2]SeqAdj{{1, -1, 2}, {3, 4, 5}},
+				SetSeq: [2]bool{true, true}}, DefaultLayout)
 		},
 			`1400 1600 0000000000000000000000000000 0201
 			 1400 1700 0000000000000000000000000000 0601
@@ -75,7 +79,7 @@ func TestEncode(t *testing.T) {
 			 1c00 0f80 0800 0100 00000001 0800 0200 ffffffff 0800 0300 00000002
 			 1c00 1080 0800 0100 00000003 0800 0200 00000004 0800 0300 00000005`},
 		{"translated expectation", func(e *encoder) {
-			e.expectation(Expectation{Master: Tuple{client4, server4}, Src: server4.Addr(), Dst: netip.MustParseAddrPort("198.51.100.1:40000"),
+			e.expectation(&Expectation{Master: Tuple{client4, server4}, Src: server4.Addr(), Dst: netip.MustParseAddrPort("198.51.100.1:40000"),
 				Translate: true, Dir: Reply, Target: client4, Timeout: 20 * time.Second})
 		}, tupleV4 + `
 			 3400 0280
@@ -141,9 +145,9 @@ func TestDecodeFlow(t *testing.T) {
 		State: 0x0203, HasState: true,
 		Seq: [2]SeqAdj{{0x11121314, -1, 2}, {0x21222324, 0, -3}}, HasSeq: true,
 	}
-	var c Conn
+	d := decoder{layout: DefaultLayout}
 	var got Flow
-	c.parseFlow(answerBytes(t, flowAnswer), &got)
+	d.flow(answerBytes(t, flowAnswer), &got)
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -154,10 +158,13 @@ func TestDecodeExpectation(t *testing.T) {
 	want := Expectation{
 		Master: Tuple{netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.2:21")},
 		Src:    netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddrPort("192.0.2.1:40000"),
-		Translate: true, Dir: Reply, Target: netip.MustParseAddrPort("10.77.1.2:2000"), Timeout: 20 * time.Second,
+		Translate: true, Dir: Reply, Target: netip.MustParseAddrPort("10.77.1.2:2000"), Timeout: 20 * time.Second, ID: 0xf3ac2004,
 	}
-	if got, id := parseExpectation(answerBytes(t, expectAnswer)); got != want || id != 0xf3ac2004 {
-		t.Errorf("got  %+v, %#x\nwant %+v", got, id, want)
+	var d decoder
+	var got ExpectEntry
+	d.expectation(answerBytes(t, expectAnswer), &got)
+	if got.Expectation != want || got.Fn != followMaster || got.Mask != maskFor(want.Src) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
@@ -165,10 +172,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(answerBytes(f, flowAnswer))
 	f.Add(answerBytes(f, expectAnswer))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var c Conn
-		var flow Flow
-		c.parseFlow(b, &flow)
-		_, _ = parseExpectation(b)
+		d := decoder{layout: DefaultLayout}
+		var e Entry
+		var x ExpectEntry
+		d.flow(b, &e.Flow)
+		d.entry(b, &e)
+		d.expectation(b, &x)
 	})
 }
 
@@ -216,7 +225,7 @@ func TestKernelAnswersAreTranslated(t *testing.T) {
 		unix.EBUSY: ErrPortTaken, unix.EEXIST: ErrPortTaken, unix.ENOENT: ErrNotFound,
 		unix.EOPNOTSUPP: ErrNoHelper, unix.EMFILE: ErrTableFull, unix.EIO: unix.EIO,
 	} {
-		if got := expectError(errno); !errors.Is(got, want) {
+		if got := ExpectError(errno); !errors.Is(got, want) {
 			t.Errorf("%v: %v", errno, got)
 		}
 	}

@@ -32,7 +32,10 @@ type Conn struct {
 	buf []byte
 	in  []byte // what is unread of the datagram in buf
 
-	lastHelper string // so that a name that never changes is not made anew for each flow
+	portID uint32
+	calls  uint64
+
+	decoder
 }
 
 // Dial opens a netlink socket in the network namespace of the calling thread.
@@ -46,7 +49,41 @@ func Dial() (*Conn, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("set up the netlink socket to netfilter: %w", err)
 	}
-	return &Conn{fd: fd, buf: make([]byte, maxAnswer)}, nil
+	c := &Conn{fd: fd, buf: make([]byte, maxAnswer), decoder: decoder{layout: DefaultLayout}}
+	if c.portID, err = portIDOf(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return c, nil
+}
+
+// portIDOf is the netlink port id of a socket that is bound or connected.
+func portIDOf(fd int) (uint32, error) {
+	a, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the port id of a netlink socket: %w", err)
+	}
+	if nl, ok := a.(*unix.SockaddrNetlink); ok {
+		return nl.Pid, nil
+	}
+	return 0, fmt.Errorf("ask for the port id of a netlink socket: %T is no netlink address", a)
+}
+
+// PortID is the netlink port id of the socket. Events of what this Conn has changed carry
+// it; it is no process id.
+func (c *Conn) PortID() uint32 { return c.portID }
+
+// Calls tells how many system calls were made for requests and their answers.
+func (c *Conn) Calls() uint64 { return c.calls }
+
+// SetLayout sets where in the label our bytes lie, which is DefaultLayout before.
+func (c *Conn) SetLayout(l Layout) error {
+	if l > maxLayout {
+		return fmt.Errorf("lay our 14 bytes out from byte %d of the 16 of a label: it must be 0 to %d",
+			l, maxLayout)
+	}
+	c.layout = l
+	return nil
 }
 
 // setUp connects to the kernel, after which nobody else can send to the socket,
@@ -67,16 +104,39 @@ func (c *Conn) Close() error {
 // start begins a request. It is acknowledged, but for a dump, which ends with
 // NLMSG_DONE instead.
 func (c *Conn) start(typ, flags uint16, family uint8) *encoder {
-	c.seq++
-	c.out.start(typ, flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK, c.seq, family)
+	return c.begin(typ, flags|unix.NLM_F_ACK, family)
+}
+
+// begin begins a request that is answered by what it asks for, or by an error.
+func (c *Conn) begin(typ, flags uint16, family uint8) *encoder {
+	c.nextSeq()
+	c.out.start(typ, flags|unix.NLM_F_REQUEST, c.seq, family)
 	return &c.out
 }
 
-// send sends the request that was begun last.
+// add begins another request in the same datagram, answered as one of begin. The kernel
+// does the requests of a datagram in their order (netlink_rcv_skb in
+// net/netlink/af_netlink.c), also after one that fails.
+func (c *Conn) add(typ, flags uint16, family uint8) *encoder {
+	c.out.finish()
+	c.nextSeq()
+	c.out.add(typ, flags|unix.NLM_F_REQUEST, c.seq, family)
+	return &c.out
+}
+
+// nextSeq leaves out 0, which is the number of what nobody asked for.
+func (c *Conn) nextSeq() {
+	if c.seq++; c.seq == 0 {
+		c.seq = 1
+	}
+}
+
+// send sends the requests that were begun.
 func (c *Conn) send() error {
 	c.in = nil
 	msg := c.out.finish()
 	for {
+		c.calls++
 		_, err := unix.Write(c.fd, msg)
 		if !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("netlink send", err)
@@ -97,27 +157,38 @@ func (c *Conn) do() error {
 	}
 }
 
-// next returns the attributes of the next message that answers the request; they
-// are valid until the next call. done is true at the acknowledgement.
+// next returns the attributes of the next message that answers the last request;
+// they are valid until the next call. done is true at the acknowledgement.
 func (c *Conn) next() (attrs []byte, done bool, err error) {
+	for {
+		seq, attrs, done, err := c.read()
+		if seq == c.seq || seq == 0 {
+			return attrs, done, err
+		}
+	}
+}
+
+// read returns the next answer and the sequence number of its request, 0 if none could be
+// read. done is true at the end of what answers a request: an acknowledgement or an error.
+func (c *Conn) read() (seq uint32, attrs []byte, done bool, err error) {
 	for {
 		if len(c.in) == 0 {
 			if err := c.receive(); err != nil {
-				return nil, false, err
+				return 0, nil, false, err
 			}
 		}
 		typ, seq, body, rest, ok := splitMessage(c.in)
 		c.in = rest
-		if !ok || seq != c.seq { // a late answer to a request that was given up
+		if !ok || seq == 0 {
 			continue
 		}
 		switch typ {
 		case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-			return nil, true, errnoOf(body)
+			return seq, nil, true, errnoOf(body)
 		case unix.NLMSG_NOOP:
 		default:
 			if len(body) >= headerLen-unix.NLMSG_HDRLEN {
-				return body[headerLen-unix.NLMSG_HDRLEN:], false, nil
+				return seq, body[headerLen-unix.NLMSG_HDRLEN:], false, nil
 			}
 		}
 	}
@@ -125,6 +196,7 @@ func (c *Conn) next() (attrs []byte, done bool, err error) {
 
 func (c *Conn) receive() error {
 	for {
+		c.calls++
 		n, err := unix.Read(c.fd, c.buf)
 		switch {
 		case errors.Is(err, unix.EINTR): // SA_RESTART does not hold for a socket with a timeout: signal(7)

@@ -50,7 +50,7 @@ func (c *Conn) makeEntry(helper string) error {
 	e.u32(ctaTimeout, 2)
 	info := e.nest(ctaProtoInfo)
 	tcp := e.nest(ctaProtoInfoTCP)
-	e.u8(ctaTCPState, tcpStateEstablished)
+	e.u8(ctaTCPState, uint8(TCPEstablished))
 	e.end(tcp)
 	e.end(info)
 	if helper != "" {

@@ -3,7 +3,6 @@ package conntrack
 import (
 	"errors"
 	"net/netip"
-	"time"
 )
 
 // Tuple is one direction of a TCP flow as conntrack keys it: the source and
@@ -20,8 +19,8 @@ func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src} }
 type Dir uint8
 
 const (
-	Original Dir = iota // the side that opened the connection: the FTP client
-	Reply               // the FTP server
+	Original Dir = iota // from the side that opened the connection
+	Reply               // from the other
 )
 
 // Opposite returns the other direction.
@@ -34,9 +33,9 @@ func (d Dir) String() string {
 	return "reply"
 }
 
-// State is what is remembered of a control connection in the last two bytes (14 and 15) of its
-// conntrack label, so that it outlives the program. The queue rules read the bits that are named
-// here; the others are their writer's.
+// State is what is remembered of a control connection in two bytes of its conntrack label,
+// so that it outlives the program: see Layout. The queue rules read the bits that are named here;
+// what the other ones mean is the business of whoever writes them.
 type State uint16
 
 const (
@@ -68,6 +67,7 @@ type Flight struct {
 type Flow struct {
 	ID     uint32 // CTA_ID; differs between two connections that reuse a tuple
 	Tuple  [2]Tuple
+	Zone   Zone
 	Helper string // name of the attached helper; empty: none, so nothing can be expected
 
 	SNAT, DNAT bool // IPS_SRC_NAT, IPS_DST_NAT
@@ -79,6 +79,11 @@ type Flow struct {
 	HasSeq bool // the entry has the seqadj extension, so the kernel can hold offsets
 	Flight [2]Flight
 }
+
+// EvictsOldest tells whether the kernel makes room for a new expectation by dropping the one
+// there is, so that it need not be withdrawn before. It does not for the same Src and Dst,
+// and not with HelperOwn, under which several wait.
+func (f *Flow) EvictsOldest() bool { return f.Helper == HelperCarrier }
 
 // NAT tells whether the kernel translates an address or port of the flow.
 func (f *Flow) NAT() bool { return f.SNAT || f.DNAT }
@@ -96,40 +101,6 @@ func (f *Flow) Direction(t Tuple) Dir {
 	return Reply
 }
 
-// Update is a change to a conntrack entry. Zero fields change nothing.
-type Update struct {
-	StateMask State // which bits of State to write
-	State     State
-
-	// Seq holds the adjustments to write where SetSeq is true.
-	Seq    [2]SeqAdj
-	SetSeq [2]bool
-
-	// Flight holds what to write of the edits in flight where SetFlight is true.
-	Flight    [2]Flight
-	SetFlight [2]bool
-
-	// Liberal has window tracking accept every number (IP_CT_TCP_FLAG_BE_LIBERAL, both
-	// directions): it looks at numbers that are translated only later. SetSeq implies it.
-	Liberal bool
-}
-
-// Expectation lets one data connection through: from any port of Src to Dst.
-type Expectation struct {
-	Master Tuple          // original tuple of the control connection
-	Src    netip.Addr     // who may connect
-	Dst    netip.AddrPort // where it will connect to, as seen before translation
-
-	// Target is where the connection is to end. It is used if Translate is
-	// true: then the kernel also gives the connection the source address that
-	// the control connection has on that side ("nat-follow-master").
-	Translate bool
-	Dir       Dir // direction of the data connection as seen from the control connection: Reply if the server connects (PORT), Original if the client does (PASV)
-	Target    netip.AddrPort
-
-	Timeout time.Duration // rounded to seconds
-}
-
 // What the kernel answers when it does not make or find an entry.
 var (
 	ErrNotFound    = errors.New("no such conntrack entry")
@@ -137,4 +108,5 @@ var (
 	ErrNoHelper    = errors.New("the control connection has no conntrack helper")
 	ErrTableFull   = errors.New("the kernel's expectation table is full")
 	ErrUnsupported = errors.New("the kernel does not support this")
+	ErrBusy        = errors.New("something waits on the conntrack entry")
 )

@@ -13,22 +13,31 @@ const (
 )
 
 const ( // enum ctattr_type
-	ctaTupleOrig   = 1
-	ctaTupleReply  = 2
-	ctaStatus      = 3
-	ctaProtoInfo   = 4
-	ctaHelp        = 5
-	ctaTimeout     = 7
-	ctaID          = 12
-	ctaSeqAdjOrig  = 15
-	ctaSeqAdjReply = 16
-	ctaLabels      = 22
-	ctaLabelsMask  = 23
+	ctaTupleOrig     = 1
+	ctaTupleReply    = 2
+	ctaStatus        = 3
+	ctaProtoInfo     = 4
+	ctaHelp          = 5
+	ctaNATSrc        = 6
+	ctaTimeout       = 7
+	ctaMark          = 8
+	ctaCountersOrig  = 9
+	ctaCountersReply = 10
+	ctaID            = 12
+	ctaNATDst        = 13
+	ctaTupleMaster   = 14
+	ctaSeqAdjOrig    = 15
+	ctaSeqAdjReply   = 16
+	ctaZone          = 18
+	ctaTimestamp     = 20
+	ctaLabels        = 22
+	ctaLabelsMask    = 23
 )
 
 const ( // enum ctattr_tuple, ctattr_ip, ctattr_l4proto
 	ctaTupleIP    = 1
 	ctaTupleProto = 2
+	ctaTupleZone  = 3
 
 	ctaIPv4Src = 1
 	ctaIPv4Dst = 2
@@ -43,11 +52,32 @@ const ( // enum ctattr_tuple, ctattr_ip, ctattr_l4proto
 const ( // enum ctattr_protoinfo, ctattr_protoinfo_tcp
 	ctaProtoInfoTCP  = 1
 	ctaTCPState      = 1
+	ctaTCPScaleOrig  = 2
+	ctaTCPScaleReply = 3
 	ctaTCPFlagsOrig  = 4
 	ctaTCPFlagsReply = 5
 
-	tcpStateEstablished = 3    // TCP_CONNTRACK_ESTABLISHED
-	tcpBeLiberal        = 0x08 // IP_CT_TCP_FLAG_BE_LIBERAL
+	tcpWindowScale = 0x01 // IP_CT_TCP_FLAG_WINDOW_SCALE
+	tcpSACK        = 0x02 // IP_CT_TCP_FLAG_SACK_PERM
+	tcpCloseInit   = 0x04 // IP_CT_TCP_FLAG_CLOSE_INIT
+	tcpBeLiberal   = 0x08 // IP_CT_TCP_FLAG_BE_LIBERAL
+)
+
+const ( // enum ctattr_counters, ctattr_tstamp, ctattr_nat, ctattr_protonat
+	ctaCountersPackets = 1
+	ctaCountersBytes   = 2
+
+	ctaTimestampStart = 1
+	ctaTimestampStop  = 2
+
+	ctaNATv4MinIP = 1
+	ctaNATv4MaxIP = 2
+	ctaNATProto   = 3
+	ctaNATv6MinIP = 4
+	ctaNATv6MaxIP = 5
+
+	ctaProtoNATPortMin = 1
+	ctaProtoNATPortMax = 2
 )
 
 const ( // enum ctattr_seqadj, ctattr_help
@@ -58,17 +88,16 @@ const ( // enum ctattr_seqadj, ctattr_help
 	ctaHelpName = 1
 )
 
-const ( // enum ip_conntrack_status
-	ipsSrcNAT = 1 << 4
-	ipsDstNAT = 1 << 5
-)
-
 const ( // enum ctattr_expect, ctattr_expect_nat
 	expMaster  = 1
 	expTuple   = 2
 	expMask    = 3
 	expTimeout = 4
 	expID      = 5
+	expHelper  = 6
+	expZone    = 7
+	expFlags   = 8
+	expClass   = 9
 	expNAT     = 10
 	expFn      = 11
 

@@ -14,7 +14,8 @@ const (
 func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	send, recv := &c.half[dir], &c.half[dir.Opposite()]
 	payload, flags := p.Payload(), p.Flags()
-	if st := &send.stream; flags&SYN == 0 && st.knows(p.Seq()) && after(p.Seq()+uint32(len(payload)), st.edge) {
+	if st := &send.stream; flags&SYN == 0 && st.knows(p.Seq()) &&
+		after(p.Seq()+uint32(len(payload)), st.edge) {
 		payload, flags = payload[:max(0, int32(st.edge-p.Seq()))], flags&^FIN // what was not taken
 	}
 	out, final := send.final(p.Seq(), payload, flags&SYN != 0)
@@ -34,7 +35,7 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	if flags&URG != 0 && send.stream.knows(p.Seq()) {
 		q.setUrgent(uint16(send.stream.Final(p.Seq()+uint32(p.urgent())) - final))
 	}
-	q.Finish()
+	c.changed(&q)
 	return dst, true
 }
 
@@ -56,7 +57,7 @@ func (c *Conn) Probe(dst []byte, dir Dir, p *Packet) []byte {
 	if sack != nil {
 		recv.translateSACK(findOption(q.options(), optSACK))
 	}
-	q.Finish()
+	c.changed(&q)
 	return dst
 }
 

@@ -11,7 +11,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	UnknownFlow: {
 		"unknown_flow",
 		"Connection tracking has no entry for the packet's connection.",
-		"Look for a notrack rule on the port, for conntrack zones that are not configured, and whether the table of connections is full.",
+		"Look for a notrack rule on the port, for conntrack zones that are not configured, and whether the " +
+			"table of connections is full.",
 	},
 	OpaqueFlow: {
 		"opaque",
@@ -48,6 +49,11 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"More is on its way unacknowledged than is remembered; the rest waits with its sender.",
 		"Nothing: it is sent again. One session alone does this with a very long reply.",
 	},
+	SeenTwice: {
+		"seen_twice",
+		"The packet came through the queue twice, the second time as it was changed before.",
+		"Nothing: a bridge passes its packets to the IP hooks. net.bridge.bridge-nf-call-iptables=0 saves the detour.",
+	},
 	MissedSegments: {
 		"missed_segments",
 		"The receiver has bytes that this gateway never saw.",
@@ -65,7 +71,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	LoginUnseen: {
 		"login_unseen",
-		"The session is older than this program and its login was not seen.",
+		"The session is older than this program, and its greeting or its login was not seen.",
 		"Connect again, or set trust_running: true.",
 	},
 	NotFTP: {
@@ -91,7 +97,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	ForeignAddress: {
 		"foreign_address",
 		"The address in the line is not the sender's own.",
-		"For a server that knows itself by another address, any_passive_address; for transfers between servers, fxp.",
+		"For a server that knows itself by another address, any_passive_address; for transfers between " +
+			"servers, fxp.",
 	},
 	LowPort:    {"low_port", "The port is below the lowest one allowed.", "See min_port."},
 	HighPort:   {"high_port", "The port is above the highest one allowed.", "See max_port."},
@@ -184,7 +191,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	Expired: {
 		"expired",
 		"The expected connection did not come in time.",
-		"Look at the other side's firewall, and whether the address in the line is reachable: external_address.",
+		"Look at the other side's firewall, and whether the address in the line is reachable: " +
+			"external_address.",
 	},
 	Stale: {
 		"stale",

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
@@ -15,6 +16,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	if err := newRoot().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "ftpalg:", err)
+		if errors.As(err, new(badConfig)) {
+			return 2
+		}
 		return 1
 	}
 	return 0

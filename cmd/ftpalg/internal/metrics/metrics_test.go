@@ -18,13 +18,16 @@ import (
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
 func metricsOf(s *alg.Stats) *Metrics {
 	queue := func() (nfqueue.Stats, error) { return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil }
-	return New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m.Rules(&ruleset.WatchStats{})
+	return m
 }
 
 func scrape(t *testing.T, m *Metrics) string {
@@ -68,7 +71,8 @@ func TestNamesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("the metrics differ from %s; if that is meant run the test with -update. Got:\n%s", golden, &got)
+		t.Errorf("the metrics differ from %s; if that is meant run the test with -update. Got:\n%s", golden,
+			&got)
 	}
 }
 
@@ -109,7 +113,8 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
 	for _, err := range []error{fs.ErrNotExist, errors.New("permission denied")} {
 		m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, err }, build.Info{})
-		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") || !strings.Contains(text, "ftpalg_packets_total") {
+		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") ||
+			!strings.Contains(text, "ftpalg_packets_total") {
 			t.Errorf("%v: %s", err, text)
 		}
 	}

@@ -1,0 +1,134 @@
+package conntrack
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
+)
+
+// own registers a helper of our own under a name for this test, or skips it.
+func own(t *testing.T, c *Conn, maxExpected int) string {
+	t.Helper()
+	const name = "ftpalg-test"
+	err := c.CanRegisterHelper()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RegisterHelper(name, maxExpected, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.UnregisterHelper(name); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+func TestOwnHelperCarriesAsManyExpectationsAsItWasGiven(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	c := dialIn(t, r.Gateway)
+	for _, limit := range []int{3, 5} { // the second registration changes the first
+		name := own(t, c, limit)
+		r.Gateway.Nft(func(n *nftables.Conn) {
+			n.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			control(n, name)
+		})
+		t.Cleanup(func() { // before the helper goes, which its use by a rule would prevent
+			r.Gateway.Nft(func(n *nftables.Conn) {
+				n.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+				n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+			})
+		})
+		for _, server := range []string{netnstest.Server, netnstest.Server6} {
+			client, peer := open(t, r, server)
+			f := flow(t, c, client, peer)
+			if f.Helper != name || !f.HasSeq {
+				t.Fatalf("%+v", f)
+			}
+			exchange(t, client, peer)
+			exchange(t, peer, client)
+			for port := range uint16(10) {
+				if err := c.Expect(active(f, 42000+port)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all, err := c.Expectations()
+			if err != nil || len(all) != limit {
+				t.Errorf("%d expectations, want %d; %v", len(all), limit, err)
+			}
+			for _, e := range all {
+				if err := c.Withdraw(e); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+func TestOwnHelperLetsADataConnectionThrough(t *testing.T) {
+	r := netnstest.NewRouter(t)
+	c := dialIn(t, r.Gateway)
+	name := own(t, c, 8)
+	r.Gateway.Nft(func(n *nftables.Conn) { control(n, name) })
+	t.Cleanup(func() {
+		r.Gateway.Nft(func(n *nftables.Conn) {
+			n.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "control"})
+		})
+	})
+	if err := c.UnregisterHelper(name); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("unregister while a rule uses it: %v", err)
+	}
+	client, peer := open(t, r, netnstest.Server)
+	e := active(flow(t, c, client, peer), 40001)
+	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
+	if err := c.Expect(e); err != nil {
+		t.Fatal(err)
+	}
+	data, err := r.Server.Dial(nil, e.Dst.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, data, in)
+	_ = in.Close()
+}
+
+func TestUnregisteringAHelperThatIsNotThereIsNoError(t *testing.T) {
+	c := dialIn(t, netnstest.New(t))
+	if err := c.CanRegisterHelper(); errors.Is(err, ErrUnsupported) {
+		t.Skipf("NOT TESTED: %v", err)
+	}
+	if err := c.UnregisterHelper("ftpalg-nobody"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTryLeavesNothing(t *testing.T) {
+	n := netnstest.New(t)
+	c := dialIn(t, n)
+	for _, helper := range []string{"", HelperCarrier} {
+		if a := c.Try(helper); a.Flows != nil || a.SeqAdj != nil || a.Expect != nil {
+			t.Errorf("%q: %+v", helper, a)
+		}
+		if _, err := c.Flow(tryTuple); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: the entry is still there: %v", helper, err)
+		}
+		if all, err := c.Expectations(); err != nil || len(all) != 0 {
+			t.Errorf("%q: %v, %v", helper, all, err)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrEventsLost says that the kernel had more events than the receive buffer took. It is told
+// once; what happens until the buffer has been read empty is lost as well (netlink_overrun in
+// net/netlink/af_netlink.c). The Listener goes on.
+var ErrEventsLost = errors.New("conntrack events were lost: the receive buffer was full")
+
+// Kind is a kind of event; kinds are bits, so that they can be chosen.
+type Kind uint8
+
+const (
+	FlowNew       Kind = 1 << iota // an entry was made
+	FlowUpdate                     // something of an entry was changed
+	FlowDestroy                    // an entry is gone
+	ExpectNew                      // an expectation was made
+	ExpectDestroy                  // an expectation was used, has expired or was withdrawn
+
+	AllEvents = FlowNew | FlowUpdate | FlowDestroy | ExpectNew | ExpectDestroy
+)
+
+// groups are the multicast groups of the kinds, in their order (enum nfnetlink_groups).
+var groups = [...]uint32{1, 2, 3, 4, 6}
+
+// Event is a change of the connection tracking of TCP.
+type Event struct {
+	Kind   Kind
+	PortID uint32 // netlink port id of who did it, 0: the kernel itself, for a packet or a timeout
+
+	Entry  Entry       // of the flow kinds
+	Expect ExpectEntry // of the expectation kinds
+}
+
+// Listener receives events of one network namespace. Receive is for one goroutine; Close and
+// SetDeadline may be called from others.
+type Listener struct {
+	file *os.File
+	raw  interface {
+		Read(func(uintptr) bool) error
+	}
+	buf    []byte
+	n      int
+	err    error
+	event  Event
+	dec    decoder
+	closed atomic.Bool
+	read   func(uintptr) bool
+}
+
+// Listen opens a socket for the kinds of events, in the network namespace of the calling
+// thread. buffer is the size of its receive buffer in bytes; the kernel gives less to
+// who is not privileged. It needs CAP_NET_ADMIN. Events are made only for entries that are
+// newer than the first listener, unless net.netfilter.nf_conntrack_events is 1, and never
+// if it is 0.
+func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket for conntrack events: %w", err)
+	}
+	a := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	for i, group := range groups {
+		if kinds&(1<<i) != 0 {
+			a.Groups |= 1 << (group - 1)
+		}
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+	}
+	if err == nil {
+		err = unix.Bind(fd, a)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("set up the netlink socket for conntrack events: %w", err)
+	}
+	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
+		dec: decoder{layout: l}}
+	r.read = r.datagram
+	if r.raw, err = r.file.SyscallConn(); err != nil {
+		_ = r.file.Close()
+		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
+	}
+	return r, nil
+}
+
+// SetDeadline makes Receive return os.ErrDeadlineExceeded at t; never if t is zero.
+func (r *Listener) SetDeadline(t time.Time) error { return r.file.SetReadDeadline(t) }
+
+// Close closes the socket and wakes Receive, which then returns os.ErrClosed.
+func (r *Listener) Close() error {
+	r.closed.Store(true)
+	return r.file.Close()
+}
+
+// Receive waits for a datagram and calls fn for each event of TCP in it. The event is valid
+// during the call. After ErrEventsLost and os.ErrDeadlineExceeded it can be called again.
+func (r *Listener) Receive(fn func(*Event)) error {
+	err := r.raw.Read(r.read)
+	if err == nil {
+		err = r.err
+	}
+	switch {
+	case r.closed.Load():
+		return os.ErrClosed
+	case errors.Is(err, unix.ENOBUFS):
+		return ErrEventsLost
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case err != nil:
+		return fmt.Errorf("receive conntrack events: %w", err)
+	}
+	for b := r.buf[:r.n]; len(b) > 0; {
+		var ok bool
+		if b, ok = r.dec.event(b, &r.event); ok {
+			fn(&r.event)
+		}
+	}
+	return nil
+}
+
+// datagram reads one; false if there is none yet.
+func (r *Listener) datagram(fd uintptr) bool {
+	for {
+		r.n, r.err = unix.Read(int(fd), r.buf)
+		if r.err != unix.EINTR {
+			return r.err != unix.EAGAIN
+		}
+	}
+}
+
+// event fills e from the first message of b; ok is false if that is no event of TCP.
+func (d *decoder) event(b []byte, e *Event) (rest []byte, ok bool) {
+	typ, _, body, rest, ok := splitMessage(b)
+	const family = headerLen - unix.NLMSG_HDRLEN
+	if !ok || len(body) < family {
+		return rest, false
+	}
+	e.PortID = binary.NativeEndian.Uint32(b[12:])
+	isNew := binary.NativeEndian.Uint16(b[6:])&unix.NLM_F_CREATE != 0
+	attrs := body[family:]
+	switch {
+	case typ == subsysConntrack|msgNew && isNew:
+		e.Kind = FlowNew
+	case typ == subsysConntrack|msgNew:
+		e.Kind = FlowUpdate
+	case typ == subsysConntrack|msgDelete:
+		e.Kind = FlowDestroy
+	case typ == subsysExpect|msgNew:
+		e.Kind = ExpectNew
+	case typ == subsysExpect|msgDelete:
+		e.Kind = ExpectDestroy
+	default:
+		return rest, false
+	}
+	if e.Kind >= ExpectNew {
+		if ok = isTCP(attrs, expTuple); ok {
+			d.expectation(attrs, &e.Expect)
+		}
+		return rest, ok
+	}
+	if ok = isTCP(attrs, ctaTupleOrig); ok {
+		d.entry(attrs, &e.Entry)
+	}
+	return rest, ok
+}
