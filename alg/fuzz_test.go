@@ -91,7 +91,8 @@ func (o *oracle) reply(ln string) {
 		o.multi = ln[:3]
 		return
 	}
-	// A server may take the client for logged in at once; to USER, PASS and ACCT any 2xx says so (RFC 1123 4.1.2.11).
+	// A server may take the client for logged in at once; to USER, PASS and ACCT any 2xx says so (RFC 1123
+	// section 4.1.2.11).
 	o.loggedIn = o.loggedIn || !o.spoke && strings.HasPrefix(ln, "230") || o.asked && strings.HasPrefix(ln, "2")
 	o.greeted = o.greeted || aReply.MatchString(ln) && ln[0] < '3'
 	o.spoke = o.spoke || aReply.MatchString(ln) && ln[:2] != "22" || strings.HasPrefix(ln, "220")

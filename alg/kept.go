@@ -140,8 +140,8 @@ func (s *session) store(u conntrack.Update, want kept) {
 }
 
 // verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
-// and is how long a session may have been silent before it is asked all the same: no switch to another gateway and
-// back is faster.
+// and is how long a session may have been silent before it is asked all the same: no switch to another
+// gateway and back is faster.
 const verifyEvery = 50 * time.Millisecond
 
 // knows tells whether what we remember of a session is right, as far as the packet at hand and the kernel's
@@ -193,9 +193,9 @@ func (g *Gateway) verify(s *session) bool {
 	return same
 }
 
-// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the session.
-// What we remember of it counts only where edits are in flight that it did not touch; else the session is
-// picked up anew.
+// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the
+// session. What we remember of it counts only where edits are in flight that it did not touch; else the
+// session is picked up anew.
 func (g *Gateway) Changed(original conntrack.Tuple) {
 	s := g.table.find(original)
 	if s == nil || s.original() != original {

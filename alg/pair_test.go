@@ -11,8 +11,8 @@ var (
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
-// runPair moves the traffic of one session to and fro between two gateways, each of which goes on with what it
-// remembers from when it had the session last.
+// runPair moves the traffic of one session to and fro between two gateways, each of which goes on with
+// what it remembers from when it had the session last.
 func runPair(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
 	w.Switches, w.Tears, w.Trace = 1+w.IntN(8), true, trace

@@ -39,8 +39,9 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	return dst, true
 }
 
-// probeBack is how many bytes before a packet, or before what is not acknowledged, its probe is: where nothing is
-// known more than will be in flight, so that the receiver has had what is there, or takes it for a repetition.
+// probeBack is how many bytes before a packet, or before what is not acknowledged, its probe is: where
+// nothing is known more than will be in flight, so that the receiver has had what is there, or takes it
+// for a repetition.
 const probeBack = 1 << 16
 
 // Probe appends to dst a packet in place of p that asks its receiver
