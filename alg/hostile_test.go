@@ -96,3 +96,23 @@ func TestSegmentThatEndsNothingLeavesTheDoorOpen(t *testing.T) {
 		}
 	}
 }
+
+// A receiver that answers our probes tells that what is missing did not go by unseen, however often one
+// sends what comes behind it.
+func TestRefusedCommandDoesNotComeIntoAGapThatIsKeptOpen(t *testing.T) {
+	p := policy.Default()
+	p.Strict.Deny = []string{"DELE"}
+	w := newTwoEnds(t, snatFlow(), p).login()
+	at := w.side[toServer].nxt
+	for range 20 {
+		w.segment(toServer, sim.Segment{Seq: at + 8, Data: []byte("NOOP\r\n")})
+		for range 4 {
+			w.tick()
+			w.ack(toServer)
+		}
+	}
+	w.segment(toServer, sim.Segment{Seq: at, Data: []byte("DELE a\r\n")})
+	if got := string(w.side[toServer].got); strings.Contains(got, "DELE") {
+		t.Errorf("the server got %q", got)
+	}
+}

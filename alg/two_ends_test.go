@@ -154,15 +154,15 @@ func (w *twoEnds) handle(pkt []byte) {
 		return // nothing in it is taken: both ends answer it with a challenge (RFC 5961 section 4)
 	}
 	if probe := int32(p.Seq()-q.Seq()) > 1<<15; !probe {
-		w.readAt(dir, p.Seq(), p.Payload())
+		w.readAt(dir, p.Seq(), p.Payload(), p.Flags()&rewrite.FIN != 0)
 	}
-	w.leave(dir, adjusted(w.k.flow.Seq[dir], q.Seq()), q.Payload())
+	w.leave(dir, adjusted(w.k.flow.Seq[dir], q.Seq()), q.Payload(), q.Flags()&rewrite.FIN != 0)
 }
 
 // readAt has a reader at the gateway read what is new of a packet that it let pass.
-func (w *twoEnds) readAt(dir conntrack.Dir, seq uint32, data []byte) {
+func (w *twoEnds) readAt(dir conntrack.Dir, seq uint32, data []byte, fin bool) {
 	s := &w.side[dir]
-	if len(data) == 0 {
+	if len(data) == 0 && !fin {
 		return
 	}
 	if int32(seq-s.edge) > 0 {
@@ -175,9 +175,9 @@ func (w *twoEnds) readAt(dir conntrack.Dir, seq uint32, data []byte) {
 }
 
 // leave watches what goes to the receiver, which keeps what it had first.
-func (w *twoEnds) leave(dir conntrack.Dir, seq uint32, data []byte) {
+func (w *twoEnds) leave(dir conntrack.Dir, seq uint32, data []byte, fin bool) {
 	s := &w.side[dir]
-	if len(data) > 0 && int32(seq-s.end) > 0 {
+	if (len(data) > 0 || fin) && int32(seq-s.end) > 0 {
 		s.acked, s.end = seq, seq // the gateway believes that what precedes it went by unseen
 	}
 	for i, c := range data {

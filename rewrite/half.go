@@ -29,7 +29,7 @@ type half struct {
 
 	claimed uint32 // original number up to which the receiver acknowledged what we never saw
 	plain   uint32 // original number: what precedes it may have arrived untouched
-	probes  uint8  // sent in a row
+	probes  uint8  // sent in a row, and not answered
 	mend    int16  // by how many bytes what precedes plain is to become longer
 
 	unsure   bool // what the receiver has is not known
@@ -70,6 +70,9 @@ func (h *half) acked(ack uint32, sack []byte) {
 		h.place(ack)
 	case st.Acked(ack):
 		h.crowded = h.crowded && st.Unacked() > 0
+		if !st.Behind() {
+			h.probes = 0 // what is missing did not arrive
+		}
 		h.proven = h.proven || h.changed && st.inFlight().edits == 0
 	case h.ended && ack == st.FinalEdge()+1: // of the FIN
 	case !h.proven:
