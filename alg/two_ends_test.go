@@ -150,6 +150,9 @@ func (w *twoEnds) handle(pkt []byte) {
 	if !q.Parse(out) || !q.ChecksumOK() {
 		w.t.Fatalf("a broken packet left: % x", out)
 	}
+	if w.k.flow.State&conntrack.StateOpaque != 0 {
+		return // it is not read any more, and nothing opens
+	}
 	if q.Flags()&rewrite.SYN != 0 {
 		return // nothing in it is taken: both ends answer it with a challenge (RFC 5961 section 4)
 	}
