@@ -36,6 +36,7 @@ var (
 	askPassive  = regexp.MustCompile(`(?i)(PASV|EPSV|CPSV)`)
 	askLogin    = regexp.MustCompile(`(?i)(USER|PASS|ACCT)`)
 	aReply      = regexp.MustCompile(`^[1-6]\d\d`)
+	final       = regexp.MustCompile(`^([3-6]\d\d|2([013-9]\d|2[0-6]))`) // no 1xx, and nothing of 227 to 229
 	httpRequest = regexp.MustCompile(`^(GET|POST) /`)
 )
 
@@ -95,7 +96,7 @@ func (o *oracle) reply(ln string) {
 	// section 4.1.2.11).
 	o.loggedIn = o.loggedIn || !o.spoke && strings.HasPrefix(ln, "230") || o.asked && strings.HasPrefix(ln, "2")
 	o.greeted = o.greeted || aReply.MatchString(ln) && ln[0] < '3'
-	o.spoke = o.spoke || aReply.MatchString(ln) && ln[:2] != "22" || strings.HasPrefix(ln, "220")
+	o.spoke = o.spoke || final.MatchString(ln)
 	if o.passive == 0 || !o.loggedIn || !strings.HasPrefix(ln, "227") && !strings.HasPrefix(ln, "229") {
 		return
 	}
