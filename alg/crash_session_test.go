@@ -26,7 +26,8 @@ func flow(client, dialled, server, outside string) conntrack.Flow {
 	s, o := netip.MustParseAddrPort(server), netip.MustParseAddrPort(outside)
 	return conntrack.Flow{
 		ID: 1, Tuple: [2]conntrack.Tuple{{Src: c, Dst: d}, {Src: s, Dst: o}}, SNAT: c != o, DNAT: d != s,
-		Helper: conntrack.HelperCarrier, HasState: true, HasSeq: c != o || d != s, State: conntrack.StateControl,
+		Helper: conntrack.HelperCarrier, HasState: true, HasSeq: c != o || d != s,
+		State: conntrack.StateControl,
 	}
 }
 
@@ -188,14 +189,17 @@ func (w *conversation) command() {
 	case 3:
 		w.active("EPRT %s\r\n", eprt, string(eprt(nil, named)), named)
 	default:
-		c.Say(sim.Line{Text: fmt.Sprintf([]string{"PASV", "NOOP", "CWD some/where/"}[w.IntN(3)]+" %04d\r\n", i), Ask: -1})
+		verb := []string{"PASV", "NOOP", "CWD some/where/"}[w.IntN(3)]
+		c.Say(sim.Line{Text: fmt.Sprintf("%s %04d\r\n", verb, i), Ask: -1})
 	}
 }
 
 func eprt(dst []byte, a netip.AddrPort) []byte { return ftp.AppendEPRT(dst, '|', '1', a) }
 
 // active has the client ask for a data connection to named.
-func (w *conversation) active(format string, write func([]byte, netip.AddrPort) []byte, arg string, named netip.AddrPort) {
+func (w *conversation) active(
+	format string, write func([]byte, netip.AddrPort) []byte, arg string, named netip.AddrPort,
+) {
 	l := sim.Line{Text: fmt.Sprintf(format, arg), Ask: -1}
 	if outside := w.Kernel().Entry.Tuple[1].Dst.Addr(); outside != named.Addr() {
 		for _, p := range []uint16{named.Port(), w.policy.FirstPort} {
@@ -226,7 +230,8 @@ func (w *conversation) actServer() {
 	}
 	f := &w.Kernel().Entry
 	passive := func(a netip.Addr, port uint16) string {
-		return fmt.Sprintf("227 Entering Passive Mode (%s).\r\n", ftp.AppendPort(nil, netip.AddrPortFrom(a, port)))
+		return fmt.Sprintf("227 Entering Passive Mode (%s).\r\n",
+			ftp.AppendPort(nil, netip.AddrPortFrom(a, port)))
 	}
 	port, dialled := uint16(20000+i), f.Tuple[0].Dst.Addr()
 	s.Say(sim.Line{

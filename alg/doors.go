@@ -37,11 +37,11 @@ type Refusal struct {
 	Line           []byte // not kept
 }
 
-// Open has the kernel expect the data connection that r describes, on another port of r.Dst if the one in it is
-// taken and can be changed, and returns the port.
+// Open has the kernel expect the data connection that r describes, on another port of r.Dst if the one
+// in it is taken and can be changed, and returns the port.
 //
-// Where another program edited the line before, and it may have arrived so, it is edited even if nothing can be
-// opened for it: else what follows it would not be where its receiver expects it.
+// Where another program edited the line before, and it may have arrived so, it is edited even if nothing
+// can be opened for it: else what follows it would not be where its receiver expects it.
 func (s *session) Open(r *dialogue.Request) (uint16, policy.Reason) {
 	dir := fromServer
 	if r.Mode.Active() {

@@ -140,8 +140,8 @@ func (s *session) store(u conntrack.Update, want kept) {
 }
 
 // verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
-// and is how long a session may have been silent before it is asked all the same: no switch to another gateway and
-// back is faster.
+// and is how long a session may have been silent before it is asked all the same: no switch to another
+// gateway and back is faster.
 const verifyEvery = 50 * time.Millisecond
 
 // knows tells whether what we remember of a session is right, as far as the packet at hand and the kernel's
@@ -193,8 +193,9 @@ func (g *Gateway) verify(s *session) bool {
 	return same
 }
 
-// Changed tells that another program wrote the kernel's entry with this original tuple. If what we wrote there
-// last is not there any more then the session is picked up anew; else as soon as something of it went by unseen.
+// Changed tells that another program wrote the kernel's entry with this original tuple. If what we wrote
+// there last is not there any more then the session is picked up anew; else as soon as something of it
+// went by unseen.
 func (g *Gateway) Changed(original conntrack.Tuple) {
 	s := g.table.find(original)
 	if s == nil || s.original() != original {

@@ -7,12 +7,12 @@ import (
 )
 
 var (
-	switches  = flag.Int("switches", 8000, "how many random schedules the model of two gateways runs")
+	switches  = flag.Int("switches", 2000, "how many random schedules the model of two gateways runs")
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
-// runPair moves the traffic of one session to and fro between two gateways, each of which goes on with what it
-// remembers from when it had the session last.
+// runPair moves the traffic of one session to and fro between two gateways, each of which goes on with
+// what it remembers from when it had the session last.
 func runPair(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
 	w.Switches, w.Trace = 1+w.IntN(8), trace

@@ -170,7 +170,9 @@ func (e *editor) keep() {
 	}
 	want.State = put(want.State, conntrack.StateBusy, c.Seen)
 	want.State = put(want.State, conntrack.StateNoBypass, c.Only)
-	u := conntrack.Update{StateMask: want.State ^ e.kept.State, State: want.State, Seq: want.Seq, Flight: want.Flight}
+	u := conntrack.Update{
+		StateMask: want.State ^ e.kept.State, State: want.State, Seq: want.Seq, Flight: want.Flight,
+	}
 	for d := range want.Seq {
 		u.SetSeq[d], u.SetFlight[d] = want.Seq[d] != e.kept.Seq[d], want.Flight[d] != e.kept.Flight[d]
 	}

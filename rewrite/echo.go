@@ -54,7 +54,8 @@ func (c *Conn) Echo(dst []byte, dir Dir, p *Packet) (out []byte, echo, changed b
 	}
 	back := dir.Opposite()
 	moved := uint32(now[back] - e.carried[back])
-	dst, q := p.AppendChanged(dst, p.Seq()-uint32(now[dir]-e.carried[dir]), p.Ack()+moved, p.Flags(), p.Payload())
+	seq := p.Seq() - uint32(now[dir]-e.carried[dir])
+	dst, q := p.AppendChanged(dst, seq, p.Ack()+moved, p.Flags(), p.Payload())
 	for b := q.SACK(); len(b) >= sackUnit; b = b[sackUnit:] {
 		binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)+moved)
 		binary.BigEndian.PutUint32(b[4:], binary.BigEndian.Uint32(b[4:])+moved)

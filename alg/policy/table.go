@@ -52,7 +52,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	SeenTwice: {
 		"seen_twice",
 		"The packet came through the queue twice, the second time as it was changed before.",
-		"Nothing: a bridge passes its packets to the IP hooks. net.bridge.bridge-nf-call-iptables=0 saves the detour.",
+		"Nothing: a bridge passes its packets to the IP hooks. bridge-nf-call-iptables=0 saves the detour.",
 	},
 	MissedSegments: {
 		"missed_segments",

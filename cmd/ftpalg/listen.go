@@ -20,7 +20,8 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 	l, err := net.Listen("tcp", p.config.Metrics.Address)
 	later := p.takeOver && errors.Is(err, unix.EADDRINUSE)
 	if err != nil && !later {
-		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
+		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, "+
+			"FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
 	server := &http.Server{
 		Handler:           m.Handler(p.config.Metrics.Path),

@@ -182,7 +182,8 @@ func TestRunWithoutConfiguration(t *testing.T) {
 			t.Errorf("no %q in the metrics: %s", want, page)
 		}
 	}
-	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, "belongs to process "+strconv.Itoa(p.Process.Pid)) {
+	owner := "belongs to process " + strconv.Itoa(p.Process.Pid)
+	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, owner) {
 		t.Errorf("a second one says %s", out)
 	}
 	wantPorts(t, "21")

@@ -33,7 +33,8 @@ type Program interface {
 	Next() (Held, bool)
 }
 
-// Replica is a Program that can be told that its kernel got an entry and its expectations from another gateway.
+// Replica is a Program that can be told that its kernel got an entry and its expectations from
+// another gateway.
 type Replica interface {
 	Program
 	Replicated()

@@ -11,7 +11,9 @@ func (w *World) Run() {
 	for ; !w.over(); w.Step++ {
 		if w.Step > patience {
 			c, s := w.End[conntrack.Original], w.End[conntrack.Reply]
-			w.T.Fatalf("the session stalls: the client is at %d of %d (sent %d), the server at %d of %d (sent %d)",
+			const stall = "the session stalls: the client is at %d of %d (sent %d), " +
+				"the server at %d of %d (sent %d)"
+			w.T.Fatalf(stall,
 				c.offset(c.Una), len(c.data), c.offset(c.Nxt), s.offset(s.Una), len(s.data), s.offset(s.Nxt))
 		}
 		w.time()

@@ -154,7 +154,9 @@ func (w *World) SpoilNoted() {
 }
 
 func (w *World) String() string {
-	return fmt.Sprintf("%d steps, %d and %d lines, loss %d reorder %d mss %d nagle %v whole %v window %d flow %v",
-		w.Step, len(w.End[0].Lines), len(w.End[1].Lines), w.Loss, w.Reorder, w.MSS, w.Nagle, w.Whole, w.Window,
+	const form = "%d steps, %d and %d lines, loss %d reorder %d mss %d nagle %v whole %v window %d flow %v"
+	return fmt.Sprintf(form,
+		w.Step, len(w.End[0].Lines), len(w.End[1].Lines), w.Loss, w.Reorder, w.MSS,
+		w.Nagle, w.Whole, w.Window,
 		w.Kernel().Entry.Tuple)
 }
