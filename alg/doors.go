@@ -18,6 +18,7 @@ type door struct {
 	mode        dialogue.Mode
 	opened      time.Time
 	expectation conntrack.Expectation
+	story       *story
 }
 
 // DataChannel tells of a port that was opened.
@@ -72,7 +73,7 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
-			s.door = &door{mode: m, opened: g.now, expectation: e}
+			s.door = &door{mode: m, opened: g.now, expectation: e, story: g.await(m, s.dialogue.Endpoints(), &e)}
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -115,6 +116,7 @@ func (s *session) Shut(why policy.Reason) {
 	if s.door == nil {
 		return
 	}
+	s.gateway.giveUp(s.door.story, why, s.gateway.now)
 	if why != policy.Used {
 		if err := s.gateway.kernel.Withdraw(s.door.expectation); err != nil {
 			s.gateway.kernelError("withdraw an expectation", err)

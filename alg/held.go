@@ -49,4 +49,5 @@ func (g *Gateway) Tick(now time.Time) {
 		}
 	}
 	g.sweep()
+	g.sweepFates()
 }

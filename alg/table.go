@@ -140,6 +140,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		if e.Src == s.dialogue.Endpoints().Server.Addr() {
 			s.door.mode = dialogue.PORT
 		}
+		s.door.story = g.again(s.door.mode, s.dialogue.Endpoints(), &s.door.expectation)
 		g.clients.opened(s.client)
 	}
 	return s
@@ -205,6 +206,9 @@ func (g *Gateway) revive(s *session, dir rewrite.Dir) {
 // Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
 func (g *Gateway) Destroyed(original conntrack.Tuple) {
 	if s := g.table.find(original); s != nil && s.original() == original {
+		if s.door != nil {
+			g.giveUp(s.door.story, policy.SessionEnded, g.now)
+		}
 		s.forgetDoor()
 		g.drop(s)
 		g.Stats.Vanished.Add(1)
@@ -225,7 +229,10 @@ func (g *Gateway) sweep() {
 		}
 		t.cursor = s.next
 		if d := s.door; d != nil && now.Sub(d.opened) > d.expectation.Timeout {
-			g.Stats.Closed[policy.Expired].Add(1)
+			if d.story.came.IsZero() {
+				g.Stats.Closed[policy.Expired].Add(1)
+			}
+			g.giveUp(d.story, policy.Expired, g.now)
 			s.forgetDoor() // the kernel let it go
 		}
 		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
