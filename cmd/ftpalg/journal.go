@@ -26,6 +26,8 @@ type journal struct {
 	log        *slog.Logger
 	left       int // lines of trouble for this second
 	suppressed int // lines not logged
+
+	ended func(*alg.Fate) // hears of each fate too; nil: nobody
 }
 
 func newJournal(log *slog.Logger) *journal { return &journal{log: log, left: troubleRate} }

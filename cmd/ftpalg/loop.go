@@ -33,6 +33,7 @@ type loop struct {
 	latency  prometheus.Observer
 	overruns *atomic.Uint64
 	journal  *journal
+	events   *events // nil: there are none
 	ticked   time.Time
 }
 
@@ -49,6 +50,10 @@ func (l *loop) round(wait time.Duration) (int, error) {
 		l.overruns.Add(1)
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
+	}
+	if l.events != nil {
+		l.events.pass(l.gateway, l.journal)
+		l.release(now)
 	}
 	for i := range l.packets[:n] {
 		p := &l.packets[i]

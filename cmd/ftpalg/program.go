@@ -37,12 +37,14 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
+	conn    *conntrack.Conn
 	gateway *alg.Gateway
 	queue   *nfqueue.Queue
 	log     *slog.Logger
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
+	events  *events // nil: they are off
 
 	rulesIn bool           // the table is in force and ours to remove
 	undo    []func() error // what ends the program, the last first
@@ -77,12 +79,16 @@ func (p *program) setUp() error {
 	}
 	info := build.Read(version)
 	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
+	p.journal.ended = m.Ended
+	if err := p.openEvents(&m.Lost); err != nil {
+		return err
+	}
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
 	p.loop = &loop{
 		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
+		latency: m.Latency, overruns: &m.Overruns, journal: p.journal, events: p.events,
 	}
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
@@ -113,6 +119,7 @@ func (p *program) openConntrack() error {
 		return err
 	}
 	p.undo = append(p.undo, conn.Close)
+	p.conn = conn
 	if p.choice.Helper == conntrack.HelperOwn {
 		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {
 			return err
@@ -121,6 +128,7 @@ func (p *program) openConntrack() error {
 	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
+	p.gateway.OnFate = p.journal.fate
 	p.gateway.OnKernelError = p.journal.kernelError
 	left, err := conn.Expectations()
 	if err != nil {
@@ -227,8 +235,9 @@ func (p *program) logReady(info build.Info) {
 	if p.config.ExternalRules {
 		rules = "external"
 	}
+	events, bytes := p.hears()
 	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.config.Queue,
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
-		"metrics", p.config.Metrics.Address)
+		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes)
 }

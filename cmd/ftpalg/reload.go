@@ -19,6 +19,11 @@ func (p *program) reload() {
 			return
 		}
 	}
+	if p.events != nil {
+		if err := p.events.listener.Filter(c.Ports); err != nil {
+			p.log.Error("events are told of the old ports only", "error", err)
+		}
+	}
 	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
 	p.gateway.SetPolicy(c.Policy, c.Policies...)
 	p.level.Set(c.Log.Level)

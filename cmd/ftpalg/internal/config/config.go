@@ -16,6 +16,7 @@ type Config struct {
 	Table         string // name of the nftables table
 	ExternalRules bool   // the operator manages the rules
 	Helper        string // HelperAuto or the name of a conntrack helper
+	Events        bool   // whether the kernel's events are listened to
 	Metrics       Metrics
 	Log           Log
 	Policy        policy.Policy
@@ -41,6 +42,7 @@ func Default() Config {
 		Queue:   2121,
 		Table:   "ftpalg",
 		Helper:  HelperAuto,
+		Events:  true,
 		Metrics: Metrics{Address: "127.0.0.1:9821", Path: "/metrics"},
 		Policy:  policy.Default(),
 	}

@@ -12,6 +12,7 @@ func Fixed(a, b Config) []string {
 		{"table", a.Table != b.Table},
 		{"rules", a.ExternalRules != b.ExternalRules},
 		{"helper", a.Helper != b.Helper},
+		{"events", a.Events != b.Events},
 		{"metrics", a.Metrics != b.Metrics},
 		{"log.format", a.Log.JSON != b.Log.JSON},
 	} {

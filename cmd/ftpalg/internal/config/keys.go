@@ -37,6 +37,7 @@ var programKeys = []key{
 		option[bool]{"managed", false}, option[bool]{"external", true})},
 	{"helper", name("auto, or the name of a conntrack helper, of at most 15 characters", helperName,
 		func(c *Config) *string { return &c.Helper })},
+	{"events", choice(func(c *Config) *bool { return &c.Events }, option[bool]{"on", true}, option[bool]{off, false})},
 	{"metrics.address", listener(func(c *Config) *string { return &c.Metrics.Address })},
 	{"metrics.path", path(func(c *Config) *string { return &c.Metrics.Path })},
 	{"log.format", choice(func(c *Config) *bool { return &c.Log.JSON },
