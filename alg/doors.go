@@ -74,6 +74,7 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
 			s.door = &door{mode: m, opened: g.now, expectation: e, story: g.await(m, s.dialogue.Endpoints(), &e)}
+			s.story = s.door.story
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -155,7 +156,10 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if g.OnRefused != nil {
 			g.OnRefused(Refusal{Client: e.Client, Server: e.Server, Reason: n.Why, Line: n.Line})
 		}
+	case dialogue.Reply:
+		s.hearReply(&n)
 	case dialogue.Command:
+		s.hear(&n)
 		return s.client.command(s.policy.Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
 		s.client.loginFailed(s.policy.Limits.PerClient, g.now)

@@ -43,6 +43,8 @@ type Gateway struct {
 	// connections is told late, and control connections are not kept alive during transfers.
 	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
 
+	Names Names // what is kept of names
+
 	kernel  Kernel
 	policy  policy.Policy
 	between []policy.Network

@@ -31,6 +31,12 @@ type session struct {
 	ended    bool // it is in the ring of the ended ones
 	helper   bool // a data connection can be expected
 
+	story   *story // of the last door; nil: there was none
+	said    *said  // nil: there is nothing to tell
+	command [maxCommand]byte
+	shown   uint32 // the last snapshot that it was in
+	since   time.Time
+
 	checked    time.Time // when the kernel was asked for its entry last
 	lastSeen   time.Time
 	prev, next *session // in order of lastSeen, or of their end

@@ -39,7 +39,8 @@ type table struct {
 	live    session  // head of the ring; next is the longest idle
 	over    session  // head of the ring of the ended ones
 	cursor  *session // the one of the living that is looked at next
-	n       int      // those that live
+	picture picture
+	n       int // those that live
 	ended   int
 }
 
@@ -76,6 +77,9 @@ func (t *table) touch(s *session, now time.Time) {
 func (t *table) unlink(s *session) {
 	if t.cursor == s {
 		t.cursor = s.next
+	}
+	if t.picture.next == s {
+		t.picture.next = s.next
 	}
 	s.prev.next, s.next.prev = s.next, s.prev
 }
@@ -120,7 +124,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.drop(t.live.next)
 		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now}
+	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now, since: g.now}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
 		SNAT: f.SNAT, DNAT: f.DNAT,
@@ -141,6 +145,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 			s.door.mode = dialogue.PORT
 		}
 		s.door.story = g.again(s.door.mode, s.dialogue.Endpoints(), &s.door.expectation)
+		s.story = s.door.story
 		g.clients.opened(s.client)
 	}
 	return s
