@@ -25,6 +25,7 @@ type door struct {
 type DataChannel struct {
 	Mode           dialogue.Mode
 	Client, Server netip.AddrPort // of the control connection, as they know themselves
+	User           string         // if Names says so, as sent
 	Open           netip.AddrPort // where the connection is expected
 	For            netip.Addr     // whose connection
 	Target         netip.AddrPort // where it is led
@@ -34,6 +35,7 @@ type DataChannel struct {
 // Refusal tells of a line for which no port was opened.
 type Refusal struct {
 	Client, Server netip.AddrPort
+	User           string // if Names says so, as sent
 	Reason         policy.Reason
 	Line           []byte // not kept
 }
@@ -75,6 +77,7 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 		if err = g.kernel.Expect(e); err == nil {
 			s.door = &door{mode: m, opened: g.now, expectation: e, story: g.await(m, s.dialogue.Endpoints(), &e)}
 			s.story = s.door.story
+			s.story.User = s.user()
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -147,14 +150,14 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if d := s.door; d != nil && g.OnOpened != nil {
 			x := &d.expectation
 			g.OnOpened(DataChannel{
-				Mode: d.mode, Client: e.Client, Server: e.Server,
+				Mode: d.mode, Client: e.Client, Server: e.Server, User: s.user(),
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
 			})
 		}
 	case dialogue.Refused:
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
-			g.OnRefused(Refusal{Client: e.Client, Server: e.Server, Reason: n.Why, Line: n.Line})
+			g.OnRefused(Refusal{Client: e.Client, Server: e.Server, User: s.user(), Reason: n.Why, Line: n.Line})
 		}
 	case dialogue.Reply:
 		s.hearReply(&n)

@@ -61,6 +61,14 @@ func (s *session) words() *said {
 	return s.said
 }
 
+// user is who the client says it is.
+func (s *session) user() string {
+	if s.said == nil {
+		return ""
+	}
+	return s.said.user
+}
+
 // copyUpper fills dst with the beginning of name in upper case, and zeros.
 func copyUpper(dst *[maxCommand]byte, name []byte) {
 	*dst = [maxCommand]byte{}

@@ -80,14 +80,11 @@ func (g *Gateway) Snapshot(now time.Time, rows []Session, most int) (all []Sessi
 func (g *Gateway) row(s *session, now time.Time) Session {
 	e := s.dialogue.Endpoints()
 	r := Session{
-		Client: e.Client, Dialled: e.Dialled, Server: e.Server, State: s.state(), Command: text(&s.command),
+		Client: e.Client, Dialled: e.Dialled, Server: e.Server, State: s.state(), User: s.user(), Command: text(&s.command),
 		Since: s.since, Seen: s.lastSeen,
 	}
 	for d := range r.Offset {
 		r.Offset[d] = s.kept.seq[d].After
-	}
-	if s.said != nil {
-		r.User = s.said.user
 	}
 	if f := s.story; f != nil {
 		r.Data = g.dataOf(f, now)

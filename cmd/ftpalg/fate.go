@@ -14,6 +14,9 @@ func (j *journal) fate(f *alg.Fate) {
 	if j.ended != nil {
 		j.ended(f)
 	}
+	if j.hub.Wanted() {
+		j.hub.Publish(toldEnded(f))
+	}
 	level := slog.LevelInfo
 	if f.Outcome.Failed() {
 		if !j.mayLog() {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 )
 
 // newLogger writes lines for people or for programs.
@@ -28,11 +29,17 @@ type journal struct {
 	suppressed int // lines not logged
 
 	ended func(*alg.Fate) // hears of each fate too; nil: nobody
+	hub   *api.Hub        // hears of all, however many
 }
 
-func newJournal(log *slog.Logger) *journal { return &journal{log: log, left: troubleRate} }
+func newJournal(log *slog.Logger) *journal {
+	return &journal{log: log, left: troubleRate, hub: &api.Hub{}}
+}
 
 func (j *journal) opened(d alg.DataChannel) {
+	if j.hub.Wanted() {
+		j.hub.Publish(toldOpened(&d))
+	}
 	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel",
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),
@@ -41,6 +48,9 @@ func (j *journal) opened(d alg.DataChannel) {
 }
 
 func (j *journal) refused(r alg.Refusal) {
+	if j.hub.Wanted() {
+		j.hub.Publish(toldRefused(&r))
+	}
 	if !j.mayLog() {
 		return
 	}

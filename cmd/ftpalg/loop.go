@@ -34,12 +34,19 @@ type loop struct {
 	overruns *atomic.Uint64
 	journal  *journal
 	events   *events // nil: there are none
-	ticked   time.Time
+
+	snapshots *snapshots   // nil: nobody asks for any
+	taking    bool         // one is under way
+	turned    atomic.Int64 // Unix seconds when it turned last
+	ticked    time.Time
 }
 
 // round handles the packets that there are, waiting for the first at most that
 // long. It returns how many there were. It allocates nothing for a packet.
 func (l *loop) round(wait time.Duration) (int, error) {
+	if l.taking {
+		wait = min(wait, busyRound)
+	}
 	if err := l.queue.SetDeadline(time.Now().Add(wait)); err != nil {
 		return 0, err
 	}
@@ -61,8 +68,12 @@ func (l *loop) round(wait time.Duration) (int, error) {
 		l.release(now)
 		l.latency.Observe(time.Since(now).Seconds())
 	}
+	if l.snapshots != nil {
+		l.taking = l.snapshots.step(l.gateway, now)
+	}
 	if now.Sub(l.ticked) >= time.Second {
 		l.ticked = now
+		l.turned.Store(now.Unix())
 		l.gateway.Tick(now)
 		l.release(now)
 		l.journal.tick()

@@ -14,8 +14,10 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	if err := newRoot().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "ftpalg:", err)
-		return 1
+		if _, silent := err.(exitCode); !silent {
+			fmt.Fprintln(os.Stderr, "ftpalg:", err)
+		}
+		return codeOf(err)
 	}
 	return 0
 }

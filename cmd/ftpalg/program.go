@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
@@ -46,6 +47,11 @@ type program struct {
 	loop    *loop
 	events  *events // nil: they are off
 
+	snapshots *snapshots
+	started   time.Time
+	served    atomic.Pointer[[]uint16] // the ports, for other goroutines
+	lost      *atomic.Uint64           // how often events were lost
+
 	rulesIn bool           // the table is in force and ours to remove
 	undo    []func() error // what ends the program, the last first
 }
@@ -79,16 +85,19 @@ func (p *program) setUp() error {
 	}
 	info := build.Read(version)
 	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
-	p.journal.ended = m.Ended
+	p.journal.ended, p.lost = m.Ended, &m.Lost
+	ports := p.config.Ports
+	p.served.Store(&ports)
 	if err := p.openEvents(&m.Lost); err != nil {
 		return err
 	}
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
+	p.snapshots = &snapshots{}
 	p.loop = &loop{
 		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal, events: p.events,
+		latency: m.Latency, overruns: &m.Overruns, journal: p.journal, events: p.events, snapshots: p.snapshots,
 	}
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
@@ -96,6 +105,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.logReady(info)
+	p.serveSocket(info)
 	return nil
 }
 
@@ -126,6 +136,7 @@ func (p *program) openConntrack() error {
 		}
 	}
 	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
+	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.OnFate = p.journal.fate

@@ -25,6 +25,7 @@ func (p *program) reload() {
 		}
 	}
 	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
+	p.served.Store(&c.Ports)
 	p.gateway.SetPolicy(c.Policy, c.Policies...)
 	p.level.Set(c.Log.Level)
 	p.log.Info("configuration reloaded", "ports", c.Ports)

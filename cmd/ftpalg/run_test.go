@@ -71,7 +71,7 @@ type process struct {
 
 func commandLine(args ...string) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", args...)
-	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }), asProgram+"=1")
+	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }), asProgram+"=1", "FTPALG_SOCKET_PATH=off")
 	return c
 }
 

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
+)
+
+// serveSocket tells on the Unix socket what the program does. That it cannot be made is no reason not to
+// run: a container may have no place for it.
+func (p *program) serveSocket(info build.Info) {
+	c := p.config.Socket
+	if c.Path == "" {
+		return
+	}
+	l, groupErr, err := api.Listen(c.Path, c.Group)
+	if err != nil {
+		p.log.Warn("no socket for `ftpalg sessions`, `status` and `events`; socket.path in the configuration names "+
+			"another place, or off", "path", c.Path, "error", err)
+		return
+	}
+	if groupErr != nil {
+		p.log.Warn("the socket is not given to its group: ftpalg must be in it, as by SupplementaryGroups= of systemd",
+			"path", c.Path, "group", c.Group, "error", groupErr)
+	}
+	p.started = time.Now()
+	server := api.NewServer(api.Source{
+		Sessions: p.tellSessions, Events: p.journal.hub,
+		Status: func() *api.Status { return p.status(info) },
+	})
+	p.undo = append(p.undo, server.Close)
+	go func() { _ = server.Serve(l) }() // ends with Close
+}
+
+func (p *program) tellSessions(ctx context.Context) (*api.Sessions, error) {
+	rows, at, err := p.snapshots.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := &api.Sessions{Version: api.Version, Time: at, Sessions: make([]api.Session, len(rows))}
+	for i := range rows {
+		all.Sessions[i] = toldSession(&rows[i], at)
+	}
+	return all, nil
+}
+
+// kernelRelease is as uname -r tells.
+func kernelRelease() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown"
+	}
+	return string(text[:max(0, len(text)-1)])
+}
