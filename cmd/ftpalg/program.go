@@ -99,6 +99,7 @@ func (p *program) setUp() error {
 		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
 		latency: m.Latency, overruns: &m.Overruns, journal: p.journal, events: p.events, snapshots: p.snapshots,
 	}
+	p.loop.turned.Store(time.Now().Unix())
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
