@@ -75,9 +75,9 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
-			s.door = &door{mode: m, opened: g.now, expectation: e, story: g.await(m, s.dialogue.Endpoints(), &e)}
-			s.story = s.door.story
+			s.story = g.await(m, s.dialogue.Endpoints(), &e)
 			s.story.User = s.user()
+			s.door = &door{mode: m, opened: g.now, expectation: e, story: s.story}
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -157,7 +157,9 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	case dialogue.Refused:
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
-			g.OnRefused(Refusal{Client: e.Client, Server: e.Server, User: s.user(), Reason: n.Why, Line: n.Line})
+			g.OnRefused(Refusal{
+				Client: e.Client, Server: e.Server, User: s.user(), Reason: n.Why, Line: n.Line,
+			})
 		}
 	case dialogue.Reply:
 		s.hearReply(&n)

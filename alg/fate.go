@@ -9,9 +9,9 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
-// The kernel's events come by another way than packets, so that a door may be shut here before it is known that
-// its connection has come. What came of a door is decided when it has been shut, or gone from the kernel, for
-// settleTime.
+// The kernel's events come by another way than packets, so that a door may be shut here before it is known
+// that its connection has come. What came of a door is decided when it has been shut, or gone from the
+// kernel, for settleTime.
 const settleTime = time.Second
 
 // story is that of a door, from its opening to the end of its data connection.

@@ -17,7 +17,8 @@ type watched struct {
 }
 
 func newWatched(t testing.TB) *watched {
-	w := &watched{talk: newTalk(t, snatFlow(), policy.Default()).login(), entries: map[conntrack.Tuple]conntrack.Entry{}}
+	w := &watched{talk: newTalk(t, snatFlow(), policy.Default()).login()}
+	w.entries = map[conntrack.Tuple]conntrack.Entry{}
 	w.g.OnFate = func(f *Fate) { w.fates = append(w.fates, *f) }
 	w.g.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
 		have, ok := w.entries[orig]
@@ -27,6 +28,11 @@ func newWatched(t testing.TB) *watched {
 		return nil
 	}
 	return w
+}
+
+// counted is an entry with counters.
+func counted(original, reply conntrack.Counter) conntrack.Entry {
+	return conntrack.Entry{HasCounters: true, Counters: [2]conntrack.Counter{original, reply}}
 }
 
 // open has the client ask for a data connection and returns the expectation and the original tuple
@@ -64,62 +70,69 @@ func (w *watched) want(want ...Outcome) {
 	}
 }
 
+const (
+	syn   = conntrack.TCPSynSent
+	done  = conntrack.TCPTimeWait
+	reset = conntrack.TCPClosed
+)
+
+var doors = []struct {
+	name string
+	run  func(w *watched, x conntrack.Expectation, data conntrack.Tuple)
+	want Outcome
+	end  Ending
+}{
+	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.s("226 done\r\n")
+		w.g.DataChanged(w.now, data, done)
+	}, Used, Closed},
+	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.DataChanged(w.now, data, reset)
+	}, Used, Reset},
+	{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.c("STOR a\r\n")
+		w.s("150 go\r\n226 done\r\n")
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
+	}, Used, TimedOut},
+	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
+		e.TCP.State = syn
+		w.g.DataEnded(w.now, &e)
+	}, Unanswered, TimedOut},
+	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, reset)
+	}, Rejected, Reset},
+	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.later(settleTime)
+	}, Dropped, NoEnding},
+	{"nobody came", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
+		w.later(time.Minute + settleTime)
+	}, Expired, NoEnding},
+	{"the server refused", func(w *watched, _ conntrack.Expectation, _ conntrack.Tuple) {
+		w.c("RETR a\r\n")
+		w.s("550 no\r\n")
+		w.later(settleTime)
+	}, Withdrawn, NoEnding},
+	{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.Destroyed(x.Master)
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.later(settleTime)
+	}, Withdrawn, NoEnding},
+}
+
 func TestFateOfADoor(t *testing.T) {
-	const syn, done, reset = conntrack.TCPSynSent, conntrack.TCPTimeWait, conntrack.TCPClosed
-	for _, c := range []struct {
-		name string
-		run  func(w *watched, x conntrack.Expectation, data conntrack.Tuple)
-		want Outcome
-		end  Ending
-	}{
-		{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-			w.g.DoorGone(w.now, x.Master, x.Dst, true)
-			w.g.DataStarted(w.now, data, x.Master)
-			w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-			w.s("226 done\r\n")
-			w.g.DataChanged(w.now, data, done)
-		}, Used, Closed},
-		{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-			w.g.DataStarted(w.now, data, x.Master)
-			w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-			w.g.DataChanged(w.now, data, reset)
-		}, Used, Reset},
-		{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-			w.c("STOR a\r\n")
-			w.s("150 go\r\n226 done\r\n")
-			w.g.DataStarted(w.now, data, x.Master)
-			w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-			w.g.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
-		}, Used, TimedOut},
-		{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-			w.g.DataStarted(w.now, data, x.Master)
-			e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
-			e.TCP.State = syn
-			w.g.DataEnded(w.now, &e)
-		}, Unanswered, TimedOut},
-		{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-			w.g.DataStarted(w.now, data, x.Master)
-			w.g.DataChanged(w.now, data, reset)
-		}, Rejected, Reset},
-		{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-			w.g.DoorGone(w.now, x.Master, x.Dst, true)
-			w.later(settleTime)
-		}, Dropped, NoEnding},
-		{"nobody came", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-			w.g.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
-			w.later(time.Minute + settleTime)
-		}, Expired, NoEnding},
-		{"the server refused", func(w *watched, _ conntrack.Expectation, _ conntrack.Tuple) {
-			w.c("RETR a\r\n")
-			w.s("550 no\r\n")
-			w.later(settleTime)
-		}, Withdrawn, NoEnding},
-		{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-			w.g.Destroyed(x.Master)
-			w.g.DoorGone(w.now, x.Master, x.Dst, true)
-			w.later(settleTime)
-		}, Withdrawn, NoEnding},
-	} {
+	for _, c := range doors {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWatched(t)
 			x, data := w.open()
@@ -162,16 +175,19 @@ func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
 func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
-	w.entries[data] = conntrack.Entry{HasCounters: true, Counters: [2]conntrack.Counter{{Packets: 3, Bytes: 300}, {Packets: 2, Bytes: 80}}}
+	w.entries[data] = counted(
+		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
 	w.g.DataStarted(w.now.Add(time.Second), data, x.Master)
 	w.g.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
 	w.g.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
 	w.want(Used)
 	f := w.fates[0]
-	if f.Waited != time.Second || f.Lasted != 4*time.Second || !f.Counted || f.FromServer.Bytes != 300 || f.FromClient.Packets != 2 {
+	if f.Waited != time.Second || f.Lasted != 4*time.Second || !f.Counted || f.FromServer.Bytes != 300 ||
+		f.FromClient.Packets != 2 {
 		t.Errorf("%+v", f)
 	}
-	if up, down := w.g.Stats.Bytes[f.Mode][0].Load(), w.g.Stats.Bytes[f.Mode][1].Load(); up != 80 || down != 300 {
+	sent := &w.g.Stats.Bytes[f.Mode]
+	if up, down := sent[0].Load(), sent[1].Load(); up != 80 || down != 300 {
 		t.Errorf("%d bytes up and %d down are counted", up, down)
 	}
 }

@@ -39,8 +39,8 @@ type Gateway struct {
 	OnFate        func(*Fate) // valid during the call
 	OnKernelError func(doing string, err error)
 
-	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of data
-	// connections is told late, and control connections are not kept alive during transfers.
+	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
+	// data connections is told late, and control connections are not kept alive during transfers.
 	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
 
 	Names Names // what is kept of names

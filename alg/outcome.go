@@ -38,9 +38,11 @@ func (o Outcome) Likely(m dialogue.Mode) string {
 	}
 	switch o {
 	case Unanswered:
-		return listens + " did not answer the SYN: look at its own firewall, and at what lies between it and this machine"
+		return listens + " did not answer the SYN: look at its own firewall, " +
+			"and at what lies between it and this machine"
 	case Rejected:
-		return listens + " refused the connection: nothing listens on that port any more, or its own firewall rejects it"
+		return listens + " refused the connection: nothing listens on that port any more, " +
+			"or its own firewall rejects it"
 	case Dropped:
 		return "this machine dropped the SYN of " + dials + ": its firewall must accept 'ct state related'"
 	case Expired:

@@ -80,8 +80,8 @@ func (g *Gateway) Snapshot(now time.Time, rows []Session, most int) (all []Sessi
 func (g *Gateway) row(s *session, now time.Time) Session {
 	e := s.dialogue.Endpoints()
 	r := Session{
-		Client: e.Client, Dialled: e.Dialled, Server: e.Server, State: s.state(), User: s.user(), Command: text(&s.command),
-		Since: s.since, Seen: s.lastSeen,
+		Client: e.Client, Dialled: e.Dialled, Server: e.Server, State: s.state(),
+		User: s.user(), Command: text(&s.command), Since: s.since, Seen: s.lastSeen,
 	}
 	for d := range r.Offset {
 		r.Offset[d] = s.kept.seq[d].After

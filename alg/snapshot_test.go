@@ -34,7 +34,8 @@ func TestSnapshotTellsHowFarASessionHasCome(t *testing.T) {
 	} {
 		d := newTalk(t, snatFlow(), policy.Default())
 		d.segments(c.segments...)
-		if s := (&watched{talk: d}).only(); s.State != c.want || s.Client != clientIn || s.Server != serverAddr {
+		s := (&watched{talk: d}).only()
+		if s.State != c.want || s.Client != clientIn || s.Server != serverAddr {
 			t.Errorf("after %q it is %+v, want %v", c.segments, s, c.want)
 		}
 	}
@@ -54,14 +55,16 @@ func TestSnapshotTellsOfTheTransfer(t *testing.T) {
 	w.c("retr " + strings.Repeat("f", 100) + "\r\n")
 	w.s("150 x\r\n")
 	w.g.DataStarted(w.now, data, x.Master)
-	w.entries[data] = conntrack.Entry{HasCounters: true, Counters: [2]conntrack.Counter{{Bytes: 7}, {Bytes: 5}}}
+	w.entries[data] = counted(conntrack.Counter{Bytes: 7}, conntrack.Counter{Bytes: 5})
 	w.now = w.now.Add(time.Second)
 	s := w.only()
-	if d := s.Data; !d.Flowing || d.FromServer.Bytes != 7 || d.FromClient.Bytes != 5 || d.Lasted != time.Second ||
-		d.Command != "RETR" || d.File != strings.Repeat("f", maxName) || d.Code != 150 {
+	if d := s.Data; !d.Flowing || d.FromServer.Bytes != 7 || d.FromClient.Bytes != 5 ||
+		d.Lasted != time.Second || d.Command != "RETR" || d.Code != 150 ||
+		d.File != strings.Repeat("f", maxName) {
 		t.Errorf("%+v", d)
 	}
-	if s.User != "joe\x1b" || s.Command != "RETR" || s.Offset[0] != int32(len("203,0,113,77")-len("10,0,13,222")) {
+	grown := int32(len("203,0,113,77") - len("10,0,13,222"))
+	if s.User != "joe\x1b" || s.Command != "RETR" || s.Offset[0] != grown {
 		t.Errorf("%+v", s)
 	}
 	w.s("226 x\r\n")

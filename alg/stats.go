@@ -26,8 +26,8 @@ type Stats struct {
 	Closed        [policy.NumReasons]atomic.Uint64
 	Refused       [policy.NumReasons]atomic.Uint64
 	Fates         [len(dialogue.Modes)][len(Outcomes)]atomic.Uint64
-	Bytes         [len(dialogue.Modes)][2]atomic.Uint64 // of data connections, from the client and from the server
+	Bytes         [len(dialogue.Modes)][2]atomic.Uint64 // of data, from the client and the server
 	Data          atomic.Int64                          // data connections now
-	Renewed       atomic.Uint64                         // timeouts of control connections renewed during a transfer
+	Renewed       atomic.Uint64                         // timeouts of control connections, during transfers
 	KernelErrors  atomic.Uint64
 }

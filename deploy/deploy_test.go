@@ -104,7 +104,9 @@ func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
 
 func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	unit := read(t, "ftpalg.service")
-	for _, want := range []string{"ReadWritePaths=/run", "RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX"} {
+	for _, want := range []string{
+		"ReadWritePaths=/run", "RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX",
+	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
 			t.Errorf("the unit has no %s", want)
 		}

@@ -37,7 +37,8 @@ func addSocket(c *cobra.Command) func() *api.Client {
 	if p := os.Getenv(config.EnvName("socket.path")); p != "" {
 		path = p
 	}
-	f := c.Flags().String("socket", path, "Unix socket of the running gateway ("+config.EnvName("socket.path")+")")
+	f := c.Flags().String("socket", path,
+		"Unix socket of the running gateway ("+config.EnvName("socket.path")+")")
 	return func() *api.Client { return api.NewClient(*f) }
 }
 
@@ -67,7 +68,8 @@ func network(flag, text string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, fmt.Errorf("%s: %q is not a network; allowed: an address, or a network as in 10.0.0.0/8", flag, text)
+		return p, fmt.Errorf("%s: %q is not a network; allowed: an address, or a network as in 10.0.0.0/8",
+			flag, text)
 	}
 	return p.Masked(), nil
 }

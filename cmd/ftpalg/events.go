@@ -124,7 +124,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) {
 		case h := <-e.ready:
 			h.tell(g)
 		case err := <-e.broken:
-			j.log.Error("events of the kernel do not come any more, sessions go on without them", "error", err)
+			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
 		default:
 			return
 		}

@@ -15,7 +15,9 @@ import (
 )
 
 func newEventsOf(n int) *events {
-	return &events{own: 7, lost: &atomic.Uint64{}, ready: make(chan happening, n), broken: make(chan error, 1)}
+	return &events{
+		own: 7, lost: &atomic.Uint64{}, ready: make(chan happening, n), broken: make(chan error, 1),
+	}
 }
 
 func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
@@ -65,14 +67,16 @@ func TestEventsBecomeAFate(t *testing.T) {
 	for _, e := range []conntrack.Event{
 		expect(conntrack.ExpectNew, 7), expect(conntrack.ExpectDestroy, 7), // what we withdraw tells nothing
 		expect(conntrack.ExpectDestroy, 0), flow(conntrack.FlowNew, conntrack.TCPSynSent),
-		flow(conntrack.FlowUpdate, conntrack.TCPEstablished), flow(conntrack.FlowDestroy, conntrack.TCPLastAck),
+		flow(conntrack.FlowUpdate, conntrack.TCPEstablished),
+		flow(conntrack.FlowDestroy, conntrack.TCPLastAck),
 	} {
 		l.events.take(&e)
 	}
 	if _, err := l.round(0); err != nil {
 		t.Fatal(err)
 	}
-	if len(fates) != 1 || fates[0].Outcome != alg.Used || fates[0].Ending != alg.Closed || fates[0].FromServer.Bytes != 9 {
+	if len(fates) != 1 || fates[0].Outcome != alg.Used || fates[0].Ending != alg.Closed ||
+		fates[0].FromServer.Bytes != 9 {
 		t.Errorf("%+v", fates)
 	}
 }

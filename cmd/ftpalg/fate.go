@@ -43,7 +43,8 @@ func (j *journal) fate(f *alg.Fate) {
 	if f.Counted {
 		attrs = append(attrs,
 			slog.Uint64("client_bytes", f.FromClient.Bytes), slog.Uint64("server_bytes", f.FromServer.Bytes),
-			slog.Uint64("client_packets", f.FromClient.Packets), slog.Uint64("server_packets", f.FromServer.Packets))
+			slog.Uint64("client_packets", f.FromClient.Packets),
+			slog.Uint64("server_packets", f.FromServer.Packets))
 	}
 	if likely := f.Outcome.Likely(f.Mode); likely != "" {
 		attrs = append(attrs, slog.String("likely", likely))

@@ -70,14 +70,16 @@ const stuckAfter = 5 * time.Second
 func (p *program) checkLoop() api.Check {
 	since := time.Since(time.Unix(p.loop.turned.Load(), 0)).Round(time.Second)
 	return marked(api.Check{ID: "loop", Name: "packets are handled"}, since > stuckAfter, api.Failing,
-		fmt.Sprintf("the loop has not turned for %v", since), "restart ftpalg, which costs no session, and report it")
+		fmt.Sprintf("the loop has not turned for %v", since),
+		"restart ftpalg, which costs no session, and report it")
 }
 
 func (p *program) checkQueue() api.Check {
 	c := api.Check{ID: "queue", Name: "the netfilter queue is ours, and keeps up"}
 	s, err := p.queueStats()
 	if err != nil {
-		return marked(c, true, api.Failing, err.Error(), "restart ftpalg: without the queue packets pass it by")
+		return marked(c, true, api.Failing, err.Error(),
+			"restart ftpalg: without the queue packets pass it by")
 	}
 	c.Detail = fmt.Sprintf("%d packets wait", s.Waiting)
 	lost := s.QueueDropped + s.UserDropped + p.loop.overruns.Load()
@@ -89,9 +91,11 @@ func (p *program) checkEvents(events string) api.Check {
 	c := api.Check{ID: "events", Name: "the kernel tells what comes of open ports"}
 	switch lost := p.lost.Load(); {
 	case events != "on":
-		c = marked(c, true, api.Warning, "events are "+events, "set events: on and net.netfilter.nf_conntrack_events=2")
+		c = marked(c, true, api.Warning, "events are "+events,
+			"set events: on and net.netfilter.nf_conntrack_events=2")
 	case lost > 0:
-		c = marked(c, true, api.Warning, fmt.Sprintf("events were lost %d times", lost), "give ftpalg more of the processor")
+		c = marked(c, true, api.Warning, fmt.Sprintf("events were lost %d times", lost),
+			"give ftpalg more of the processor")
 	}
 	return c
 }
@@ -132,8 +136,8 @@ func (p *program) checkKernel() api.Check {
 
 func checkLabels(s *alg.Stats) api.Check {
 	n := s.Wiped.Load()
-	return marked(api.Check{ID: "labels", Name: "nobody else writes the labels of control connections"}, n > 0,
-		api.Warning, fmt.Sprintf("labels were overwritten %d times", n),
+	c := api.Check{ID: "labels", Name: "nobody else writes the labels of control connections"}
+	return marked(c, n > 0, api.Warning, fmt.Sprintf("labels were overwritten %d times", n),
 		"find the rule with 'ct label set', or another program that writes labels")
 }
 
@@ -152,5 +156,6 @@ func checkFates(s *alg.Stats) api.Check {
 		}
 	}
 	c.Detail = fmt.Sprintf("%d came, %d did not", used, failed)
-	return marked(c, failed > used, api.Warning, c.Detail, "look for 'data connection' with a likely cause in the log")
+	return marked(c, failed > used, api.Warning, c.Detail,
+		"look for 'data connection' with a likely cause in the log")
 }

@@ -43,7 +43,8 @@ func (j *journal) opened(d alg.DataChannel) {
 	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel",
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),
-		slog.String("for", d.For.String()), slog.String("open", d.Open.String()), slog.String("target", d.Target.String()),
+		slog.String("for", d.For.String()),
+		slog.String("open", d.Open.String()), slog.String("target", d.Target.String()),
 		slog.String("was", printable(d.Was)), slog.String("is", printable(d.Is)))
 }
 

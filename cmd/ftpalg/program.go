@@ -97,7 +97,8 @@ func (p *program) setUp() error {
 	p.snapshots = &snapshots{}
 	p.loop = &loop{
 		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal, events: p.events, snapshots: p.snapshots,
+		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
+		events: p.events, snapshots: p.snapshots,
 	}
 	p.loop.turned.Store(time.Now().Unix())
 	// The rules come when there is a program on the queue.

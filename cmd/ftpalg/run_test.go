@@ -71,7 +71,8 @@ type process struct {
 
 func commandLine(args ...string) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", args...)
-	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }), asProgram+"=1", "FTPALG_SOCKET_PATH=off")
+	ours := func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }
+	c.Env = append(slices.DeleteFunc(os.Environ(), ours), asProgram+"=1", "FTPALG_SOCKET_PATH=off")
 	return c
 }
 

@@ -128,7 +128,8 @@ func dataText(d *api.Data) string {
 		words = append(words, shown(d.Ending))
 	}
 	if d.Bytes != nil {
-		words = append(words, fmt.Sprintf("%d bytes from client, %d from server, %.0f/s", d.Bytes[0], d.Bytes[1], d.Rate))
+		words = append(words, fmt.Sprintf("%d bytes from client, %d from server, %.0f/s",
+			d.Bytes[0], d.Bytes[1], d.Rate))
 	}
 	if d.Likely != "" {
 		words = append(words, "- "+strings.TrimSuffix(shown(d.Likely), "."))

@@ -18,13 +18,13 @@ func (p *program) serveSocket(info build.Info) {
 	}
 	l, groupErr, err := api.Listen(c.Path, c.Group)
 	if err != nil {
-		p.log.Warn("no socket for `ftpalg sessions`, `status` and `events`; socket.path in the configuration names "+
-			"another place, or off", "path", c.Path, "error", err)
+		p.log.Warn("no socket for `ftpalg sessions`, `status` and `events`; socket.path in the "+
+			"configuration names another place, or off", "path", c.Path, "error", err)
 		return
 	}
 	if groupErr != nil {
-		p.log.Warn("the socket is not given to its group: ftpalg must be in it, as by SupplementaryGroups= of systemd",
-			"path", c.Path, "group", c.Group, "error", groupErr)
+		p.log.Warn("the socket is not given to its group: ftpalg must be in it, as by SupplementaryGroups= "+
+			"of systemd", "path", c.Path, "group", c.Group, "error", groupErr)
 	}
 	p.started = time.Now()
 	server := api.NewServer(api.Source{

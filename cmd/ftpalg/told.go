@@ -19,7 +19,8 @@ func toldSession(s *alg.Session, now time.Time) api.Session {
 	}
 	if d := s.Data; d != nil {
 		t.Data = toldFate(&d.Fate)
-		t.Data.Command, t.Data.File, t.Data.Reply = printable([]byte(d.Command)), printable([]byte(d.File)), d.Code
+		t.Data.Command, t.Data.File = printable([]byte(d.Command)), printable([]byte(d.File))
+		t.Data.Reply = d.Code
 		switch {
 		case d.Open:
 			t.Data.State, t.Data.Left = "open", d.Left.Seconds()

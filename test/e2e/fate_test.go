@@ -27,8 +27,8 @@ func TestLogTellsHowMuchPassedAndHowItEnded(t *testing.T) {
 	g := startGateway(t, r.Gateway)
 	c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
 	get(t, c, s, ftptest.PORT, "big")
-	g.wantFate(`outcome=used mode=port client=10\.0\.13\.222:\d+ server=203\.0\.113\.66:21 open=203\.0\.113\.1:\d+ .*` +
-		` waited=\S+ ended=closed lasted=\S+ client_bytes=\d+ server_bytes=1\d{6} `)
+	g.wantFate(`outcome=used mode=port client=10\.0\.13\.222:\d+ server=203\.0\.113\.66:21 ` +
+		`open=203\.0\.113\.1:\d+ .* waited=\S+ ended=closed lasted=\S+ client_bytes=\d+ server_bytes=1\d{6} `)
 	if _, err := c.Put(ftptest.PASV, "up", ftptest.Random(1<<20, 3)); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,8 @@ func TestLogSaysWhyADataConnectionDidNotWork(t *testing.T) {
 		want  string
 	}{
 		{"the server's firewall", func(t *testing.T, r *lab.Routed) {
-			must(t, r.Server.SetRules(lab.Ruleset{Input: &lab.Policy{Accept: []lab.Accept{{Port: lab.ControlPort}}}}))
+			only := &lab.Policy{Accept: []lab.Accept{{Port: lab.ControlPort}}}
+			must(t, r.Server.SetRules(lab.Ruleset{Input: only}))
 		}, `outcome=unanswered mode=pasv .* ended=timed_out .*likely="the server did not answer the SYN`},
 		{"the gateway's firewall", func(t *testing.T, r *lab.Routed) {
 			must(t, r.Gateway.SetRules(lab.Ruleset{

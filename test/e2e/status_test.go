@@ -43,12 +43,12 @@ func (a *asked) ask(args ...string) (string, int) {
 	return out.String() + errs.String(), c.ProcessState.ExitCode()
 }
 
-// until asks again until the answer is as wanted.
-func (a *asked) until(wanted func(string) bool, args ...string) string {
+// until asks again until the answer has the text.
+func (a *asked) until(wanted string, args ...string) string {
 	a.t.Helper()
 	for end := time.Now().Add(patience); ; {
 		out, _ := a.ask(args...)
-		if wanted(out) {
+		if strings.Contains(out, wanted) {
 			return out
 		}
 		if time.Now().After(end) {
@@ -96,7 +96,7 @@ func TestSessionsTellWhoIsConnectedAndWhatFlows(t *testing.T) {
 	d, err := c.Open(ftptest.PORT)
 	must(t, err)
 	defer d.Close()
-	a.until(func(s string) bool { return strings.Contains(s, "open port 203.0.113.1:") }, "sessions", "--open")
+	a.until("open port 203.0.113.1:", "sessions", "--open")
 	if reply, err := c.Cmd("STOR slow\x07"); err != nil || reply.Code != 150 {
 		t.Fatal(reply, err)
 	}
@@ -104,8 +104,10 @@ func TestSessionsTellWhoIsConnectedAndWhatFlows(t *testing.T) {
 	must(t, err)
 	_, err = data.Write(ftptest.Random(5000, 1))
 	must(t, err)
-	out := a.until(func(s string) bool { return strings.Contains(s, " flowing port ") }, "sessions", "--open")
-	for _, want := range []string{`joe\x1b[31m`, "clear", "STOR", `slow\a`, "bytes from client", c.Local().String()} {
+	out := a.until(" flowing port ", "sessions", "--open")
+	for _, want := range []string{
+		`joe\x1b[31m`, "clear", "STOR", `slow\a`, "bytes from client", c.Local().String(),
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -121,7 +123,14 @@ func TestSessionsTellWhoIsConnectedAndWhatFlows(t *testing.T) {
 	must(t, data.Close())
 	_, err = c.ReadReply()
 	must(t, err)
-	out = a.until(func(s string) bool { return strings.Contains(s, `"state": "used"`) }, "sessions", "--json")
+	a.wantTransfer()
+}
+
+// wantTransfer checks what is told of joe's upload, and that there are two sessions.
+func (a *asked) wantTransfer() {
+	a.t.Helper()
+	t := a.t
+	out := a.until(`"state": "used"`, "sessions", "--json")
 	var all struct {
 		Version  int
 		Sessions []struct {

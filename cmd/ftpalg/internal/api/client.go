@@ -74,8 +74,8 @@ func (c *Client) open(ctx context.Context, what string) (io.ReadCloser, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the gateway on %s: %w; is ftpalg running, with this socket.path, and may you open it?",
-			c.path, err)
+		return nil, fmt.Errorf("ask the gateway on %s: %w; is ftpalg running, with this socket.path, "+
+			"and may you open it?", c.path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))

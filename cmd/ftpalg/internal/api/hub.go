@@ -69,7 +69,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c := http.NewResponseController(w)
 	enc := json.NewEncoder(w)
 	write := func(e *Event) bool {
-		return c.SetWriteDeadline(time.Now().Add(writeTime)) == nil && enc.Encode(e) == nil && c.Flush() == nil
+		late := time.Now().Add(writeTime)
+		return c.SetWriteDeadline(late) == nil && enc.Encode(e) == nil && c.Flush() == nil
 	}
 	if c.SetWriteDeadline(time.Now().Add(writeTime)) != nil || c.Flush() != nil {
 		return
@@ -79,7 +80,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		case <-req.Context().Done():
 			return
 		case e := <-r.events:
-			if n := r.lost.Swap(0); n > 0 && !write(&Event{Version: Version, Time: e.Time, Kind: "lost", Lost: int(n)}) {
+			lost := Event{Version: Version, Time: e.Time, Kind: "lost", Lost: int(r.lost.Swap(0))}
+			if lost.Lost > 0 && !write(&lost) {
 				return
 			}
 			if !write(e) {

@@ -52,8 +52,9 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // else the client has gone
 }
 
-// Listen makes the socket at path, for its owner and a group; group "" is the process's own. A socket that
-// nobody listens on any more is replaced. What cannot be done about the group is an error beside the listener.
+// Listen makes the socket at path, for its owner and a group; group "" is the process's own. A socket
+// that nobody listens on any more is replaced. What cannot be done about the group is an error beside
+// the listener.
 func Listen(path, group string) (l net.Listener, groupErr, err error) {
 	if err := removeStale(path); err != nil {
 		return nil, nil, err

@@ -23,7 +23,7 @@ type Session struct {
 	User    string         `json:"user,omitempty"`
 	State   string         `json:"state"` // greeting, login, clear, tls, not_ftp, over
 	Command string         `json:"command,omitempty"`
-	Offset  [2]int32       `json:"offset"`      // bytes that lines grew by, from the client and from the server
+	Offset  [2]int32       `json:"offset"`      // bytes that the kernel adds, by who sends
 	Age     float64        `json:"age_seconds"` // since it was first seen
 	Idle    float64        `json:"idle_seconds"`
 	Data    *Data          `json:"data,omitempty"` // the last that was asked for

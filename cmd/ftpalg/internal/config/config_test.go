@@ -100,7 +100,8 @@ policies:
 	}
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
-		Metrics: Metrics{"[::1]:9000", "/m"}, Socket: Socket{"/run/x/y", "adm"}, Log: Log{true, slog.LevelDebug},
+		Metrics: Metrics{"[::1]:9000", "/m"}, Socket: Socket{"/run/x/y", "adm"},
+		Log: Log{true, slog.LevelDebug},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
 			Internal:          []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
@@ -154,7 +155,8 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
 		{"metrics: off\n", "f.yaml:1: metrics: this is not a list of keys with values; allowed: address, path"},
-		{"socket: {path: run/x}\n", `f.yaml:1: socket.path: "run/x" is not the path of a socket; allowed: an absolute path`},
+		{"socket: {path: run/x}\n",
+			`f.yaml:1: socket.path: "run/x" is not the path of a socket; allowed: an absolute path`},
 		{"socket: {group: \"a b\"}\n", `f.yaml:1: socket.group: "a b" is not a name`},
 		{"log:\n  level: loud\n", `f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, warn, error`},
 		{"port_range: 50000-40000\n", "f.yaml:1: port_range: 50000 is above 40000; allowed: FIRST-LAST"},

@@ -19,7 +19,7 @@ func fateFamilies(s *alg.Stats, lost func() uint64) []family {
 				}
 			}
 		}, "mode", "outcome"),
-		counter("data_bytes_total", "Bytes of data connections that have ended, IP headers included, by who sent them.",
+		counter("data_bytes_total", "Bytes of ended data connections, IP headers included, by who sent them.",
 			func(e emit) {
 				for m, mode := range dialogue.Modes[1:] {
 					for i, from := range [...]string{"client", "server"} {
@@ -27,9 +27,10 @@ func fateFamilies(s *alg.Stats, lost func() uint64) []family {
 					}
 				}
 			}, "mode", "from"),
-		counter("control_sessions_renewed_total", "Times that a control connection was kept from expiring during a transfer.",
-			one(&s.Renewed)),
-		counter("events_lost_total", "Times that events of the kernel were lost.", func(e emit) { e(float64(lost())) }),
+		counter("control_sessions_renewed_total",
+			"Times that a control connection was kept from expiring during a transfer.", one(&s.Renewed)),
+		counter("events_lost_total", "Times that events of the kernel were lost.",
+			func(e emit) { e(float64(lost())) }),
 	}
 }
 
@@ -41,7 +42,7 @@ func newTimes() times {
 		connect: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ftpalg_data_connect_seconds",
 			Help:    "Time from the opening of a port to the arrival of its connection.",
-			Buckets: []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
+			Buckets: []float64{1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"mode"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ftpalg_data_duration_seconds",
