@@ -1,7 +1,7 @@
 # Everything here can be had without make too: see the recipes.
 
 build:
-	CGO_ENABLED=0 go build -trimpath -o ftpalg ./cmd/ftpalg
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$$(deploy/package/version)" -o ftpalg ./cmd/ftpalg
 
 demo:
 	go run ./cmd/ftpalg demo
@@ -16,11 +16,25 @@ model:
 fuzz:
 	test/fuzz
 
+# Beside the kernel's own helper and others, as root: some twenty minutes, into test/bench/RESULTS.md.
+# BENCH='-ftpalg BINARY' has another ftpalg beside it.
 bench:
-	go test -run - -bench . -benchmem ./alg ./rewrite ./conntrack/...
+	go -C test/bench run . -write . $(BENCH)
+
+# The same ratios in three minutes, only told.
+bench-quick:
+	go -C test/bench run . -quick $(BENCH)
+
+# Go benchmarks, most of them without a kernel.
+microbench:
+	go test -run - -bench . -benchmem ./alg/... ./rewrite ./conntrack/...
 
 # The end-to-end tests on every stock kernel that Debian offers.
 kernels:
 	test/kernels/e2e all
 
-.PHONY: build demo test model fuzz bench kernels
+# deb, rpm, ipk, apk and tar.gz for every processor, in dist.
+packages:
+	deploy/package/build dist
+
+.PHONY: build demo test model fuzz bench bench-quick microbench kernels packages

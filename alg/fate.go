@@ -51,6 +51,8 @@ type storyKey struct {
 
 func (f *stories) init() { f.waiting, f.flowing = map[storyKey]*story{}, map[key]*story{} }
 
+func (f *stories) none() bool { return len(f.waiting)+len(f.flowing)+len(f.shut) == 0 }
+
 // find returns what waits at an address for a control connection.
 func (f *stories) find(master conntrack.Tuple, open netip.AddrPort) *story {
 	return f.waiting[storyKey{keyOf(master), open}]

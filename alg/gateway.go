@@ -137,6 +137,8 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		return Accept, why, nil
 	case p.Signed():
 		return Accept, policy.Signed, nil
+	case s.conn.Echo(p):
+		return Accept, policy.SeenTwice, nil
 	case p.Flags()&rewrite.RST != 0 && s.conn.Ends(dir, p):
 		s.reset = 1 << dir
 		g.end(s)

@@ -36,6 +36,11 @@ func (g *Gateway) Next() (Held, bool) {
 	return Held{}, false
 }
 
+// Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
+func (g *Gateway) Idle() bool {
+	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.stories.none()
+}
+
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
 // are gone. It is to be called about every second, and Next after it.
 func (g *Gateway) Tick(now time.Time) {

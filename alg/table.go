@@ -233,6 +233,9 @@ func (g *Gateway) sweep() {
 			break
 		}
 		t.cursor = s.next
+		if now.Sub(s.lastSeen) > time.Second {
+			s.conn.Rest()
+		}
 		if d := s.door; d != nil && now.Sub(d.opened) > d.expectation.Timeout {
 			if d.story.came.IsZero() {
 				g.Stats.Closed[policy.Expired].Add(1)

@@ -92,20 +92,21 @@ func TestDaemonSetGivesNetAdminAndNothingElse(t *testing.T) {
 
 func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
 	unit := read(t, "ftpalg.service")
-	for _, want := range []string{"CapabilityBoundingSet=CAP_NET_ADMIN", "NoNewPrivileges=yes", "ProtectSystem=strict", "ExecReload=/bin/kill -HUP $MAINPID"} {
+	for _, want := range []string{
+		"Type=notify", "CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN", "NoNewPrivileges=yes",
+		"ProtectSystem=strict", "ExecReload=/usr/bin/kill -HUP $MAINPID", "MemoryDenyWriteExecute=yes",
+	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
 			t.Errorf("no %s", want)
 		}
-	}
-	if strings.Contains(unit, "AmbientCapabilities") {
-		t.Error("root needs no ambient capabilities")
 	}
 }
 
 func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	unit := read(t, "ftpalg.service")
 	for _, want := range []string{
-		"ReadWritePaths=/run", "RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX",
+		"RuntimeDirectory=ftpalg", "Environment=FTPALG_SOCKET_PATH=/run/ftpalg/ftpalg.sock",
+		"RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX",
 	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
 			t.Errorf("the unit has no %s", want)

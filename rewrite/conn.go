@@ -23,6 +23,7 @@ type Conn struct {
 	blind   bool // nobody shows us acknowledgements on demand
 	plain   bool // nothing was edited before we came
 	size    int  // of the histories, as counted in Room
+	echoes  *echoes
 }
 
 // Carrier says who carries the offsets of a connection once its edits are acknowledged.

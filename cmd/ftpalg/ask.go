@@ -31,9 +31,20 @@ type failure struct {
 // Unwrap returns both.
 func (f failure) Unwrap() []error { return []error{f.error, f.code} }
 
+// ofService is where the service has its socket, which may make none in /run itself.
+const ofService = "/run/ftpalg/ftpalg.sock"
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // addSocket gives c the flag that names the socket of the running gateway.
 func addSocket(c *cobra.Command) func() *api.Client {
 	path := config.Default().Socket.Path
+	if !exists(path) && exists(ofService) {
+		path = ofService
+	}
 	if p := os.Getenv(config.EnvName("socket.path")); p != "" {
 		path = p
 	}
@@ -93,8 +104,11 @@ func shown(s string) string {
 // codeOf is the exit code for an error.
 func codeOf(err error) int {
 	var code exitCode
-	if errors.As(err, &code) {
+	switch {
+	case errors.As(err, &code):
 		return int(code)
+	case errors.As(err, new(badConfig)):
+		return 2
 	}
 	return 1
 }

@@ -14,14 +14,21 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Tell what this kernel and this firewall can do, and what to do about the rest",
 		Long: `Try everything that the gateway needs, without starting it: each need as found,
-missing or a note, and what to do. The exit status is 1 if it cannot run here.`,
-		Example: "  sudo ftpalg check",
-		Args:    cobra.NoArgs,
+missing or a note, and what to do. The exit status is 1 if it cannot run here, and
+2 if the configuration has mistakes.`,
+		Example: `  sudo ftpalg check
+  ftpalg check --config-only --config /etc/ftpalg.yaml   # is the file right? asks no kernel`,
+		Args: cobra.NoArgs,
 	}
 	sources := addSettings(c)
+	configOnly := c.Flags().Bool("config-only", false, "look at the configuration and at nothing else")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		conf, err := sources().Load()
 		if err != nil {
+			return badConfig{err}
+		}
+		if *configOnly {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is right.")
 			return err
 		}
 		r := probe.Run(probe.Options{Queue: conf.Queue})
@@ -34,6 +41,11 @@ missing or a note, and what to do. The exit status is 1 if it cannot run here.`,
 	}
 	return c
 }
+
+// badConfig is what is wrong with the configuration; it has an exit status of its own.
+type badConfig struct{ error }
+
+func (b badConfig) Unwrap() error { return b.error }
 
 // whoHoldsOffsets is a limit of every kernel (nf_ct_seqadj needs NAT and skips lo).
 var whoHoldsOffsets = probe.Item{

@@ -46,10 +46,10 @@ func TestCommandLineErrorsAreClear(t *testing.T) {
 		{"check --config " + bad, "f.yaml:1: quue: no such key, did you mean queue?"},
 		{"check --config /nonexistent.yaml", "no such file"},
 		{"check --ports 0", "--ports: 0 is out of range; allowed: one or more ports from 1 to 65535"},
-		{"inspect", "accepts 1 arg(s)"},
+		{"inspect", "requires at least 1 arg(s)"},
 		{"inspect /nonexistent.pcap", "no such file"},
 		{"inspect --ports x " + bad, `--ports: "x" is not a number`},
-		{"inspect " + bad, "neither pcap nor pcapng"},
+		{"inspect " + bad, "neither pcap nor pcapng nor snoop"},
 	} {
 		if out, err := execute(strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v %s, want %s", c.args, err, out, c.want)

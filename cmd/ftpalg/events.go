@@ -39,7 +39,8 @@ type happening struct {
 // packet loop. What the loop does not take in time is lost and counted: nothing waits for it.
 type events struct {
 	listener *conntrack.Listener
-	own      uint32 // netlink port id of our own requests
+	wake     func() error // ends the round of the loop that waits
+	own      uint32       // netlink port id of our own requests
 	ready    chan happening
 	lost     *atomic.Uint64 // counts how often events were lost
 	missed   atomic.Bool    // since the loop looked last
@@ -49,7 +50,7 @@ type events struct {
 
 // watch listens to the events, of control connections at ports. It must be called before there are
 // connections to be told of. own is the netlink port id of the program's own requests.
-func watch(ports []uint16, own uint32, lost *atomic.Uint64) (*events, error) {
+func watch(ports []uint16, own uint32, lost *atomic.Uint64, wake func() error) (*events, error) {
 	const kinds = conntrack.AllEvents
 	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
 	if err != nil {
@@ -59,7 +60,7 @@ func watch(ports []uint16, own uint32, lost *atomic.Uint64) (*events, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	e := &events{
-		listener: l, own: own, lost: lost,
+		listener: l, own: own, lost: lost, wake: wake,
 		ready: make(chan happening, eventsWaiting), broken: make(chan error, 1),
 	}
 	go e.listen()
@@ -104,13 +105,16 @@ func (e *events) take(ev *conntrack.Event) {
 	}
 	select {
 	case e.ready <- h:
+		if len(e.ready) == 1 {
+			_ = e.wake() // fails if the loop has ended
+		}
 	default:
 		e.lose()
 	}
 }
 
-// pass gives the gateway what has happened since the last round.
-func (e *events) pass(g *alg.Gateway, j *journal) {
+// pass gives the gateway what has happened since the last round, and tells whether there is more.
+func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	if e.missed.Swap(false) {
 		g.EventsLost()
 		if !e.told {
@@ -126,9 +130,10 @@ func (e *events) pass(g *alg.Gateway, j *journal) {
 		case err := <-e.broken:
 			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
 		default:
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func (h *happening) tell(g *alg.Gateway) {
@@ -150,11 +155,11 @@ func (h *happening) tell(g *alg.Gateway) {
 }
 
 // openEvents listens to the kernel from before the rules on, if it may.
-func (p *program) openEvents(lost *atomic.Uint64) error {
+func (p *program) openEvents() error {
 	if !p.config.Events {
 		return nil
 	}
-	e, err := watch(p.config.Ports, p.conn.PortID(), lost)
+	e, err := watch(p.config.Ports, p.conn.PortID(), p.eventsLost, p.queue.Wake)
 	if err != nil {
 		return fmt.Errorf("%w (events: off in the configuration does without)", err)
 	}

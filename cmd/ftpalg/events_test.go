@@ -16,7 +16,8 @@ import (
 
 func newEventsOf(n int) *events {
 	return &events{
-		own: 7, lost: &atomic.Uint64{}, ready: make(chan happening, n), broken: make(chan error, 1),
+		own: 7, lost: &atomic.Uint64{}, wake: func() error { return nil },
+		ready: make(chan happening, n), broken: make(chan error, 1),
 	}
 }
 
@@ -29,12 +30,13 @@ func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
 		t.Errorf("%d are lost and %d wait", n, len(e.ready))
 	}
 	var log bytes.Buffer
-	l := newLoop(t, &fakeQueue{}, io.Discard)
-	j := newJournal(newLogger(&log, false, slog.LevelInfo))
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	j := newJournal(&log, false, slog.LevelInfo)
 	e.pass(l.gateway, j)
 	e.lose()
 	e.broken <- errors.New("no more")
 	e.pass(l.gateway, j)
+	j.flush()
 	if n := strings.Count(log.String(), "events of the kernel were lost"); n != 1 {
 		t.Errorf("it is told %d times: %s", n, &log)
 	}
@@ -45,7 +47,7 @@ func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
 
 func TestEventsBecomeAFate(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}}
-	l := newLoop(t, q, io.Discard)
+	l := testLoop(t, q, io.Discard)
 	var fates []alg.Fate
 	l.gateway.OnFate = func(f *alg.Fate) { fates = append(fates, *f) }
 	rounds(t, l, q)
@@ -72,7 +74,7 @@ func TestEventsBecomeAFate(t *testing.T) {
 	} {
 		l.events.take(&e)
 	}
-	if _, err := l.round(0); err != nil {
+	if _, err := l.round(); err != nil {
 		t.Fatal(err)
 	}
 	if len(fates) != 1 || fates[0].Outcome != alg.Used || fates[0].Ending != alg.Closed ||

@@ -41,7 +41,9 @@ func TestFateIsOneLine(t *testing.T) {
 		f := fate
 		c.change(&f)
 		var text bytes.Buffer
-		newJournal(newLogger(&text, false, slog.LevelInfo)).fate(&f)
+		j := newJournal(&text, false, slog.LevelInfo)
+		j.fate(&f)
+		j.flush()
 		if _, line, _ := strings.Cut(text.String(), " "); !strings.HasPrefix(line, c.want) {
 			t.Errorf("got %swant %s", line, c.want)
 		}
@@ -50,10 +52,11 @@ func TestFateIsOneLine(t *testing.T) {
 
 func TestFailuresAreLimitedToo(t *testing.T) {
 	var text bytes.Buffer
-	j := newJournal(newLogger(&text, false, slog.LevelInfo))
+	j := newJournal(&text, false, slog.LevelInfo)
 	for range troubleRate + 5 {
 		j.fate(&alg.Fate{Outcome: alg.Unanswered})
 	}
+	j.flush()
 	if n := strings.Count(text.String(), "\n"); n != troubleRate || j.suppressed != 5 {
 		t.Errorf("%d lines, %d suppressed", n, j.suppressed)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 )
 
-// status tells how the program is. It is called by another goroutine than the packet loop's.
-func (p *program) status(info build.Info) *api.Status {
+// tellStatus tells how the program is. It is called by another goroutine than the packet loop's.
+func (p *program) tellStatus(info build.Info) *api.Status {
 	events, bytes := p.hears()
 	s := &api.Status{
 		Version: api.Version, Program: info.Version, Kernel: kernelRelease(),
@@ -64,13 +64,19 @@ func marked(c api.Check, bad bool, l api.Level, detail, remedy string) api.Check
 	return c
 }
 
-// stuckAfter is when the packet loop is taken for stuck. It turns five times a second at least.
+// stuckAfter is when the packet loop is taken for stuck: it does what it is asked between two rounds.
 const stuckAfter = 5 * time.Second
 
 func (p *program) checkLoop() api.Check {
-	since := time.Since(time.Unix(p.loop.turned.Load(), 0)).Round(time.Second)
-	return marked(api.Check{ID: "loop", Name: "packets are handled"}, since > stuckAfter, api.Failing,
-		fmt.Sprintf("the loop has not turned for %v", since),
+	turned := make(chan bool, 1)
+	go func() { turned <- p.loop.call(func() {}) }()
+	ok := false
+	select {
+	case ok = <-turned:
+	case <-time.After(stuckAfter):
+	}
+	return marked(api.Check{ID: "loop", Name: "packets are handled"}, !ok, api.Failing,
+		fmt.Sprintf("the loop has not turned for %v", stuckAfter),
 		"restart ftpalg, which costs no session, and report it")
 }
 
@@ -89,7 +95,7 @@ func (p *program) checkQueue() api.Check {
 
 func (p *program) checkEvents(events string) api.Check {
 	c := api.Check{ID: "events", Name: "the kernel tells what comes of open ports"}
-	switch lost := p.lost.Load(); {
+	switch lost := p.eventsLost.Load(); {
 	case events != "on":
 		c = marked(c, true, api.Warning, "events are "+events,
 			"set events: on and net.netfilter.nf_conntrack_events=2")

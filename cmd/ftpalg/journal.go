@@ -25,6 +25,7 @@ const troubleRate = 10
 // far as they are not too many.
 type journal struct {
 	log        *slog.Logger
+	lines      *lineBuffer
 	left       int // lines of trouble for this second
 	suppressed int // lines not logged
 
@@ -32,9 +33,17 @@ type journal struct {
 	hub   *api.Hub        // hears of all, however many
 }
 
-func newJournal(log *slog.Logger) *journal {
-	return &journal{log: log, left: troubleRate, hub: &api.Hub{}}
+// newJournal returns a journal of one goroutine that writes to w, as newLogger does.
+func newJournal(w io.Writer, json bool, level slog.Leveler) *journal {
+	lines := &lineBuffer{w: w}
+	return &journal{log: newLogger(lines, json, level), lines: lines, left: troubleRate, hub: &api.Hub{}}
 }
+
+// flush writes out what was logged.
+func (j *journal) flush() { j.lines.flush() }
+
+// quiet tells that the next tick has nothing to do.
+func (j *journal) quiet() bool { return j.left == troubleRate && j.suppressed == 0 }
 
 func (j *journal) opened(d alg.DataChannel) {
 	if j.hub.Wanted() {
@@ -43,8 +52,8 @@ func (j *journal) opened(d alg.DataChannel) {
 	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel",
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),
-		slog.String("for", d.For.String()),
-		slog.String("open", d.Open.String()), slog.String("target", d.Target.String()),
+		slog.String("for", d.For.String()), slog.String("open", d.Open.String()),
+		slog.String("target", d.Target.String()),
 		slog.String("was", printable(d.Was)), slog.String("is", printable(d.Is)))
 }
 
@@ -82,4 +91,31 @@ func (j *journal) tick() {
 		j.log.Warn("more refusals and errors than are logged", "suppressed", j.suppressed)
 	}
 	j.left, j.suppressed = troubleRate, 0
+	j.flush()
+}
+
+// maxBuffered is how many bytes of lines may wait for the end of a round.
+const maxBuffered = 32 << 10
+
+// lineBuffer keeps lines until flush, so that those of a round are one system call.
+type lineBuffer struct {
+	w io.Writer
+	b []byte
+}
+
+// Write is part of io.Writer; slog gives it whole lines.
+func (l *lineBuffer) Write(line []byte) (int, error) {
+	l.b = append(l.b, line...)
+	if len(l.b) >= maxBuffered {
+		l.flush()
+	}
+	return len(line), nil
+}
+
+func (l *lineBuffer) flush() {
+	if len(l.b) == 0 {
+		return
+	}
+	_, _ = l.w.Write(l.b) // there is no other place to complain
+	l.b = l.b[:0]
 }

@@ -17,31 +17,42 @@ import (
 func TestDataChannelIsOneLine(t *testing.T) {
 	d := alg.DataChannel{
 		Mode: dialogue.PORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
-		Open: netip.MustParseAddrPort("203.0.113.1:10120"), Target: netip.MustParseAddrPort("10.0.13.222:10120"),
-		Was: []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
+		Open:   netip.MustParseAddrPort("203.0.113.1:10120"),
+		Target: netip.MustParseAddrPort("10.0.13.222:10120"),
+		Was:    []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
 	}
 	var text bytes.Buffer
-	newJournal(newLogger(&text, false, slog.LevelInfo)).opened(d)
-	const want = `level=INFO msg="data channel" mode=port client=10.0.13.222:40000 server=10.0.1.66:21 for=10.0.1.66 ` +
-		`open=203.0.113.1:10120 target=10.0.13.222:10120 was=10,0,13,222,39,136 is=203,0,113,1,39,136` + "\n"
+	j := newJournal(&text, false, slog.LevelInfo)
+	j.opened(d)
+	j.flush()
+	const want = `level=INFO msg="data channel" mode=port client=10.0.13.222:40000 server=10.0.1.66:21 ` +
+		`for=10.0.1.66 open=203.0.113.1:10120 target=10.0.13.222:10120 ` +
+		`was=10,0,13,222,39,136 is=203,0,113,1,39,136` + "\n"
 	if _, line, _ := strings.Cut(text.String(), " "); line != want {
 		t.Errorf("got %swant %s", line, want)
 	}
 	text.Reset()
-	newJournal(newLogger(&text, true, slog.LevelInfo)).opened(d)
+	j = newJournal(&text, true, slog.LevelInfo)
+	j.opened(d)
+	j.flush()
 	var fields map[string]string
-	if err := json.Unmarshal(text.Bytes(), &fields); err != nil || fields["open"] != "203.0.113.1:10120" || fields["mode"] != "port" {
+	err := json.Unmarshal(text.Bytes(), &fields)
+	if err != nil || fields["open"] != "203.0.113.1:10120" || fields["mode"] != "port" {
 		t.Errorf("%v, %s", err, &text)
 	}
 }
 
 func TestRefusalsAreLimitedAndTheRestIsCounted(t *testing.T) {
 	var text bytes.Buffer
-	j := newJournal(newLogger(&text, false, slog.LevelInfo))
+	j := newJournal(&text, false, slog.LevelInfo)
 	for range troubleRate + 5 {
-		j.refused(alg.Refusal{Client: clientAddr, Server: serverAddr, Reason: policy.LowPort, Line: []byte("PORT 1,2,3,4,0,21\r\n")})
+		j.refused(alg.Refusal{
+			Client: clientAddr, Server: serverAddr, Reason: policy.LowPort,
+			Line: []byte("PORT 1,2,3,4,0,21\r\n"),
+		})
 	}
 	j.kernelError("do it", errors.New("no"))
+	j.flush()
 	if n := strings.Count(text.String(), "level=WARN msg=refused reason=low_port"); n != troubleRate {
 		t.Errorf("%d lines, want %d", n, troubleRate)
 	}
@@ -55,6 +66,7 @@ func TestRefusalsAreLimitedAndTheRestIsCounted(t *testing.T) {
 		t.Errorf("a quiet second logged %s", &text)
 	}
 	j.kernelError("do it", errors.New("no"))
+	j.flush()
 	if !strings.Contains(text.String(), `doing="do it" error=no`) {
 		t.Error(text.String())
 	}

@@ -12,8 +12,13 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
 
-// roundTime is how long a round waits for a packet, and so how long a signal waits.
-const roundTime = 200 * time.Millisecond
+const (
+	// tickTime is how often the gateway looks after what time brings, while there is
+	// something.
+	tickTime = time.Second
+	// longAgo is an age of a packet that only a clock that was set can have made.
+	longAgo = time.Minute
+)
 
 // loopback is the interface index of lo in every network namespace.
 const loopback = 1
@@ -23,33 +28,121 @@ type packetQueue interface {
 	SetDeadline(time.Time) error
 	Receive([]nfqueue.Packet) (int, error)
 	Verdict(id uint32, v nfqueue.Verdict, payload []byte) error
+	Flush() error
+	Wake() error
+	Lost() uint64
 }
 
-// loop takes packets from the queue, asks the gateway about each, and answers.
+// loop takes packets from a queue, asks the gateway about each, and answers. Everything that
+// it has is its own, so that several can run side by side; only call may be
+// used by other goroutines.
 type loop struct {
 	gateway  *alg.Gateway
+	idle     func() bool // tells that the gateway has nothing to do but for packets; nil: never
 	queue    packetQueue
 	packets  []nfqueue.Packet
 	latency  prometheus.Observer
 	overruns *atomic.Uint64
+	lost     *atomic.Uint64
 	journal  *journal
-	events   *events // nil: there are none
+	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
-	snapshots *snapshots   // nil: nobody asks for any
-	taking    bool         // one is under way
-	turned    atomic.Int64 // Unix seconds when it turned last
-	ticked    time.Time
+	events    *events    // nil: there are none
+	snapshots *snapshots // nil: nobody asks for any
+	busy      bool       // one of them has more to do than was done in this round
+
+	calls   chan func()
+	ended   chan struct{} // closed when run returns
+	stopped bool
+
+	ticked time.Time
+	armed  time.Time // the deadline of the queue
+	missed uint64    // of queue.Lost, what lost counts already
 }
 
-// round handles the packets that there are, waiting for the first at most that
-// long. It returns how many there were. It allocates nothing for a packet.
-func (l *loop) round(wait time.Duration) (int, error) {
-	if l.taking {
-		wait = min(wait, busyRound)
+func newLoop() *loop { return &loop{calls: make(chan func(), 1), ended: make(chan struct{})} }
+
+// run handles packets until stop or an error.
+func (l *loop) run() error {
+	defer close(l.ended)
+	for {
+		select {
+		case f := <-l.calls:
+			f()
+		default:
+		}
+		if l.stopped {
+			return nil
+		}
+		if err := l.arm(); err != nil {
+			return err
+		}
+		if _, err := l.round(); err != nil {
+			return err
+		}
+		if l.alive != nil {
+			l.alive(time.Now())
+		}
 	}
-	if err := l.queue.SetDeadline(time.Now().Add(wait)); err != nil {
-		return 0, err
+}
+
+// call has f done between two rounds, when nobody else uses the gateway, and waits for
+// it. It returns false if the loop has ended.
+func (l *loop) call(f func()) bool {
+	done := make(chan struct{})
+	select {
+	case l.calls <- func() { f(); close(done) }:
+	case <-l.ended:
+		return false
 	}
+	_ = l.queue.Wake() // fails if it is closed, and then the loop ends
+	select {
+	case <-done:
+		return true
+	case <-l.ended:
+		return false
+	}
+}
+
+// stop ends run after the round under way.
+func (l *loop) stop() { l.call(func() { l.stopped = true }) }
+
+// arm sets the deadline of the queue to the next tick, or to never if there is none. It moves
+// once a second at most: one that is not needed any more is left to pass.
+func (l *loop) arm() error {
+	var at time.Time
+	if l.busy {
+		l.armed = time.Now().Add(busyRound)
+		return l.queue.SetDeadline(l.armed)
+	}
+	if l.idle == nil || !l.idle() || !l.journal.quiet() {
+		at = l.ticked.Add(tickTime)
+	}
+	if at.Equal(l.armed) || at.IsZero() && time.Now().Before(l.armed) {
+		return nil
+	}
+	l.armed = at
+	return l.queue.SetDeadline(at)
+}
+
+// drain handles packets until none has come for a while, or for most.
+func (l *loop) drain(quiet, most time.Duration) error {
+	for end := time.Now().Add(most); ; {
+		deadline := time.Now().Add(quiet)
+		if err := l.queue.SetDeadline(deadline); err != nil {
+			return err
+		}
+		n, err := l.round()
+		if now := time.Now(); err != nil || now.After(end) || n == 0 && now.After(deadline) {
+			return err
+		}
+	}
+}
+
+// round waits for packets, until the deadline of the queue, and handles those that there
+// are. It returns how many there were. It allocates nothing for a packet.
+func (l *loop) round() (int, error) {
+	defer l.journal.flush()
 	n, err := l.queue.Receive(l.packets)
 	now := time.Now()
 	switch {
@@ -58,27 +151,47 @@ func (l *loop) round(wait time.Duration) (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
-	if l.events != nil {
-		l.events.pass(l.gateway, l.journal)
-		l.release(now)
-	}
+	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
+	l.release(now)
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		l.handle(now, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
 		l.release(now)
-		l.latency.Observe(time.Since(now).Seconds())
 	}
-	if l.snapshots != nil {
-		l.taking = l.snapshots.step(l.gateway, now)
+	l.flush()
+	l.observe(now, l.packets[:n])
+	if l.snapshots != nil && l.snapshots.step(l.gateway, now) {
+		l.busy = true
 	}
-	if now.Sub(l.ticked) >= time.Second {
-		l.ticked = now
-		l.turned.Store(now.Unix())
-		l.gateway.Tick(now)
-		l.release(now)
-		l.journal.tick()
+	if now.Sub(l.ticked) >= tickTime {
+		l.tick(now)
 	}
 	return n, nil
+}
+
+func (l *loop) tick(now time.Time) {
+	l.ticked = now
+	l.gateway.Tick(now)
+	l.release(now)
+	l.flush()
+	l.journal.tick()
+}
+
+// observe notes how long the packets, which were read at that time, waited for the verdicts
+// that have just been sent.
+func (l *loop) observe(read time.Time, ps []nfqueue.Packet) {
+	took := time.Since(read)
+	for i := range ps {
+		waited := took
+		if age := read.Sub(ps[i].Time); age > 0 && age < longAgo {
+			waited += age
+		}
+		l.latency.Observe(waited.Seconds())
+	}
+	if lost := l.queue.Lost(); lost != l.missed {
+		l.lost.Add(lost - l.missed)
+		l.missed = lost
+	}
 }
 
 // handle asks the gateway about one packet.
@@ -110,5 +223,12 @@ func (l *loop) answer(id uint32, v nfqueue.Verdict, payload []byte) {
 		l.journal.kernelError("give a verdict", err)
 		// Unanswered it would wait for ever. Its sender sends it again.
 		_ = l.queue.Verdict(id, nfqueue.Drop, nil)
+	}
+}
+
+// flush sends the verdicts given so far.
+func (l *loop) flush() {
+	if err := l.queue.Flush(); err != nil {
+		l.journal.kernelError("give verdicts", err)
 	}
 }

@@ -53,13 +53,20 @@ func command(t testing.TB, seq uint32, text string) []byte {
 
 func packet(t testing.TB, from, to netip.AddrPort, seq, ack uint32, text string) []byte {
 	t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
-	tcp := &layers.TCP{SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()), Seq: seq, Ack: ack, ACK: true, Window: 1000}
+	ip := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP,
+		SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice(),
+	}
+	tcp := &layers.TCP{
+		SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()),
+		Seq: seq, Ack: ack, ACK: true, Window: 1000,
+	}
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		t.Fatal(err)
 	}
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, tcp, gopacket.Payload(text)); err != nil {
+	whole := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(b, whole, ip, tcp, gopacket.Payload(text)); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -84,9 +91,22 @@ type fakeQueue struct {
 	lastID  uint32
 	answers []answer
 	refuse  error // of verdicts with a payload
+	flushed int   // answers that were sent
+	sends   int   // datagrams of answers
+	lost    uint64
 }
 
 func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
+func (q *fakeQueue) Wake() error                 { return nil }
+func (q *fakeQueue) Lost() uint64                { return q.lost }
+
+func (q *fakeQueue) Flush() error {
+	if len(q.answers) > q.flushed {
+		q.flushed = len(q.answers)
+		q.sends++
+	}
+	return nil
+}
 
 func (q *fakeQueue) Receive(pkts []nfqueue.Packet) (int, error) {
 	if len(q.batches) == 0 {
@@ -113,23 +133,24 @@ func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error 
 	return nil
 }
 
-// newLoop returns a loop whose gateway has heard from the server what it has of the client.
-func newLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
+// testLoop returns a loop whose gateway has heard from the server what it has of the client.
+func testLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
 	g := alg.New(newFlow(), policy.Default())
 	g.Handle(time.Now(), 0, packet(t, serverAddr, outsideAddr, 1, startSeq, ""), false)
-	j := newJournal(newLogger(log, false, slog.LevelInfo))
+	j := newJournal(log, false, slog.LevelInfo)
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError
-	return &loop{
-		gateway: g, queue: q, packets: make([]nfqueue.Packet, batch), journal: j,
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"}), overruns: &atomic.Uint64{},
-	}
+	l := newLoop()
+	l.gateway, l.queue, l.packets, l.journal = g, q, make([]nfqueue.Packet, batch), j
+	l.latency = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"})
+	l.overruns, l.lost = &atomic.Uint64{}, &atomic.Uint64{}
+	return l
 }
 
 // rounds lets the loop handle all batches.
 func rounds(t *testing.T, l *loop, q *fakeQueue) {
 	t.Helper()
 	for len(q.batches) > 0 {
-		if _, err := l.round(0); err != nil {
+		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,9 +169,13 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 		batches []batchOrError
 		want    []answer
 	}{
-		{"as it is", []batchOrError{{packets: [][]byte{command(t, startSeq, noop)}}}, []answer{{1, nfqueue.Accept, ""}}},
+		{"as it is",
+			[]batchOrError{{packets: [][]byte{command(t, startSeq, noop)}}},
+			[]answer{{1, nfqueue.Accept, ""}}},
 		{"not TCP", []batchOrError{{packets: [][]byte{[]byte("x")}}}, []answer{{1, nfqueue.Accept, ""}}},
-		{"rewritten", []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, []answer{{1, nfqueue.Accept, portOut}}},
+		{"rewritten",
+			[]batchOrError{{packets: [][]byte{command(t, startSeq, port)}}},
+			[]answer{{1, nfqueue.Accept, portOut}}},
 		{"held until its predecessor comes",
 			[]batchOrError{
 				{packets: [][]byte{command(t, startSeq, noop), command(t, startSeq+6+8, port)}},
@@ -166,7 +191,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &fakeQueue{batches: c.batches}
-			rounds(t, newLoop(t, q, io.Discard), q)
+			rounds(t, testLoop(t, q, io.Discard), q)
 			if len(q.answers) != len(c.want) {
 				t.Fatalf("answers %+v, want %+v", q.answers, c.want)
 			}
@@ -181,7 +206,7 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 
 func TestOverrunsAreCounted(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{{err: nfqueue.ErrOverrun}, {err: nfqueue.ErrOverrun}}}
-	l := newLoop(t, q, io.Discard)
+	l := testLoop(t, q, io.Discard)
 	rounds(t, l, q)
 	if n := l.overruns.Load(); n != 2 {
 		t.Errorf("counted %d", n)
@@ -190,15 +215,19 @@ func TestOverrunsAreCounted(t *testing.T) {
 
 func TestBrokenQueueEndsTheLoop(t *testing.T) {
 	broken := errors.New("broken")
-	if _, err := newLoop(t, &fakeQueue{batches: []batchOrError{{err: broken}}}, io.Discard).round(0); !errors.Is(err, broken) {
+	q := &fakeQueue{batches: []batchOrError{{err: broken}}}
+	if _, err := testLoop(t, q, io.Discard).round(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
 
 func TestVerdictThatCannotBeGivenDropsThePacket(t *testing.T) {
 	var log bytes.Buffer
-	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}, refuse: errors.New("message too long")}
-	rounds(t, newLoop(t, q, &log), q)
+	q := &fakeQueue{
+		batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}},
+		refuse:  errors.New("message too long"),
+	}
+	rounds(t, testLoop(t, q, &log), q)
 	if len(q.answers) != 1 || q.answers[0] != (answer{1, nfqueue.Drop, ""}) {
 		t.Errorf("answers %v", q.answers)
 	}
@@ -213,14 +242,98 @@ type endless struct{ p nfqueue.Packet }
 func (q *endless) SetDeadline(time.Time) error                   { return nil }
 func (q *endless) Receive(pkts []nfqueue.Packet) (int, error)    { pkts[0] = q.p; return 1, nil }
 func (q *endless) Verdict(uint32, nfqueue.Verdict, []byte) error { return nil }
+func (q *endless) Flush() error                                  { return nil }
+func (q *endless) Wake() error                                   { return nil }
+func (q *endless) Lost() uint64                                  { return 0 }
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
-	l := newLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
+	l := testLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := l.round(0); err != nil {
+		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// writes counts how often it is written to.
+type writes struct{ n, bytes int }
+
+func (w *writes) Write(b []byte) (int, error) {
+	w.n++
+	w.bytes += len(b)
+	return len(b), nil
+}
+
+func TestRoundIsOneDatagramAndOneWriteOfTheLog(t *testing.T) {
+	q, w := &fakeQueue{}, &writes{}
+	var ps [][]byte
+	for i := range uint32(3) {
+		ps = append(ps, command(t, startSeq+i*uint32(len(port)), port))
+	}
+	q.batches = []batchOrError{{packets: ps}}
+	rounds(t, testLoop(t, q, w), q)
+	if len(q.answers) != 3 || q.sends != 1 {
+		t.Errorf("%d datagrams with %d verdicts", q.sends, len(q.answers))
+	}
+	if w.n != 1 || w.bytes < 300 {
+		t.Errorf("the log was written %d times, %d bytes", w.n, w.bytes)
+	}
+}
+
+func TestThousandNOOPsAreOneDatagramARound(t *testing.T) {
+	q := &fakeQueue{}
+	for at := uint32(0); at < 1000; at += batch {
+		var ps [][]byte
+		for i := at; i < min(at+batch, 1000); i++ {
+			ps = append(ps, command(t, startSeq+i*uint32(len(noop)), noop))
+		}
+		q.batches = append(q.batches, batchOrError{packets: ps})
+	}
+	want := len(q.batches)
+	rounds(t, testLoop(t, q, io.Discard), q)
+	if len(q.answers) != 1000 || q.flushed != 1000 || q.sends != want {
+		t.Errorf("%d datagrams with %d of %d verdicts, want %d", q.sends, q.flushed, len(q.answers), want)
+	}
+}
+
+func TestLostPacketsAreCountedOnce(t *testing.T) {
+	q := &fakeQueue{batches: []batchOrError{{err: os.ErrDeadlineExceeded}}, lost: 3}
+	l := testLoop(t, q, io.Discard)
+	l.lost.Store(10) // of another loop
+	for range 2 {
+		if _, err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := l.lost.Load(); n != 13 {
+		t.Errorf("counted %d", n)
+	}
+}
+
+// observed keeps what is observed.
+type observed []float64
+
+func (o *observed) Observe(v float64) { *o = append(*o, v) }
+
+func TestTimeOfAPacketCountsFromItsArrival(t *testing.T) {
+	read := time.Now()
+	for _, c := range []struct {
+		name     string
+		arrived  time.Time
+		from, to float64 // seconds
+	}{
+		{"no timestamp", time.Time{}, 0, 1},
+		{"a timestamp", read.Add(-5 * time.Second), 5, 6},
+		{"a clock that was set back", read.Add(5 * time.Second), 0, 1},
+		{"a clock that was set forward", read.Add(-time.Hour), 0, 1},
+	} {
+		l, o := testLoop(t, &fakeQueue{}, io.Discard), &observed{}
+		l.latency = o
+		l.observe(read, []nfqueue.Packet{{Time: c.arrived}})
+		if len(*o) != 1 || (*o)[0] < c.from || (*o)[0] > c.to {
+			t.Errorf("%s: %v", c.name, *o)
+		}
 	}
 }

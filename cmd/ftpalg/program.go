@@ -25,7 +25,7 @@ const (
 	// readBuffer must hold them in the kernel's accounting, or they pass unseen.
 	readBuffer = 16 << 20
 	// batch is how many packets are taken at once.
-	batch = 32
+	batch = 64
 	// ownExpectations of the helper that is registered: one in use and one that
 	// takes its place, for each control connection.
 	ownExpectations = 2
@@ -39,18 +39,20 @@ type program struct {
 	signals chan os.Signal
 
 	conn    *conntrack.Conn
+	kernel  *inOrder
 	gateway *alg.Gateway
 	queue   *nfqueue.Queue
 	log     *slog.Logger
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
+	super   *supervisor
 	events  *events // nil: they are off
 
-	snapshots *snapshots
-	started   time.Time
-	served    atomic.Pointer[[]uint16] // the ports, for other goroutines
-	lost      *atomic.Uint64           // how often events were lost
+	snapshots  *snapshots
+	started    time.Time
+	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
+	eventsLost *atomic.Uint64
 
 	rulesIn bool           // the table is in force and ours to remove
 	undo    []func() error // what ends the program, the last first
@@ -65,7 +67,10 @@ func start(src config.Sources, logTo io.Writer) (*program, error) {
 	p := &program{sources: src, config: c, level: &slog.LevelVar{}}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
-	p.journal = newJournal(p.log)
+	p.journal = newJournal(logTo, c.Log.JSON, p.level)
+	if p.super, err = newSupervisor(p.log); err != nil {
+		return nil, err
+	}
 	if err := p.setUp(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -85,22 +90,23 @@ func (p *program) setUp() error {
 	}
 	info := build.Read(version)
 	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
-	p.journal.ended, p.lost = m.Ended, &m.Lost
+	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
 	ports := p.config.Ports
 	p.served.Store(&ports)
-	if err := p.openEvents(&m.Lost); err != nil {
+	if err := p.openEvents(); err != nil {
 		return err
 	}
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.snapshots = &snapshots{}
-	p.loop = &loop{
-		gateway: p.gateway, queue: p.queue, packets: make([]nfqueue.Packet, batch),
-		latency: m.Latency, overruns: &m.Overruns, journal: p.journal,
-		events: p.events, snapshots: p.snapshots,
-	}
-	p.loop.turned.Store(time.Now().Unix())
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.snapshots = newSnapshots(p.queue.Wake)
+	p.loop.events, p.loop.snapshots = p.events, p.snapshots
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
+	p.kernel.flush = p.loop.flush
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
@@ -108,6 +114,7 @@ func (p *program) setUp() error {
 	}
 	p.logReady(info)
 	p.serveSocket(info)
+	p.super.ready(p.status())
 	return nil
 }
 
@@ -137,7 +144,8 @@ func (p *program) openConntrack() error {
 			return err
 		}
 	}
-	p.gateway = alg.New(conn, p.config.Policy, p.config.Policies...)
+	p.kernel = &inOrder{kernel: conn}
+	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
 	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
@@ -193,38 +201,25 @@ func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Conf
 	}
 }
 
+const (
+	// drainQuiet is for how long no packet may come before the queue is closed. Rules
+	// that are removed still queue what is passing through them just now.
+	drainQuiet = 5 * time.Millisecond
+	drainMost  = time.Second
+)
+
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
-	err := p.handle()
+	err := runAll(p.signals, p.reload, p.loop)
+	p.super.stopping()
 	// First the rules, then the queue: what comes in between would be lost.
 	err = errors.Join(err, p.removeRules())
 	if err == nil {
-		err = p.drain()
+		err = p.loop.drain(drainQuiet, drainMost)
 	}
 	err = errors.Join(err, p.close())
 	p.log.Info("stopped")
 	return err
-}
-
-// handle runs the packet loop.
-func (p *program) handle() error {
-	for !p.signalled() {
-		if _, err := p.loop.round(roundTime); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drain handles what the rules have queued before they were removed.
-func (p *program) drain() error {
-	const most, quiet = time.Second, 50 * time.Millisecond
-	for until := time.Now().Add(most); time.Now().Before(until); {
-		if n, err := p.loop.round(quiet); n == 0 || err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // close gives back everything.

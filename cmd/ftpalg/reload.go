@@ -8,6 +8,12 @@ import (
 
 // reload reads the configuration again. What is wrong leaves the old one in force.
 func (p *program) reload() {
+	p.super.reloading()
+	p.readAgain()
+	p.super.ready(p.status())
+}
+
+func (p *program) readAgain() {
 	c, err := p.sources.Load()
 	if err != nil {
 		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
@@ -26,7 +32,7 @@ func (p *program) reload() {
 	}
 	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
 	p.served.Store(&c.Ports)
-	p.gateway.SetPolicy(c.Policy, c.Policies...)
+	p.loop.call(func() { p.gateway.SetPolicy(c.Policy, c.Policies...) })
 	p.level.Set(c.Log.Level)
 	p.log.Info("configuration reloaded", "ports", c.Ports)
 	if keys := config.Fixed(p.config, c); len(keys) > 0 {

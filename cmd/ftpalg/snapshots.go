@@ -22,6 +22,7 @@ const (
 // asks: it writes a new slice each time, and readers only read.
 type snapshots struct {
 	wanted atomic.Bool
+	wake   func() error // ends the round of the loop that waits
 
 	mu    sync.Mutex
 	ready chan struct{} // closed when the one that is wanted is done; nil: none is
@@ -33,6 +34,8 @@ type snapshots struct {
 	next   []alg.Session
 }
 
+func newSnapshots(wake func() error) *snapshots { return &snapshots{wake: wake} }
+
 // get returns the sessions as they were at most a second ago.
 func (s *snapshots) get(ctx context.Context) ([]alg.Session, time.Time, error) {
 	s.mu.Lock()
@@ -43,6 +46,7 @@ func (s *snapshots) get(ctx context.Context) ([]alg.Session, time.Time, error) {
 	if s.ready == nil {
 		s.ready = make(chan struct{})
 		s.wanted.Store(true)
+		_ = s.wake() // fails if the loop has ended, and then so does the server
 	}
 	ready := s.ready
 	s.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 )
 
 func TestLoopDescribesSessionsWhenSomebodyAsks(t *testing.T) {
-	l := newLoop(t, &fakeQueue{}, io.Discard)
-	l.snapshots = &snapshots{}
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	l.snapshots = newSnapshots(func() error { return nil })
 	type answer struct {
 		rows []alg.Session
 		at   time.Time
@@ -28,7 +28,7 @@ func TestLoopDescribesSessionsWhenSomebodyAsks(t *testing.T) {
 		go ask()
 	}
 	for got := 0; got < readers; {
-		if _, err := l.round(0); err != nil {
+		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -49,14 +49,14 @@ func TestLoopDescribesSessionsWhenSomebodyAsks(t *testing.T) {
 func TestAskingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := (&snapshots{}).get(ctx); !errors.Is(err, context.Canceled) {
+	if _, _, err := newSnapshots(func() error { return nil }).get(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
 func TestNobodyAsksAndNothingIsAllocated(t *testing.T) {
-	l := newLoop(t, &fakeQueue{}, io.Discard)
-	s := &snapshots{}
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	s := newSnapshots(func() error { return nil })
 	if n := testing.AllocsPerRun(100, func() {
 		if s.step(l.gateway, time.Now()) {
 			t.Fatal("a snapshot that nobody wants")

@@ -29,7 +29,7 @@ func (p *program) serveSocket(info build.Info) {
 	p.started = time.Now()
 	server := api.NewServer(api.Source{
 		Sessions: p.tellSessions, Events: p.journal.hub,
-		Status: func() *api.Status { return p.status(info) },
+		Status: func() *api.Status { return p.tellStatus(info) },
 	})
 	p.undo = append(p.undo, server.Close)
 	go func() { _ = server.Serve(l) }() // ends with Close

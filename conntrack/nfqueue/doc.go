@@ -2,11 +2,12 @@
 //
 // One Queue serves one queue number with one goroutine: Receive fills a batch of
 // packets, whose payload lies in buffers that are reused, and Verdict answers
-// each of them. A verdict is given by one send, and the kernel has put the
-// packet on its way when that send returns: nfqnl_recv_verdict in
-// net/netfilter/nfnetlink_queue.c reinjects within the system call. So what was
-// told to conntrack before the verdict holds for the packet, and what is asked
-// after it has seen the packet.
+// each of them. The verdicts of a batch leave together, with the next Flush or
+// Receive, in one datagram, which may also carry messages to ctnetlink: the kernel
+// handles them one after another. It has done so when Flush returns:
+// nfqnl_recv_verdict in net/netfilter/nfnetlink_queue.c reinjects within the system
+// call. So what was appended before a verdict holds for its packet, and what is
+// asked after the Flush has seen the packet.
 //
 // The queue is opened with FAIL_OPEN, so a full queue lets packets pass unseen
 // instead of losing them, and without the GSO flag, so the kernel itself splits

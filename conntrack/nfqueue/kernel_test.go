@@ -2,152 +2,14 @@ package nfqueue
 
 import (
 	"bytes"
-	"context"
-	"encoding/binary"
 	"errors"
-	"net"
 	"os"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
-
-	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
-	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
-
-const (
-	queue = 5
-	port  = 9 // discard
-)
-
-// patience is how long a test waits for what should happen at once.
-const patience = 20 * time.Second
-
-// queued is a namespace whose UDP packets to port 9 go to the queue.
-func queued(t testing.TB) *netnstest.NS {
-	t.Helper()
-	ns := netnstest.New(t)
-	var toQueue expr.Any
-	ns.Do(func() { toQueue = statement() })
-	ns.Nft(func(c *nftables.Conn) {
-		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "q"})
-		chain := c.AddChain(&nftables.Chain{Name: "output", Table: table, Type: nftables.ChainTypeFilter,
-			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityMangle})
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0, port}},
-			toQueue,
-		}})
-	})
-	return ns
-}
-
-// statement queues a packet in the way that this kernel has.
-func statement() expr.Any {
-	if ruleset.Try("try", ruleset.NativeQueue) == nil {
-		return &expr.Queue{Num: queue, Total: 1, Flag: expr.QueueFlagBypass}
-	}
-	info := make(xt.Unknown, 8) // struct xt_NFQ_info_v3
-	binary.NativeEndian.PutUint16(info, queue)
-	binary.NativeEndian.PutUint16(info[2:], 1)
-	binary.NativeEndian.PutUint16(info[4:], 1) // bypass
-	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
-}
-
-// sockets are a sender to the queued port and its receiver.
-func sockets(t testing.TB, ns *netnstest.NS) (from, to *net.UDPConn) {
-	t.Helper()
-	ns.Do(func() {
-		var err error
-		addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
-		if to, err = net.ListenUDP("udp4", addr); err != nil {
-			t.Error(err)
-			return
-		}
-		if from, err = net.DialUDP("udp4", nil, addr); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { _, _ = from.Close(), to.Close() })
-	return from, to
-}
-
-// flood sends small packets as fast as it can until the test ends.
-func flood(t testing.TB, from *net.UDPConn) *atomic.Uint64 {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	var sent atomic.Uint64
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			_, _ = from.Write([]byte("x"))
-			sent.Add(1)
-		}
-	}()
-	t.Cleanup(func() { stop(); <-done })
-	return &sent
-}
-
-func openIn(t testing.TB, ns *netnstest.NS, c Config) (q *Queue, err error) {
-	t.Helper()
-	ns.Do(func() { q, err = Open(c) })
-	return q, err
-}
-
-func mustOpen(t testing.TB, ns *netnstest.NS, c Config) *Queue {
-	t.Helper()
-	q, err := openIn(t, ns, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = q.Close() })
-	return q
-}
-
-// serve accepts packets until none waits and returns how many there were.
-func serve(t testing.TB, ns *netnstest.NS, q *Queue) (packets, overruns int) {
-	t.Helper()
-	pkts := make([]Packet, 32)
-	if err := q.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	for stats(t, ns).Waiting > 0 {
-		n, err := q.Receive(pkts)
-		switch {
-		case errors.Is(err, ErrOverrun):
-			overruns++
-		case err != nil:
-			t.Fatal(err)
-		}
-		for _, p := range pkts[:n] {
-			if err := q.Verdict(p.ID, Accept, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		packets += n
-	}
-	return packets, overruns
-}
-
-// stats reads what the kernel says of the queue.
-func stats(t testing.TB, ns *netnstest.NS) (s Stats) {
-	t.Helper()
-	ns.Do(func() {
-		var err error
-		if s, err = ReadStats(queue); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
 	ns := queued(t)
@@ -169,13 +31,13 @@ func TestOpenWhilePacketsArriveNeverFails(t *testing.T) {
 }
 
 func acceptOne(q *Queue) error {
-	if err := q.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := q.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return err
 	}
 	var p [1]Packet
 	for {
 		if _, err := q.Receive(p[:]); err == nil {
-			return q.Verdict(p[0].ID, Accept, nil)
+			return errors.Join(q.Verdict(p[0].ID, Accept, nil), q.Flush())
 		} else if !errors.Is(err, ErrOverrun) {
 			return err
 		}
@@ -242,10 +104,13 @@ func TestPacketsWaitForTheirVerdict(t *testing.T) {
 		}
 		got += n
 	}
+	if err := q.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	b := make([]byte, 64)
 	for _, want := range []string{"same", "new text"} {
-		// A verdict is carried out before Verdict returns: the packet is there.
-		_ = to.SetReadDeadline(time.Now().Add(patience))
+		// A verdict is carried out before Flush returns: the packet is there.
+		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if n, err := to.Read(b); err != nil || string(b[:n]) != want {
 			t.Errorf("got %q, %v, want %q", b[:n], err, want)
 		}
@@ -262,7 +127,7 @@ func TestVerdictForAPacketThatIsGoneIsCounted(t *testing.T) {
 	if _, err := from.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := serve(t, ns, q); n != 1 || q.Gone() != 1 {
+	if n, _ := serve(t, q, 100*time.Millisecond); n != 1 || q.Gone() != 1 {
 		t.Errorf("%d packets, %d gone", n, q.Gone())
 	}
 }
@@ -277,17 +142,25 @@ func TestOverrunIsReportedAndPacketsPassUnseen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stats := stats(t, ns)
-	packets, overruns := serve(t, ns, q)
+	stats := statsIn(t, ns)
+	packets, overruns := serve(t, q, 200*time.Millisecond)
 	arrived := 0
-	for b := make([]byte, 1000); arrived < sent; arrived++ {
-		_ = to.SetReadDeadline(time.Now().Add(patience))
+	for b := make([]byte, 1000); ; arrived++ {
+		_ = to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if _, err := to.Read(b); err != nil {
 			break
 		}
 	}
+	if _, err := from.Write([]byte("x")); err != nil { // the next one shows the gap
+		t.Fatal(err)
+	}
+	serve(t, q, 100*time.Millisecond)
+	if lost := q.Lost(); int(lost)+packets != sent || !q.WasFull() || q.WasFull() {
+		t.Errorf("%d packets lost by their numbers, %d received of %d", lost, packets, sent)
+	}
 	if overruns == 0 || packets == 0 || packets == sent || arrived != sent {
-		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v", overruns, packets, sent, arrived, stats)
+		t.Errorf("%d overruns, %d of %d packets queued, %d arrived, %+v",
+			overruns, packets, sent, arrived, stats)
 	}
 	if stats.QueueDropped != 0 || stats.UserDropped != 0 {
 		t.Errorf("packets that passed unseen are counted as dropped: %+v", stats)
@@ -308,12 +181,12 @@ func TestFullQueueLetsPacketsPassUnseen(t *testing.T) {
 	}
 	b := make([]byte, 8)
 	for i := range 40 {
-		_ = to.SetReadDeadline(time.Now().Add(patience))
+		_ = to.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := to.Read(b); err != nil {
 			t.Fatalf("packet %d: %v", i, err)
 		}
 	}
-	if n, _ := serve(t, ns, q); n != 10 {
+	if n, _ := serve(t, q, 100*time.Millisecond); n != 10 {
 		t.Errorf("%d packets queued, want 10", n)
 	}
 }
@@ -332,34 +205,26 @@ func TestLargePacketsAreQueuedWhole(t *testing.T) {
 	if got := len(pkts[0].Payload); got != 65028 || pkts[0].Truncated {
 		t.Errorf("%d bytes, truncated %v", got, pkts[0].Truncated)
 	}
-	if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+	if err := errors.Join(q.Verdict(pkts[0].ID, Accept, pkts[0].Payload), q.Flush()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
+func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
-	from, _ := sockets(t, ns)
 	q := mustOpen(t, ns, Config{Queue: queue})
 	for _, end := range []func() error{
 		func() error { return q.SetDeadline(time.Now()) },
+		q.Wake,
 		q.Close,
 	} {
-		came, errs := make(chan error, 1), make(chan error, 1)
+		errs := make(chan error, 1)
 		_ = q.SetDeadline(time.Time{})
-		if _, err := from.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
 		go func() {
-			pkts := make([]Packet, 1)
-			_, err := q.Receive(pkts)
-			came <- err
-			_, err = q.Receive(pkts)
+			_, err := q.Receive(make([]Packet, 1))
 			errs <- err
 		}()
-		if err := <-came; err != nil {
-			t.Fatal(err)
-		}
+		time.Sleep(5 * time.Millisecond)
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -368,37 +233,46 @@ func TestSetDeadlineAndCloseEndAReceiveThatWaits(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
 				t.Errorf("%v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(5 * time.Second):
 			t.Fatal("Receive still waits")
 		}
 	}
 }
 
-func BenchmarkAccept(b *testing.B) {
-	ns := queued(b)
-	from, _ := sockets(b, ns)
-	q := mustOpen(b, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 64 << 20})
-	pkts := make([]Packet, 32)
-	b.ReportAllocs()
-	const round = 100 // more would fill the sender's own buffer, which queued packets count against
-	for done := 0; done < b.N; {
-		end := min(done+round, b.N)
-		b.StopTimer()
-		for range end - done {
-			_, _ = from.Write([]byte("x"))
+func TestPacketHasItsArrivalTimeWhereTheKernelTakesIt(t *testing.T) {
+	ns := queuedAt(t, nftables.ChainHookInput)
+	from, to := sockets(t, ns)
+	raw, err := to.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ctl := raw.Control(func(fd uintptr) { // makes the kernel take it
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMP, 1)
+	}); ctl != nil || err != nil {
+		t.Fatal(ctl, err)
+	}
+	q := mustOpen(t, ns, Config{Queue: queue})
+	// The kernel begins to take it some time after it was asked to (net_enable_timestamp).
+	pkts := make([]Packet, 1)
+	for end := time.Now().Add(5 * time.Second); ; {
+		before := time.Now()
+		if _, err := from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
 		}
-		b.StartTimer()
-		for done < end {
-			n, err := q.Receive(pkts)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for _, p := range pkts[:n] {
-				if err := q.Verdict(p.ID, Accept, nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-			done += n
+		if n, err := q.Receive(pkts); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := errors.Join(q.Verdict(pkts[0].ID, Accept, nil), q.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		at := pkts[0].Time
+		switch {
+		case !at.IsZero() && (at.Before(before.Truncate(time.Microsecond)) || at.After(time.Now())):
+			t.Fatalf("sent at %v, arrived at %v", before, at)
+		case !at.IsZero():
+			return
+		case time.Now().After(end):
+			t.Fatal("no packet had a time")
 		}
 	}
 }

@@ -2,6 +2,7 @@ package nfqueue
 
 import (
 	"encoding/binary"
+	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ const (
 
 	attrPacketHeader  = 1
 	attrVerdictHeader = 2
+	attrTimestamp     = 4
 	attrInDev         = 5
 	attrOutDev        = 6
 	attrPayload       = 10
@@ -43,7 +45,13 @@ const (
 	// attributes, of which VLAN and link layer header are the largest, take less
 	// than 1 KiB.
 	packetRoom = copyRange + 1024
+
+	verdictSeq = 0 // sequence number of all verdicts
+	// verdictRoom is the size of a verdict without payload.
+	verdictRoom = messageStart + unix.SizeofNlAttr + 8
 )
+
+var padding [3]byte
 
 // appendHeader begins a message to the queue; the length is written by setLen.
 func appendHeader(b []byte, typ, flags uint16, seq uint32, queue uint16) []byte {
@@ -61,11 +69,7 @@ func setLen(msg []byte, n int) { binary.NativeEndian.PutUint32(msg, uint32(n)) }
 func appendAttr(b []byte, typ uint16, value ...byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+len(value)))
 	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	return b
+	return appendPadded(b, value)
 }
 
 func appendAttr32(b []byte, typ uint16, v uint32) []byte {
@@ -85,17 +89,35 @@ func configMessage(queue uint16, maxLen, seq uint32) []byte {
 	return b
 }
 
-// appendVerdict writes a verdict up to where the payload would follow; n is the
-// length of that payload, which the kernel takes over if it is not 0.
-func appendVerdict(b []byte, queue uint16, id uint32, v Verdict, n int) []byte {
-	b = appendHeader(b, msgVerdict, unix.NLM_F_REQUEST, 0, queue)
-	b = appendAttr(b, attrVerdictHeader, 0, 0, 0, v.number(), byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
-	if n > 0 {
-		b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+n))
+// appendVerdict writes a verdict with sequence number 0 and a payload, which the kernel
+// takes over if it is not empty (nfqnl_recv_verdict).
+func appendVerdict(b []byte, queue uint16, id uint32, v Verdict, payload []byte) []byte {
+	at := len(b)
+	b = appendHeader(b, msgVerdict, unix.NLM_F_REQUEST, verdictSeq, queue)
+	b = appendAttr(b, attrVerdictHeader,
+		0, 0, 0, v.number(), byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
+	if len(payload) > 0 {
+		b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofNlAttr+len(payload)))
 		b = binary.NativeEndian.AppendUint16(b, attrPayload)
+		b = appendPadded(b, payload)
 	}
-	setLen(b, len(b)+(n+3)&^3)
+	setLen(b[at:], len(b)-at)
 	return b
+}
+
+// verdictID returns the packet of a message that appendVerdict wrote.
+func verdictID(msg []byte) uint32 {
+	return binary.BigEndian.Uint32(msg[messageStart+unix.SizeofNlAttr+4:])
+}
+
+func seqOf(msg []byte) uint32 { return binary.NativeEndian.Uint32(msg[8:]) }
+
+// aligned rounds a length up to where the next message or attribute begins.
+func aligned(n int) int { return (n + 3) &^ 3 }
+
+func appendPadded(b, v []byte) []byte {
+	b = append(b, v...)
+	return append(b, padding[:-len(v)&3]...)
 }
 
 // kind tells what a datagram from the kernel is.
@@ -144,6 +166,8 @@ func parsePacket(b []byte, p *Packet) (ok bool) {
 		switch typ := binary.NativeEndian.Uint16(b[2:]) & typeMask; {
 		case typ == attrPacketHeader && len(v) >= 4: // struct nfqnl_msg_packet_hdr
 			p.ID, ok = binary.BigEndian.Uint32(v), true
+		case typ == attrTimestamp && len(v) >= 16: // struct nfqnl_msg_packet_timestamp, in seconds and µs
+			p.Time = time.Unix(int64(binary.BigEndian.Uint64(v)), int64(binary.BigEndian.Uint64(v[8:]))*1000)
 		case typ == attrInDev && len(v) >= 4:
 			p.InDev = binary.BigEndian.Uint32(v)
 		case typ == attrOutDev && len(v) >= 4:
@@ -153,7 +177,7 @@ func parsePacket(b []byte, p *Packet) (ok bool) {
 		case typ == attrCapLen && len(v) >= 4:
 			whole = int(binary.BigEndian.Uint32(v))
 		}
-		b = b[min(len(b), (size+3)&^3):]
+		b = b[min(len(b), aligned(size)):]
 	}
 	p.Truncated = whole > len(p.Payload)
 	return ok

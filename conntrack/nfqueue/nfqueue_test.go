@@ -5,11 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"testing"
+	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
 	"golang.org/x/sys/unix"
@@ -17,7 +16,8 @@ import (
 
 func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
 	got := hex.EncodeToString(configMessage(0x1234, 4096, 1))
-	want := "4000000002030500010000000000000000001234" + // header: length, type, REQUEST|ACK, sequence; family, version, queue
+	want := "40000000" + "02030500" + "0100000000000000" + // length; type, REQUEST|ACK; sequence, port
+		"00001234" + // family, version, queue
 		"0800010001000000" + // command: bind
 		"090002000000fffb02000000" + // parameters: copy 65531 bytes of the packet
 		"0800030000001000" + // queue length
@@ -30,15 +30,16 @@ func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
 func TestVerdictMessage(t *testing.T) {
 	for _, c := range []struct {
 		v    Verdict
-		n    int
+		data string
 		want string
 	}{
-		{Accept, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
-		{Drop, 0, "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
-		{Accept, 5, "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" + "09000a00"},
+		{Accept, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102"},
+		{Drop, "", "20000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000000000102"},
+		{Accept, "hello", "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" +
+			"09000a00" + "68656c6c6f000000"},
 	} {
-		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, c.n)); got != c.want {
-			t.Errorf("%v, %d bytes:\ngot  %s\nwant %s", c.v, c.n, got, c.want)
+		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, []byte(c.data))); got != c.want {
+			t.Errorf("%v, %q:\ngot  %s\nwant %s", c.v, c.data, got, c.want)
 		}
 	}
 }
@@ -66,13 +67,23 @@ func answerMessage(seq uint32, errno unix.Errno) []byte {
 func TestDecode(t *testing.T) {
 	whole := packetMessage(9, []byte("hello"))
 	var p Packet
-	if k, _, _ := decode(whole, &p); k != packet || p.ID != 9 || p.InDev != 3 || p.OutDev != 4 || string(p.Payload) != "hello" || p.Truncated {
+	if k, _, _ := decode(whole, &p); k != packet || p.ID != 9 || p.InDev != 3 || p.OutDev != 4 ||
+		string(p.Payload) != "hello" || p.Truncated || !p.Time.IsZero() {
 		t.Errorf("packet: %v %+v", k, p)
 	}
-	if k, _, _ := decode(packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...), &p); k != packet || !p.Truncated {
+	long := packetMessage(9, []byte("hello"), appendAttr32(nil, attrCapLen, 1500)...)
+	if k, _, _ := decode(long, &p); k != packet || !p.Truncated {
 		t.Errorf("packet of 1500 bytes of which 5 came: %v %+v", k, p)
 	}
-	if k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p); k != answer || seq != 5 || errno != unix.ENOENT {
+	stamp := make([]byte, 16) // struct nfqnl_msg_packet_timestamp
+	binary.BigEndian.PutUint64(stamp, 1_700_000_000)
+	binary.BigEndian.PutUint64(stamp[8:], 250_001)
+	stamped := packetMessage(9, nil, appendAttr(nil, attrTimestamp, stamp...)...)
+	if k, _, _ := decode(stamped, &p); k != packet || !p.Time.Equal(time.Unix(1_700_000_000, 250_001_000)) {
+		t.Errorf("packet with a timestamp: %v %+v", k, p)
+	}
+	k, seq, errno := decode(answerMessage(5, unix.ENOENT), &p)
+	if k != answer || seq != 5 || errno != unix.ENOENT {
 		t.Errorf("refusal: %v %d %v", k, seq, errno)
 	}
 	for n := range len(whole) {
@@ -97,11 +108,17 @@ func FuzzDecode(f *testing.F) {
 func TestParseStats(t *testing.T) {
 	const table = "    3   1234     2 2 65531     0     0       17  1\n" +
 		"   77  99999     5 2 65531    11    12     1234  1\n"
-	if s, err := parseStats(strings.NewReader(table), 77); err != nil || s != (Stats{99999, 5, 11, 12}) {
-		t.Errorf("%+v, %v", s, err)
+	if s, ok := parseStats([]byte(table), 77); !ok || s != (Stats{99999, 5, 11, 12, 1234}) {
+		t.Errorf("%+v, %v", s, ok)
 	}
-	if _, err := parseStats(strings.NewReader(table), 7); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a queue that nobody has: %v", err)
+	for _, broken := range []string{"", "77", "   77  99999     5 2",
+		"   7x  99999     5 2 65531    11    12     1234  1\n"} {
+		if s, ok := parseStats([]byte(broken), 77); ok {
+			t.Errorf("%q: %+v", broken, s)
+		}
+	}
+	if _, ok := parseStats([]byte(table), 7); ok {
+		t.Error("found a queue that nobody has")
 	}
 }
 
@@ -127,12 +144,17 @@ func pair(t testing.TB) (*Queue, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Queue{t: wrap(raw, 8), queue: 7}, ends[1]
+	tr, err := wrap(raw, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newQueue(Config{Queue: 7, MaxLen: 1024}, tr), ends[1]
 }
 
 func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {
 	q, kernel := pair(t)
-	for _, m := range [][]byte{packetMessage(1, []byte("a")), answerMessage(0, unix.ENOENT), answerMessage(1, 0), packetMessage(2, []byte("bc")), packetMessage(3, nil)} {
+	for _, m := range [][]byte{packetMessage(1, []byte("a")), answerMessage(0, unix.ENOENT),
+		answerMessage(1, 0), packetMessage(2, []byte("bc")), packetMessage(3, nil)} {
 		if _, err := kernel.Write(m); err != nil {
 			t.Fatal(err)
 		}
@@ -162,14 +184,14 @@ func TestReceiveAndVerdictDoNotAllocate(t *testing.T) {
 		if n, err := q.Receive(pkts); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		if err := q.Verdict(pkts[0].ID, Accept, pkts[0].Payload); err != nil {
+		if err := errors.Join(q.Verdict(pkts[0].ID, Accept, pkts[0].Payload), q.Flush()); err != nil {
 			t.Fatal(err)
 		}
 		_ = kernelRaw.Control(read)
 	}); n > 0 {
 		t.Errorf("%v allocations a packet", n)
 	}
-	if p := out[len(appendVerdict(nil, 7, 1, Accept, 1400)):][:1400]; !bytes.Equal(p, make([]byte, 1400)) {
+	if p := out[verdictRoom+unix.SizeofNlAttr:][:1400]; !bytes.Equal(p, make([]byte, 1400)) {
 		t.Error("the verdict does not carry the payload")
 	}
 }

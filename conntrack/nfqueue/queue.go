@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,9 +31,10 @@ func (v Verdict) number() byte {
 // Packet is a packet that waits for its verdict.
 type Packet struct {
 	ID            uint32
-	InDev, OutDev uint32 // interface indexes; 0 if there is none at that hook
-	Payload       []byte // from the IP header on; valid until the next Receive
-	Truncated     bool   // the packet was longer than Payload
+	InDev, OutDev uint32    // interface indexes; 0 if there is none at that hook
+	Payload       []byte    // from the IP header on; valid until the next Receive
+	Truncated     bool      // the packet was longer than Payload
+	Time          time.Time // of its arrival on the machine; zero if the kernel took none
 }
 
 // Config is how to open a queue.
@@ -40,7 +42,7 @@ type Config struct {
 	Queue      uint16 // queue number
 	MaxLen     uint32 // packets that may wait; 0: 1024. The kernel takes at most 65535
 	ReadBuffer int    // bytes of the socket's receive buffer; 0: the system's default
-	Batch      int    // most packets of one Receive; 0: 32. Each costs 64 KiB of address space
+	Batch      int    // most packets of one Receive; 0: 64. Each costs 2 KiB, or 130 once it was a large one
 }
 
 func (c Config) withDefaults() Config {
@@ -48,7 +50,7 @@ func (c Config) withDefaults() Config {
 		c.MaxLen = 1024
 	}
 	if c.Batch <= 0 {
-		c.Batch = 32
+		c.Batch = 64
 	}
 	return c
 }
@@ -62,20 +64,25 @@ var (
 	ErrBound = errors.New("another program has this queue")
 )
 
-const (
-	// bindTime is how long the kernel may take to answer to the binding.
-	bindTime = 2 * time.Second
-	// bindSeq is the sequence number of the binding; verdicts have 0.
-	bindSeq = 1
-)
-
-// Queue is an open queue. One goroutine may use it; SetDeadline and Close may
-// be called by others.
+// Queue is an open queue. One goroutine may use it; Wake, Lost and Close may be
+// called by others.
 type Queue struct {
-	t      *transport
-	queue  uint16
-	gone   uint64
-	closed atomic.Bool
+	// OnRefused is told by Receive, or by Flush if it could not be sent, which message
+	// of Append the kernel refused and why; nil if nobody wants to know.
+	OnRefused func(seq uint32, why unix.Errno)
+
+	t        *transport
+	queue    uint16
+	out      outbox
+	drop     []byte // scratch space of replace
+	gone     uint64
+	pressure pressure
+	lost     atomic.Uint64
+	closed   atomic.Bool
+
+	wake     sync.Mutex // of what follows, and of the socket's deadline
+	woken    bool
+	deadline time.Time
 }
 
 // Open binds the queue in the network namespace of the calling thread. Packets
@@ -87,12 +94,21 @@ func Open(c Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open queue %d: %w", c.Queue, err)
 	}
-	q := &Queue{t: t, queue: c.Queue}
+	q := newQueue(c, t)
 	if err := q.setUp(c); err != nil {
-		_ = t.nf.Close()
+		_ = t.close()
 		return nil, fmt.Errorf("open queue %d: %w", c.Queue, err)
 	}
 	return q, nil
+}
+
+func newQueue(c Config, t *transport) *Queue {
+	q := &Queue{t: t, queue: c.Queue, out: newOutbox(), drop: make([]byte, 0, verdictRoom)}
+	q.pressure = pressure{buf: make([]byte, 4096), maxLen: c.MaxLen}
+	if t.stats != nil {
+		q.pressure.table = t.stats
+	}
+	return q
 }
 
 func (q *Queue) setUp(c Config) error {
@@ -110,78 +126,68 @@ func (q *Queue) setUp(c Config) error {
 	return q.SetDeadline(time.Time{})
 }
 
-// bind sends the one message that makes the queue and reads to its answer,
-// accepting packets that come first. If the receive buffer overflows meanwhile,
-// the answer may be what was lost; then a packet proves that the queue is ours,
-// because the kernel makes it and sets it up in one go or refuses it whole.
-func (q *Queue) bind(maxLen uint32) error {
-	q.t.out = configMessage(q.queue, maxLen, bindSeq)
-	if err := q.t.write(nil); err != nil {
-		return err
-	}
-	for lost := false; ; {
-		n, err := q.t.receive(len(q.t.bufs))
-		switch err = overrun(err); {
-		case errors.Is(err, ErrOverrun):
-			lost = true
-			continue
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("the kernel did not answer within %v", bindTime)
-		case err != nil:
-			return err
+// Receive sends what Flush would, waits for packets and returns how many of pkts it filled, at least
+// one. Their payload is valid until the next call. ErrOverrun is not the end:
+// call again. After the deadline or a Wake the error is os.ErrDeadlineExceeded, after
+// Close os.ErrClosed.
+func (q *Queue) Receive(pkts []Packet) (int, error) {
+	q.send() // the next Flush tells if it fails
+	for {
+		most := min(len(pkts), len(q.t.slots))
+		n, err := q.t.receive(most)
+		if err != nil {
+			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, q.receiveError(err))
 		}
-		packets, answered, errno, err := q.acceptAll(n)
-		switch {
-		case err != nil:
-			return err
-		case answered:
-			return q.bindError(errno)
-		case lost && packets > 0:
-			return nil
+		if filled := q.decodeAll(pkts, n); filled > 0 {
+			q.pressure.noteBatch(q.queue, n, most)
+			return filled, nil
 		}
 	}
 }
 
-// acceptAll accepts the packets among the n datagrams just received and looks
-// for the answer to the binding.
-func (q *Queue) acceptAll(n int) (packets int, answered bool, errno unix.Errno, err error) {
+// decodeAll reads the n datagrams just received and returns how many packets were among them.
+func (q *Queue) decodeAll(pkts []Packet, n int) (filled int) {
 	for i := range n {
-		var p Packet
-		switch k, seq, e := decode(q.t.datagram(i), &p); {
+		switch k, seq, errno := decode(q.t.datagram(i), &pkts[filled]); {
 		case k == packet:
-			packets++
-			err = errors.Join(err, q.Verdict(p.ID, Accept, nil))
-		case k == answer && seq == bindSeq:
-			answered, errno = true, e
+			q.noteID(pkts[filled].ID)
+			filled++
+		case k == answer && errno != 0:
+			q.refused(seq, errno)
 		}
 	}
-	return packets, answered, errno, err
+	return filled
 }
 
-// bindError explains a refusal. The kernel answers EPERM both to a queue of
-// another program and to a lack of privilege (nfqnl_recv_config).
-func (q *Queue) bindError(errno unix.Errno) error {
-	switch errno {
-	case 0:
-		return nil
-	case unix.EBUSY, unix.EPERM:
-		if s, err := ReadStats(q.queue); err == nil && s.PortID != 0 {
-			return fmt.Errorf("%w (netlink port %d; a small number is its process id): stop it or choose another queue number: %w", ErrBound, s.PortID, errno)
-		}
-		return fmt.Errorf("CAP_NET_ADMIN is missing or %w: %w", ErrBound, errno)
-	case unix.EINVAL:
-		return fmt.Errorf("the kernel has no nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE): %w", errno)
+// refused notes what the kernel did not do. A verdict is refused if the packet was gone (ENOENT).
+func (q *Queue) refused(seq uint32, why unix.Errno) {
+	switch {
+	case seq == verdictSeq:
+		q.gone++
+	case q.OnRefused != nil:
+		q.OnRefused(seq, why)
 	}
-	return fmt.Errorf("bind: %w", errno)
 }
 
-// receiveError names what a caller has to tell apart. A raw connection that is
-// closed returns an error of an internal package.
+// receiveError names what a caller has to tell apart, and ends what it is about.
 func (q *Queue) receiveError(err error) error {
-	if q.closed.Load() {
+	if q.closed.Load() { // a raw connection that is closed has an error of an internal package
 		return os.ErrClosed
 	}
-	return overrun(err)
+	err = overrun(err)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		q.wake.Lock()
+		defer q.wake.Unlock()
+		if q.woken {
+			q.woken = false
+			_ = q.t.setReadDeadline(q.deadline) // fails if it is closed, as the next Receive will
+		}
+	case errors.Is(err, ErrOverrun):
+		q.pressure.crowd = true
+		q.pressure.sample(q.queue, 0)
+	}
+	return err
 }
 
 func overrun(err error) error {
@@ -191,53 +197,32 @@ func overrun(err error) error {
 	return err
 }
 
-// Receive waits for packets and returns how many of pkts it filled, at least
-// one. Their payload is valid until the next call. ErrOverrun is not the end:
-// call again. After the deadline the error is os.ErrDeadlineExceeded, after
-// Close os.ErrClosed.
-func (q *Queue) Receive(pkts []Packet) (int, error) {
-	for {
-		n, err := q.t.receive(len(pkts))
-		if err != nil {
-			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, q.receiveError(err))
-		}
-		filled := 0
-		for i := range n {
-			switch k, _, errno := decode(q.t.datagram(i), &pkts[filled]); {
-			case k == packet:
-				filled++
-			case k == answer && errno != 0: // a refused verdict: the packet was gone (ENOENT)
-				q.gone++
-			}
-		}
-		if filled > 0 {
-			return filled, nil
-		}
-	}
-}
-
 // Gone counts the verdicts for packets that the kernel no longer had, because
 // their queue was flushed when an interface or the program went away.
 func (q *Queue) Gone() uint64 { return q.gone }
 
-// SetDeadline ends a Receive that waits at t; the zero time means never.
+// SetDeadline ends a Receive that waits at t; the zero time means never. It arms a timer
+// of the runtime, so it is better not called for each round.
 func (q *Queue) SetDeadline(t time.Time) error {
-	if err := q.t.nf.Con.SetReadDeadline(t); err != nil {
+	q.wake.Lock()
+	defer q.wake.Unlock()
+	q.deadline = t
+	if q.woken {
+		return nil
+	}
+	if err := q.t.setReadDeadline(t); err != nil {
 		return fmt.Errorf("set the deadline of queue %d: %w", q.queue, err)
 	}
 	return nil
 }
 
-// Verdict decides about the packet. A payload that is not nil replaces the
-// packet; its checksums must be right. When Verdict returns the kernel has sent
-// the packet on. A packet that is gone is no error, see Gone.
-func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
-	if len(payload) > copyRange {
-		return fmt.Errorf("verdict in queue %d: a packet of %d bytes does not fit into a message", q.queue, len(payload))
-	}
-	q.t.out = appendVerdict(q.t.out[:0], q.queue, id, v, len(payload))
-	if err := q.t.write(payload); err != nil {
-		return fmt.Errorf("verdict in queue %d: %w", q.queue, err)
+// Wake ends at once a Receive that waits, or else the next one. Any goroutine may call it.
+func (q *Queue) Wake() error {
+	q.wake.Lock()
+	defer q.wake.Unlock()
+	q.woken = true
+	if err := q.t.setReadDeadline(time.Unix(1, 0)); err != nil {
+		return fmt.Errorf("wake the reader of queue %d: %w", q.queue, err)
 	}
 	return nil
 }
@@ -245,7 +230,7 @@ func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
 // Close unbinds the queue. The kernel drops packets that wait for a verdict.
 func (q *Queue) Close() error {
 	q.closed.Store(true)
-	if err := q.t.nf.Close(); err != nil {
+	if err := q.t.close(); err != nil {
 		return fmt.Errorf("close queue %d: %w", q.queue, err)
 	}
 	return nil

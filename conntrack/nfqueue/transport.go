@@ -1,12 +1,16 @@
 package nfqueue
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,26 +21,35 @@ import (
 // the time; and its loop costs a peek, a read and 64 allocations a packet,
 // against none and a thirtieth of a system call here.
 
+const (
+	// headRoom is what most messages with a packet of an Ethernet fit into. The rest
+	// of longer ones goes to a place of its own, tailRoom bytes long.
+	headRoom = 2048
+	tailRoom = packetRoom - headRoom
+)
+
 // transport moves datagrams between the socket and buffers that it keeps.
 type transport struct {
-	nf   *nfq.Nfqueue
-	raw  syscall.RawConn
-	bufs [][]byte
+	nf    *nfq.Nfqueue
+	raw   syscall.RawConn
+	stats *os.File // the table of queues in the socket's network namespace; nil if it may not be read
+
+	heads []byte   // headRoom bytes for each slot
+	tails []byte   // tailRoom bytes for each slot; not of Go's heap, so that only what is used costs memory
+	whole [][]byte // for each slot, where a longer message is put together; nil until there was one
 
 	// The rest is scratch space of the system calls. It is kept here, and the
 	// functions given to raw are made once, so that nothing is allocated for a
 	// packet.
-	slots   []mmsghdr
-	iovs    []unix.Iovec
-	want    int
-	got     int
-	errno   syscall.Errno
-	readFn  func(fd uintptr) bool
-	out     []byte
-	payload []byte
-	outIovs [3]unix.Iovec
-	outHdr  unix.Msghdr
-	sendFn  func(fd uintptr)
+	slots  []mmsghdr
+	iovs   [][2]unix.Iovec
+	want   int
+	got    int
+	errno  syscall.Errno
+	readFn func(fd uintptr) bool
+	outIov unix.Iovec
+	outHdr unix.Msghdr
+	sendFn func(fd uintptr)
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2). The compiler pads it as C does.
@@ -44,8 +57,6 @@ type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
 }
-
-var padding [4]byte
 
 // newTransport opens the socket in the network namespace of the calling thread.
 func newTransport(c Config) (*transport, error) {
@@ -65,29 +76,50 @@ func newTransport(c Config) (*transport, error) {
 		_ = nf.Close()
 		return nil, err
 	}
-	t := wrap(raw, c.Batch)
+	t, err := wrap(raw, c.Batch)
+	if err != nil {
+		_ = nf.Close()
+		return nil, err
+	}
 	t.nf = nf
+	if f, err := os.Open(statsFile); err == nil {
+		t.stats = f
+	}
+	// An error then comes without the message that it is about; where the kernel
+	// cannot do that, there is room for both.
+	_ = nf.Con.SetOption(netlink.CapAcknowledge, true)
 	return t, nil
 }
 
 // wrap makes the buffers for batches of n datagrams.
-func wrap(raw syscall.RawConn, n int) *transport {
-	t := &transport{raw: raw, bufs: make([][]byte, n), slots: make([]mmsghdr, n), iovs: make([]unix.Iovec, n)}
-	for i := range t.bufs {
-		t.bufs[i] = make([]byte, packetRoom)
-		t.iovs[i].Base = &t.bufs[i][0]
-		t.iovs[i].SetLen(packetRoom)
-		t.slots[i].hdr.Iov = &t.iovs[i]
-		t.slots[i].hdr.SetIovlen(1)
+func wrap(raw syscall.RawConn, n int) (*transport, error) {
+	tails, err := unix.Mmap(-1, 0, n*tailRoom,
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
 	}
+	t := &transport{
+		raw: raw, heads: make([]byte, n*headRoom), tails: tails, whole: make([][]byte, n),
+		slots: make([]mmsghdr, n), iovs: make([][2]unix.Iovec, n),
+	}
+	runtime.AddCleanup(t, func(tails []byte) { _ = unix.Munmap(tails) }, tails)
+	_ = unix.Madvise(tails, unix.MADV_NOHUGEPAGE) // not every kernel has them
+	for i := range t.slots {
+		setIov(&t.iovs[i][0], t.heads[i*headRoom:][:headRoom])
+		setIov(&t.iovs[i][1], tails[i*tailRoom:][:tailRoom])
+		t.slots[i].hdr.Iov = &t.iovs[i][0]
+		t.slots[i].hdr.SetIovlen(2)
+	}
+	t.outHdr.Iov = &t.outIov
+	t.outHdr.SetIovlen(1)
 	t.readFn, t.sendFn = t.read, t.send
-	return t
+	return t, nil
 }
 
 // receive waits for datagrams and returns how many there are, at most n; they
 // are in t.datagram(0) and so on until the next receive.
 func (t *transport) receive(n int) (int, error) {
-	t.want = min(n, len(t.bufs))
+	t.want = min(n, len(t.slots))
 	if err := t.raw.Read(t.readFn); err != nil {
 		return 0, err
 	}
@@ -110,16 +142,27 @@ func (t *transport) read(fd uintptr) bool {
 	}
 }
 
-func (t *transport) datagram(i int) []byte { return t.bufs[i][:t.slots[i].len] }
+// datagram returns what was received in slot i, in one piece.
+func (t *transport) datagram(i int) []byte {
+	n, head := int(t.slots[i].len), t.heads[i*headRoom:][:headRoom]
+	if n <= headRoom {
+		return head[:n]
+	}
+	if t.whole[i] == nil {
+		t.whole[i] = make([]byte, packetRoom)
+	}
+	b := t.whole[i]
+	copy(b, head)
+	copy(b[headRoom:n], t.tails[i*tailRoom:])
+	return b[:n]
+}
 
-// write sends t.out, and after it the payload if there is one, as one datagram.
-// Netlink's peer is the kernel unless an address says otherwise, and the kernel
-// is done with the message when this returns.
-func (t *transport) write(payload []byte) error {
-	t.payload = payload
-	err := t.raw.Control(t.sendFn)
-	t.payload = nil
-	if err != nil {
+// write sends one datagram of whole messages. Netlink's peer is the kernel unless an
+// address says otherwise, and the kernel is done with the messages when this returns;
+// of a datagram that fails it has seen none.
+func (t *transport) write(b []byte) error {
+	setIov(&t.outIov, b)
+	if err := t.raw.Control(t.sendFn); err != nil {
 		return err
 	}
 	if t.errno != 0 {
@@ -129,27 +172,27 @@ func (t *transport) write(payload []byte) error {
 }
 
 func (t *transport) send(fd uintptr) {
-	n := 1
-	setIov(&t.outIovs[0], t.out)
-	if len(t.payload) > 0 {
-		setIov(&t.outIovs[1], t.payload)
-		setIov(&t.outIovs[2], padding[:-len(t.payload)&3])
-		n = 3
-	}
-	t.outHdr.Iov = &t.outIovs[0]
-	t.outHdr.SetIovlen(n)
 	for {
 		_, _, t.errno = syscall.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&t.outHdr)), 0)
 		if t.errno != unix.EINTR {
 			break
 		}
 	}
-	t.outIovs = [3]unix.Iovec{} // do not keep the caller's payload alive
 }
 
 func setIov(v *unix.Iovec, b []byte) {
-	v.Base, v.Len = unsafe.SliceData(b), 0
+	v.Base = unsafe.SliceData(b)
 	v.SetLen(len(b))
+}
+
+func (t *transport) setReadDeadline(at time.Time) error { return t.nf.Con.SetReadDeadline(at) }
+
+func (t *transport) close() error {
+	err := t.nf.Close()
+	if t.stats != nil {
+		err = errors.Join(err, t.stats.Close())
+	}
+	return err
 }
 
 // setReadBuffer asks for a receive buffer of so many bytes, beyond the system's

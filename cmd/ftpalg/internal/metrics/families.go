@@ -13,7 +13,7 @@ import (
 )
 
 // families is the table of all metrics but the histogram.
-func families(s *alg.Stats, overruns *atomic.Uint64, queue func() (nfqueue.Stats, error), b build.Info) []family {
+func families(s *alg.Stats, overruns, lost *atomic.Uint64, queue func() (nfqueue.Stats, error), b build.Info) []family {
 	return []family{
 		counter("packets_total", "Packets from the queue, by what became of them.",
 			byIndex(s.Packets[:], func(i int) string { return alg.Verdict(i).String() }), "verdict"),
@@ -48,6 +48,7 @@ func families(s *alg.Stats, overruns *atomic.Uint64, queue func() (nfqueue.Stats
 		counter("unparsed_lines_total", "Commands and replies that should name an address and do not.", one(&s.Unparsed)),
 		counter("netlink_errors_total", "Requests to the kernel that failed.", one(&s.KernelErrors)),
 		counter("queue_overruns_total", "Times that packets passed unseen because the queue's receive buffer was full.", one(overruns)),
+		counter("queue_lost_total", "Packets that passed unseen because the queue's receive buffer was full.", one(lost)),
 		counter("queue_dropped_total", "Packets that passed unseen because the queue was full.",
 			ofQueue(queue, func(q nfqueue.Stats) uint64 { return q.QueueDropped })),
 		counter("queue_user_dropped_total", "Packets that the kernel could not hand to the program.",

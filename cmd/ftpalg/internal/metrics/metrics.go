@@ -15,9 +15,11 @@ import (
 
 // Metrics is the program's registry.
 type Metrics struct {
-	Latency  prometheus.Observer // seconds from the arrival of a packet to its verdict
+	Latency  prometheus.Observer // seconds from the arrival of a packet, or from reading it, to its verdict
 	Overruns atomic.Uint64       // times that packets passed because the queue's buffer was full
-	Lost     atomic.Uint64       // times that events of the kernel were lost
+	Lost     atomic.Uint64       // packets that did
+
+	EventsLost atomic.Uint64 // times that events of the kernel were lost
 
 	times times
 
@@ -27,16 +29,17 @@ type Metrics struct {
 // New returns the metrics of a gateway. queue reads the kernel's counters of the queue.
 func New(s *alg.Stats, queue func() (nfqueue.Stats, error), b build.Info) *Metrics {
 	latency := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "ftpalg_packet_seconds",
-		Help:    "Time from the arrival of a packet of a control connection to its verdict.",
+		Name: "ftpalg_packet_seconds",
+		Help: "Time to the verdict on a packet of a control connection: from its arrival on the machine where the " +
+			"kernel notes that (while any program there asks for timestamps), else from when the gateway read it.",
 		Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3},
 	})
 	m := &Metrics{Latency: latency, times: newTimes(), registry: prometheus.NewRegistry()}
 	m.times.begin()
 	m.registry.MustRegister(
 		latency, m.times.connect, m.times.duration,
-		collector(families(s, &m.Overruns, queue, b)),
-		collector(fateFamilies(s, m.Lost.Load)),
+		collector(families(s, &m.Overruns, &m.Lost, queue, b)),
+		collector(fateFamilies(s, m.EventsLost.Load)),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
