@@ -42,7 +42,23 @@ type Refusal struct {
 
 // Open has the kernel expect the data connection that r describes, on another port of r.Dst if the one in it is
 // taken and can be changed, and returns the port.
+//
+// Where another program edited the line before, and it may have arrived so, it is edited even if nothing can be
+// opened for it: else what follows it would not be where its receiver expects it.
 func (s *session) Open(r *dialogue.Request) (uint16, policy.Reason) {
+	dir := fromServer
+	if r.Mode.Active() {
+		dir = fromClient
+	}
+	port, why := s.open(r)
+	if s.shut = why != policy.None && s.conn.Repeats(dir); s.shut {
+		s.gateway.Stats.Refused[why].Add(1)
+		return r.Dst.Port(), policy.None
+	}
+	return port, why
+}
+
+func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 	g := s.gateway
 	was, inherited := g.orphans.of(s.original())
 	inherited = inherited && was.Target == r.Target
@@ -147,7 +163,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if string(n.Was) != string(n.Is) {
 			g.Stats.Rewrites[n.Mode].Add(1)
 		}
-		if d := s.door; d != nil && g.OnOpened != nil {
+		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
 			x := &d.expectation
 			g.OnOpened(DataChannel{
 				Mode: d.mode, Client: e.Client, Server: e.Server, User: s.user(),

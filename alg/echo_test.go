@@ -15,9 +15,10 @@ func TestPacketThatComesAgainAsItLeftIsNotChangedTwice(t *testing.T) {
 	d.s("200 ok\r\n") // the kernel carries the offset of the first
 	line := "PORT 10,0,13,222,39,137\r\n"
 	at := d.seq[toServer]
-	_, out := d.g.Handle(d.now, 1, tcpPacket(d.k.flow.Tuple[toServer], at, d.ackOf(toServer), rewrite.ACK, []byte(line)), false)
+	pkt := numbered(1, tcpPacket(d.k.flow.Tuple[toServer], at, d.ackOf(toServer), rewrite.ACK, []byte(line)))
+	_, out := d.g.Handle(d.now, 1, pkt, false)
 	first := slices.Clone(out)
-	next := tcpPacket(d.k.flow.Tuple[toServer], at+uint32(len(line)), d.ackOf(toServer), rewrite.ACK, []byte("NOOP\r\n"))
+	next := numbered(2, tcpPacket(d.k.flow.Tuple[toServer], at+uint32(len(line)), d.ackOf(toServer), rewrite.ACK, []byte("NOOP\r\n")))
 	_, out = d.g.Handle(d.now, 2, next, false)
 	second := slices.Clone(out)
 	for _, p := range [][]byte{first, second} {
@@ -28,4 +29,13 @@ func TestPacketThatComesAgainAsItLeftIsNotChangedTwice(t *testing.T) {
 	if n := d.g.Stats.Untouched[policy.SeenTwice].Load(); n != 2 {
 		t.Errorf("%d packets were seen twice, want 2", n)
 	}
+}
+
+// numbered gives an IPv4 packet an identification, as every sender does.
+func numbered(id byte, pkt []byte) []byte {
+	pkt[5] = id
+	var p rewrite.Packet
+	p.Parse(pkt)
+	p.Finish()
+	return pkt
 }

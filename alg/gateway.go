@@ -137,8 +137,6 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		return Accept, why, nil
 	case p.Signed():
 		return Accept, policy.Signed, nil
-	case s.conn.Echo(p):
-		return Accept, policy.SeenTwice, nil
 	case p.Flags()&rewrite.RST != 0 && s.conn.Ends(dir, p):
 		s.reset = 1 << dir
 		g.end(s)
@@ -149,6 +147,12 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 			g.end(s)
 		}
 		return Accept, policy.OpaqueFlow, nil
+	}
+	if out, echo, changed := s.conn.Echo(g.out[:0], dir, p); changed {
+		g.out = out
+		return Rewrite, policy.SeenTwice, out
+	} else if echo {
+		return Accept, policy.SeenTwice, nil
 	}
 	return g.pass(s, dir, id, loopback)
 }
@@ -239,7 +243,7 @@ func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
 	s := g.table.find(t)
 	if s != nil {
 		dir := s.direction(t)
-		if !s.conn.Strange(dir, p) || g.verify(s) {
+		if g.knows(s, dir, p) {
 			g.table.touch(s, g.now)
 			return s, dir, policy.None
 		}

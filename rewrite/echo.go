@@ -1,6 +1,9 @@
 package rewrite
 
-import "hash/maphash"
+import (
+	"encoding/binary"
+	"hash/maphash"
+)
 
 // echoes remembers the changed packets that were sent last. Where a bridge passes its packets to the IP hooks
 // (net.bridge.bridge-nf-call-iptables), the segments that the kernel makes of one large packet for a
@@ -8,32 +11,69 @@ import "hash/maphash"
 // net/bridge/br_netfilter_hooks.c lets only the first of them by). What is changed already must not be
 // changed again.
 type echoes struct {
-	sums [64]uint64 // as many as one large packet has segments
+	of   [64]echo // as many as one large packet has segments
 	next int
+}
+
+// echo is one packet, and what the kernel carried when it left us.
+type echo struct {
+	sum     uint64
+	carried [2]int32
 }
 
 var echoSeed = maphash.MakeSeed()
 
-func echoSum(p *Packet) uint64 { return maphash.Bytes(echoSeed, p.raw[p.tcp:]) }
-
-func (e *echoes) note(p *Packet) {
-	e.sums[e.next%len(e.sums)] = echoSum(p)
-	e.next++
+// echoSum is different for any two packets that a sender sends, repetitions too: by the identification
+// of IPv4, by the timestamp of TCP. It is 0 for packets that have neither.
+func echoSum(p *Packet) uint64 {
+	var h maphash.Hash
+	h.SetSeed(echoSeed)
+	switch id := p.raw[4:6]; {
+	case !p.v6 && id[0]|id[1] != 0:
+		h.Write(id)
+	case findOption(p.options(), optTimestamp) == nil:
+		return 0
+	}
+	h.Write(p.raw[p.tcp:])
+	return h.Sum64() | 1
 }
 
-// Echo tells whether the packet is one that left us changed a moment ago.
-func (c *Conn) Echo(p *Packet) bool {
+// Echo tells whether the packet is one that left us changed a moment ago. It appends to dst what must
+// leave in its place if the kernel carries other offsets since, and tells whether it did.
+func (c *Conn) Echo(dst []byte, dir Dir, p *Packet) (out []byte, echo, changed bool) {
 	if c.echoes == nil {
-		return false
+		return dst, false, false
 	}
-	sum := echoSum(p)
-	for _, s := range c.echoes.sums {
-		if s == sum {
-			return true
+	e := c.echoes.find(echoSum(p))
+	if e == nil {
+		return dst, false, false
+	}
+	now := c.carried()
+	if now == e.carried {
+		return dst, true, false
+	}
+	back := dir.Opposite()
+	moved := uint32(now[back] - e.carried[back])
+	dst, q := p.AppendChanged(dst, p.Seq()-uint32(now[dir]-e.carried[dir]), p.Ack()+moved, p.Flags(), p.Payload())
+	for b := q.SACK(); len(b) >= sackUnit; b = b[sackUnit:] {
+		binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)+moved)
+		binary.BigEndian.PutUint32(b[4:], binary.BigEndian.Uint32(b[4:])+moved)
+	}
+	c.changed(&q)
+	return dst, true, true
+}
+
+func (e *echoes) find(sum uint64) *echo {
+	for i := range e.of {
+		if e.of[i].sum == sum && sum != 0 {
+			return &e.of[i]
 		}
 	}
-	return false
+	return nil
 }
+
+// carried is what the kernel adds in both directions.
+func (c *Conn) carried() [2]int32 { return [2]int32{c.half[0].carried, c.half[1].carried} }
 
 // Rest gives back what is needed only while packets are on the way.
 func (c *Conn) Rest() { c.echoes = nil }
@@ -44,5 +84,8 @@ func (c *Conn) changed(q *Packet) {
 	if c.echoes == nil {
 		c.echoes = &echoes{}
 	}
-	c.echoes.note(q)
+	if sum := echoSum(q); sum != 0 {
+		c.echoes.of[c.echoes.next%len(c.echoes.of)] = echo{sum, c.carried()}
+		c.echoes.next++
+	}
 }

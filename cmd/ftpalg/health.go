@@ -11,6 +11,7 @@ import (
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 // tellStatus tells how the program is. It is called by another goroutine than the packet loop's.
@@ -20,12 +21,12 @@ func (p *program) tellStatus(info build.Info) *api.Status {
 		Version: api.Version, Program: info.Version, Kernel: kernelRelease(),
 		Uptime: time.Since(p.started).Seconds(), Ports: *p.served.Load(),
 		Chosen: map[string]string{
-			"helper": p.choice.Helper, "queue": strconv.Itoa(int(p.config.Queue)), "table": p.config.Table,
+			"helper": p.choice.Helper, "queue": strconv.Itoa(int(p.queueNumber)), "table": p.config.Table,
 			"events": events, "bytes": bytes,
 		},
 		Counters: counters(&p.gateway.Stats),
 		Checks: []api.Check{
-			p.checkLoop(), p.checkQueue(), p.checkEvents(events), checkBytes(bytes), checkTable(),
+			p.checkLoop(), p.checkQueue(), p.checkRules(), p.checkEvents(events), checkBytes(bytes), checkTable(),
 			p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
 		},
 	}
@@ -91,6 +92,20 @@ func (p *program) checkQueue() api.Check {
 	lost := s.QueueDropped + s.UserDropped + p.loop.overruns.Load()
 	return marked(c, lost > 0, api.Warning, fmt.Sprintf("packets passed unseen %d times", lost),
 		"give ftpalg more of the processor, or look for a flood on its ports")
+}
+
+func (p *program) checkRules() api.Check {
+	c := api.Check{ID: "rules", Name: "the nftables table is in force"}
+	if p.config.ExternalRules {
+		c.Detail = "the operator has the rules"
+		return c
+	}
+	found, _, err := p.rules.Verify()
+	if err != nil {
+		return marked(c, true, api.Warning, err.Error(), "run ftpalg check")
+	}
+	return marked(c, found != ruleset.Whole, api.Failing, "the table is "+found.String(),
+		"find who changes the table "+p.config.Table+"; restart ftpalg to have it made again")
 }
 
 func (p *program) checkEvents(events string) api.Check {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 )
@@ -15,7 +18,8 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 		return nil
 	}
 	l, err := net.Listen("tcp", p.config.Metrics.Address)
-	if err != nil {
+	later := p.takeOver && errors.Is(err, unix.EADDRINUSE)
+	if err != nil && !later {
 		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
 	server := &http.Server{
@@ -26,6 +30,10 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 		MaxHeaderBytes:    16 << 10,
 	}
 	p.undo = append(p.undo, server.Close)
+	if later {
+		go p.listenLater(server)
+		return nil
+	}
 	go func() { _ = server.Serve(l) }() // ends with Close
 	return nil
 }

@@ -19,11 +19,13 @@ func (p *program) readAgain() {
 		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
 		return
 	}
+	change := p.repairRules
 	if !slices.Equal(c.Ports, p.config.Ports) {
-		if err := p.installRules(c.Ports); err != nil {
-			p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
-			return
-		}
+		change = func() error { return p.installRules(c.Ports) }
+	}
+	if err := change(); err != nil {
+		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
+		return
 	}
 	if p.events != nil {
 		if err := p.events.listener.Filter(c.Ports); err != nil {

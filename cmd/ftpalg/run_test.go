@@ -179,7 +179,7 @@ func TestRunWithoutConfiguration(t *testing.T) {
 			t.Errorf("no %q in the metrics: %s", want, page)
 		}
 	}
-	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, "another program has this queue") {
+	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, "belongs to process "+strconv.Itoa(p.Process.Pid)) {
 		t.Errorf("a second one says %s", out)
 	}
 	wantPorts(t, "21")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
 	"time"
 
@@ -16,23 +17,51 @@ func (p *program) serveSocket(info build.Info) {
 	if c.Path == "" {
 		return
 	}
-	l, groupErr, err := api.Listen(c.Path, c.Group)
-	if err != nil {
-		p.log.Warn("no socket for `ftpalg sessions`, `status` and `events`; socket.path in the "+
-			"configuration names another place, or off", "path", c.Path, "error", err)
-		return
-	}
-	if groupErr != nil {
-		p.log.Warn("the socket is not given to its group: ftpalg must be in it, as by SupplementaryGroups= "+
-			"of systemd", "path", c.Path, "group", c.Group, "error", groupErr)
-	}
 	p.started = time.Now()
 	server := api.NewServer(api.Source{
 		Sessions: p.tellSessions, Events: p.journal.hub,
 		Status: func() *api.Status { return p.tellStatus(info) },
 	})
-	p.undo = append(p.undo, server.Close)
-	go func() { _ = server.Serve(l) }() // ends with Close
+	ended := make(chan struct{})
+	p.undo = append(p.undo, func() error { close(ended); return server.Close() })
+	l := p.listen()
+	go func() {
+		for tries := 0; l == nil && tries < socketTries; tries++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(socketEvery):
+			}
+			if l, _, _ = api.Listen(c.Path, c.Group); l != nil {
+				p.log.Info("the socket is there now", "path", c.Path)
+			}
+		}
+		if l != nil {
+			_ = server.Serve(l) // ends with Close
+		}
+	}()
+}
+
+// A process that this one takes over from has the socket for a little longer.
+const (
+	socketEvery = time.Second
+	socketTries = 60
+)
+
+// listen makes the socket, or says why not and returns nil.
+func (p *program) listen() net.Listener {
+	c := p.config.Socket
+	l, groupErr, err := api.Listen(c.Path, c.Group)
+	if err != nil {
+		p.log.Warn("no socket for `ftpalg sessions`, `status` and `events`; socket.path in the "+
+			"configuration names another place, or off", "path", c.Path, "error", err)
+		return nil
+	}
+	if groupErr != nil {
+		p.log.Warn("the socket is not given to its group: ftpalg must be in it, as by SupplementaryGroups= "+
+			"of systemd", "path", c.Path, "group", c.Group, "error", groupErr)
+	}
+	return l
 }
 
 func (p *program) tellSessions(ctx context.Context) (*api.Sessions, error) {
