@@ -26,8 +26,8 @@ func (p *program) tellStatus(info build.Info) *api.Status {
 		},
 		Counters: counters(&p.gateway.Stats),
 		Checks: []api.Check{
-			p.checkLoop(), p.checkQueue(), p.checkRules(), p.checkEvents(events), checkBytes(bytes), checkTable(),
-			p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
+			p.checkLoop(), p.checkQueue(), p.checkRules(), p.checkEvents(events), checkBytes(bytes),
+			checkTable(), p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
 		},
 	}
 	for _, c := range s.Checks {

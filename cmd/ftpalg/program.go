@@ -102,17 +102,10 @@ func (p *program) setUp() error {
 	if err := p.openEvents(); err != nil {
 		return err
 	}
+	p.makeLoop(m)
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.loop = newLoop()
-	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
-	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
-	p.snapshots = newSnapshots(p.queue.Wake)
-	p.loop.events, p.loop.snapshots = p.events, p.snapshots
-	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
-	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
-	p.kernel.flush = p.loop.flush
 	if err := p.watchRules(); err != nil {
 		return err
 	}
@@ -129,6 +122,18 @@ func (p *program) setUp() error {
 	p.serveSocket(info)
 	p.super.ready(p.status())
 	return nil
+}
+
+// makeLoop joins what handles packets.
+func (p *program) makeLoop(m *metrics.Metrics) {
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.snapshots = newSnapshots(p.queue.Wake)
+	p.loop.events, p.loop.snapshots = p.events, p.snapshots
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
+	p.kernel.flush = p.loop.flush
 }
 
 // choose finds out how the job is done on this kernel.
