@@ -92,13 +92,12 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 func (s *session) keep() {
 	c := s.conn.Keep()
 	want := s.want(&c)
-	u := conntrack.Update{State: want.state}
-	if s.kept.labels {
-		u.StateMask = want.state ^ s.kept.state
+	var u conntrack.Update
+	if s.kept.labels && (want.state != s.kept.state || want.flight != s.kept.flight) {
+		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
 	}
 	for d := range want.seq {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != s.kept.seq[d]
-		u.Flight[d], u.SetFlight[d] = want.flight[d], s.kept.labels && want.flight[d] != s.kept.flight[d]
 	}
 	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !s.kept.liberal
 	if u.Empty() {

@@ -109,6 +109,7 @@ func (p *program) setUp() error {
 	if err := p.watchRules(); err != nil {
 		return err
 	}
+	m.Rules(&p.watch.Stats)
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
