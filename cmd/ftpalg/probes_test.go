@@ -31,10 +31,11 @@ func TestProbeTellsOfALoopThatDoesNotTurn(t *testing.T) {
 	p := &program{loop: testLoop(t, &fakeQueue{}, io.Discard)}
 	close(p.loop.ended)
 	h := p.withProbes(http.NotFoundHandler())
-	for path, want := range map[string]int{"/healthz": http.StatusServiceUnavailable, "/metrics": http.StatusNotFound} {
+	const down = http.StatusServiceUnavailable
+	for path, want := range map[string]int{"/healthz": down, "/metrics": http.StatusNotFound} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-		if w.Code != want || want == http.StatusServiceUnavailable && !strings.HasPrefix(w.Body.String(), "loop: ") {
+		if w.Code != want || want == down && !strings.HasPrefix(w.Body.String(), "loop: ") {
 			t.Errorf("%s: %d, %s", path, w.Code, w.Body)
 		}
 	}

@@ -128,7 +128,8 @@ policies:
 
 func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; allowed: ports, queue, table, rules, helper, events, metrics, socket, privacy, log, limits, active,"},
+		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; " +
+			"allowed: ports, queue, table, rules, helper, events, metrics, socket, privacy, log, limits, active,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
 		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; allowed: address, path"},
 		{"queue: 65536\n", "f.yaml:1: queue: 65536 is out of range; allowed: 0 to 65535"},
