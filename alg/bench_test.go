@@ -1,9 +1,9 @@
 package alg
 
 import (
-	"github.com/ftpalg/ftpalg/alg/policy"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 

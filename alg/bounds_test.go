@@ -3,12 +3,12 @@ package alg
 import (
 	"encoding/binary"
 	"fmt"
-	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -53,7 +53,8 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, line), tcpPacket(m, 71, 1, rewrite.ACK, line)}
 		}},
 		{"out of order", limit, func(m conntrack.Tuple) [][]byte {
-			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")), tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
+			return [][]byte{tcpPacket(m, 1, 1, rewrite.ACK, []byte("a")),
+				tcpPacket(m, 100, 1, rewrite.ACK, []byte("b"))}
 		}},
 	} {
 		p := policy.Default()
@@ -67,9 +68,12 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			for _, ok := g.Next(); ok; _, ok = g.Next() {
 			}
 			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.clients.byNet) > limit ||
-				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.dropped) > 0 || len(g.ready) > limit {
-				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d ready",
-					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(), len(g.ready))
+				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.dropped) > 0 ||
+				len(g.ready) > limit {
+				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d "+
+					"ready",
+					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(),
+					len(g.ready))
 			}
 		}
 		if g.table.n != c.left || g.Stats.Sessions.Load() != int64(c.left) {
@@ -133,6 +137,37 @@ func TestEndlessLinesKeepASessionSmall(t *testing.T) {
 	}
 }
 
+// asker has members of a crowd ask for ports, each in a session of its own.
+type asker struct {
+	g   *Gateway
+	now time.Time
+	seq [2]uint32
+	got policy.Reason // why the last was refused
+}
+
+func (a *asker) say(m conntrack.Tuple, dir conntrack.Dir, text string) {
+	from := m
+	if dir == toClient {
+		from = m.Reverse()
+	}
+	pkt := tcpPacket(from, 1+a.seq[dir], 1+a.seq[dir.Opposite()], rewrite.ACK, []byte(text))
+	a.g.Handle(a.now, 1, pkt, false)
+	a.seq[dir] += uint32(len(text))
+}
+
+// ask returns why a port is refused to a member, which connects from port from.
+func (a *asker) ask(n int, from uint16) policy.Reason {
+	m := member(n)
+	m.Src = netip.AddrPortFrom(m.Src.Addr(), from)
+	a.seq, a.got = [2]uint32{}, policy.None
+	a.g.Handle(a.now, 1, tcpPacket(m.Reverse(), 0, 1, rewrite.SYN|rewrite.ACK, nil), false)
+	a.say(m, toClient, "220 hi\r\n")
+	a.say(m, toServer, "USER a\r\n")
+	a.say(m, toClient, "230 in\r\n")
+	a.say(m, toServer, fmt.Sprintf("EPRT |1|%v|%d|\r\n", m.Src.Addr(), from))
+	return a.got
+}
+
 // Each limit refuses with its own reason, and only who is over it.
 func TestLimitsRefuseWithTheirReason(t *testing.T) {
 	for _, c := range []struct {
@@ -142,62 +177,42 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		other  policy.Reason   // of a port that another client asks for then
 	}{
 		{"none", policy.Limits{}, []policy.Reason{policy.None, policy.None, policy.None}, policy.None},
-		{"sessions", policy.Limits{PerClient: policy.Limit{Sessions: 2}}, []policy.Reason{policy.None, policy.None, policy.SessionLimit}, policy.None},
-		{"open ports", policy.Limits{PerClient: policy.Limit{Open: 1}}, []policy.Reason{policy.None, policy.PinholeLimit, policy.PinholeLimit}, policy.None},
-		{"ports a minute", policy.Limits{PerClient: policy.Limit{NewPerMinute: 2}}, []policy.Reason{policy.None, policy.None, policy.RateLimit}, policy.None},
-		{"open ports in all", policy.Limits{Total: policy.Limit{Open: 2}}, []policy.Reason{policy.None, policy.None, policy.PinholeLimit}, policy.PinholeLimit},
-		{"ports a minute in all", policy.Limits{Total: policy.Limit{NewPerMinute: 3}, PerClient: policy.Limit{NewPerMinute: 100}}, []policy.Reason{policy.None, policy.None, policy.None}, policy.RateLimit},
+		{"sessions", policy.Limits{PerClient: policy.Limit{Sessions: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.SessionLimit}, policy.None},
+		{"open ports", policy.Limits{PerClient: policy.Limit{Open: 1}},
+			[]policy.Reason{policy.None, policy.PinholeLimit, policy.PinholeLimit}, policy.None},
+		{"ports a minute", policy.Limits{PerClient: policy.Limit{NewPerMinute: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.RateLimit}, policy.None},
+		{"open ports in all", policy.Limits{Total: policy.Limit{Open: 2}},
+			[]policy.Reason{policy.None, policy.None, policy.PinholeLimit}, policy.PinholeLimit},
+		{"ports a minute in all",
+			policy.Limits{Total: policy.Limit{NewPerMinute: 3}, PerClient: policy.Limit{NewPerMinute: 100}},
+			[]policy.Reason{policy.None, policy.None, policy.None}, policy.RateLimit},
 	} {
 		p := policy.Default()
 		p.Limits = c.limits
 		g, k := newCrowd(p)
-		var got []policy.Reason
-		g.OnRefused = func(r Refusal) { got[len(got)-1] = r.Reason }
-		now := time.Unix(1e9, 0)
-		var seq [2]uint32
-		say := func(m conntrack.Tuple, dir conntrack.Dir, text string) {
-			from := m
-			if dir == toClient {
-				from = m.Reverse()
-			}
-			g.Handle(now, 1, tcpPacket(from, 1+seq[dir], 1+seq[dir.Opposite()], rewrite.ACK, []byte(text)), false)
-			seq[dir] += uint32(len(text))
-		}
-		open := func(m conntrack.Tuple) {
-			seq = [2]uint32{}
-			g.Handle(now, 1, tcpPacket(m.Reverse(), 0, 1, rewrite.SYN|rewrite.ACK, nil), false)
-			say(m, toClient, "220 hi\r\n")
-			say(m, toServer, "USER a\r\n")
-			say(m, toClient, "230 in\r\n")
-			got = append(got, policy.None)
-			say(m, toServer, fmt.Sprintf("EPRT |1|%v|%d|\r\n", m.Src.Addr(), 5000+len(got)))
-		}
-		for i := range c.want {
-			m := member(1)
-			m.Src = netip.AddrPortFrom(m.Src.Addr(), uint16(40000+i))
-			open(m)
-		}
+		a := &asker{g: g, now: time.Unix(1e9, 0)}
+		g.OnRefused = func(r Refusal) { a.got = r.Reason }
 		opened := 0
-		for i := range c.want {
-			if c.want[i] == policy.None {
+		for i, want := range c.want {
+			if want == policy.None {
 				opened++
 			}
-			if got[i] != c.want[i] {
-				t.Errorf("%s: port %d is refused because of %v, want %v", c.name, i, got[i], c.want[i])
+			if got := a.ask(1, uint16(5000+i)); got != want {
+				t.Errorf("%s: port %d is refused because of %v, want %v", c.name, i, got, want)
 			}
 		}
 		if len(k.expects) != opened {
 			t.Errorf("%s: open are %d, want %d", c.name, len(k.expects), opened)
 		}
-		if open(member(2)); got[len(got)-1] != c.other {
-			t.Errorf("%s: another client is refused because of %v, want %v", c.name, got[len(got)-1], c.other)
+		if got := a.ask(2, 40000); got != c.other {
+			t.Errorf("%s: another client is refused because of %v, want %v", c.name, got, c.other)
 		}
 		if c.limits.PerClient.NewPerMinute > 0 {
-			now = now.Add(time.Minute)
-			m := member(1)
-			m.Src = netip.AddrPortFrom(m.Src.Addr(), 41000)
-			if open(m); got[len(got)-1] != policy.None {
-				t.Errorf("%s: a minute later it is still %v", c.name, got[len(got)-1])
+			a.now = a.now.Add(time.Minute)
+			if got := a.ask(1, 41000); got != policy.None {
+				t.Errorf("%s: a minute later it is still %v", c.name, got)
 			}
 		}
 	}
@@ -244,7 +259,8 @@ func TestLineInPiecesOpensThePortItNamesOrNone(t *testing.T) {
 			got := d.send(c.dir, c.line[:cut]) + d.send(c.dir, c.line[cut:])
 			for _, e := range d.k.expects {
 				port := e.Dst.Port()
-				if !strings.Contains(got, fmt.Sprint(port)) && !strings.Contains(got, fmt.Sprintf("%d,%d", port>>8, port&255)) {
+				if !strings.Contains(got, fmt.Sprint(port)) &&
+					!strings.Contains(got, fmt.Sprintf("%d,%d", port>>8, port&255)) {
 					t.Errorf("%q cut at %d arrived as %q, but port %d is open", c.line, cut, got, port)
 				}
 			}

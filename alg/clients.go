@@ -60,7 +60,8 @@ func (c *clients) take(k *client, of, all policy.Limit, again bool, now time.Tim
 	if !again && (isFull(k.open, of.Open) || isFull(c.all.open, all.Open)) {
 		return policy.PinholeLimit
 	}
-	if !k.doors.has(of.NewPerMinute, time.Minute, now) || !c.all.doors.has(all.NewPerMinute, time.Minute, now) {
+	if !k.doors.has(of.NewPerMinute, time.Minute, now) ||
+		!c.all.doors.has(all.NewPerMinute, time.Minute, now) {
 		return policy.RateLimit
 	}
 	k.doors.spend(of.NewPerMinute)

@@ -115,7 +115,8 @@ func (s *session) mayOpen() policy.Reason {
 	case s.standing != admitted:
 		return policy.SessionLimit
 	}
-	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total, s.door != nil, s.gateway.now)
+	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total,
+		s.door != nil, s.gateway.now)
 }
 
 func (g *Gateway) kernelReason(err error) policy.Reason {

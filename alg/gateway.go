@@ -119,7 +119,9 @@ func (g *Gateway) Handle(now time.Time, id uint32, data []byte, loopback bool) (
 }
 
 // handle is the way of a packet.
-func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (Verdict, policy.Reason, []byte) {
+func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
+	Verdict, policy.Reason, []byte,
+) {
 	p := &g.packet
 	if !p.Parse(data) {
 		return Accept, policy.NotTCP, nil
@@ -158,7 +160,9 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 }
 
 // pass takes a packet through the connection and the dialogue of its session.
-func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (Verdict, policy.Reason, []byte) {
+func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
+	Verdict, policy.Reason, []byte,
+) {
 	p := &g.packet
 	a := s.conn.Receive(dir, p, &g.room)
 	switch a.Fate {
@@ -239,7 +243,9 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 }
 
 // session finds or makes the session of a packet and tells its direction.
-func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (*session, rewrite.Dir, policy.Reason) {
+func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
+	*session, rewrite.Dir, policy.Reason,
+) {
 	s := g.table.find(t)
 	if s != nil {
 		dir := s.direction(t)

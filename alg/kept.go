@@ -24,11 +24,15 @@ type kept struct {
 }
 
 // ofDialogue are the bits of the state that are the dialogue's.
-const ofDialogue = conntrack.State(dialogue.Opaque | dialogue.LoggedIn | dialogue.EPSVAll | dialogue.AskedPassive |
-	dialogue.MidCommand | dialogue.MidReply | dialogue.NotFTP | dialogue.Greeted | dialogue.LoggingIn)
+const ofDialogue = conntrack.State(dialogue.Opaque | dialogue.LoggedIn | dialogue.EPSVAll |
+	dialogue.AskedPassive | dialogue.MidCommand | dialogue.MidReply | dialogue.NotFTP | dialogue.Greeted |
+	dialogue.LoggingIn)
 
 // midLine is the bit that tells that a direction's last byte was not the end of a line.
-var midLine = [2]conntrack.State{fromClient: conntrack.State(dialogue.MidCommand), fromServer: conntrack.State(dialogue.MidReply)}
+var midLine = [2]conntrack.State{
+	fromClient: conntrack.State(dialogue.MidCommand),
+	fromServer: conntrack.State(dialogue.MidReply),
+}
 
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {

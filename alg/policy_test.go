@@ -1,11 +1,11 @@
 package alg
 
 import (
-	"github.com/ftpalg/ftpalg/alg/dialogue"
-	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
@@ -26,15 +26,23 @@ func TestFirstPolicyThatFitsTheNetworksCounts(t *testing.T) {
 		{"none", firewallFlow(), nil, -1},
 		{"of the client", firewallFlow(), []policy.Network{{Clients: nets("10.0.13.0/24")}}, 0},
 		{"of another client", firewallFlow(), []policy.Network{{Clients: nets("10.0.14.0/24")}}, -1},
-		{"of the client before source NAT", snatFlow(), []policy.Network{{Clients: nets("203.0.113.0/24")}, {Clients: nets("10.0.13.222/32")}}, 1},
-		{"of the server", firewallFlow(), []policy.Network{{Servers: nets("10.0.13.0/24")}, {Servers: nets("10.0.1.66/32")}}, 1},
+		{"of the client before source NAT", snatFlow(),
+			[]policy.Network{{Clients: nets("203.0.113.0/24")}, {Clients: nets("10.0.13.222/32")}}, 1},
+		{"of the server", firewallFlow(),
+			[]policy.Network{{Servers: nets("10.0.13.0/24")}, {Servers: nets("10.0.1.66/32")}}, 1},
 		{"of the server as dialled", dnatFlow(), []policy.Network{{Servers: nets("198.51.100.1/32")}}, 0},
-		{"of the server behind destination NAT", dnatFlow(), []policy.Network{{Servers: nets("10.0.1.66/32")}}, 0},
-		{"of both", firewallFlow(), []policy.Network{{Clients: nets("10.0.13.0/24"), Servers: nets("10.0.1.0/24")}}, 0},
-		{"of one of both", firewallFlow(), []policy.Network{{Clients: nets("10.0.13.0/24"), Servers: nets("10.0.2.0/24")}}, -1},
-		{"of any of several", firewallFlow(), []policy.Network{{Clients: nets("10.0.2.0/24", "10.0.13.0/24")}}, 0},
-		{"the first of two", firewallFlow(), []policy.Network{{Clients: nets("10.0.0.0/8")}, {Clients: nets("10.0.13.0/24")}}, 0},
-		{"IPv6", natFlow(client6, server6, server6, client6), []policy.Network{{Clients: nets("0.0.0.0/0")}, {Clients: nets("2001:db8:1::/48")}}, 1},
+		{"of the server behind destination NAT", dnatFlow(),
+			[]policy.Network{{Servers: nets("10.0.1.66/32")}}, 0},
+		{"of both", firewallFlow(),
+			[]policy.Network{{Clients: nets("10.0.13.0/24"), Servers: nets("10.0.1.0/24")}}, 0},
+		{"of one of both", firewallFlow(),
+			[]policy.Network{{Clients: nets("10.0.13.0/24"), Servers: nets("10.0.2.0/24")}}, -1},
+		{"of any of several", firewallFlow(),
+			[]policy.Network{{Clients: nets("10.0.2.0/24", "10.0.13.0/24")}}, 0},
+		{"the first of two", firewallFlow(),
+			[]policy.Network{{Clients: nets("10.0.0.0/8")}, {Clients: nets("10.0.13.0/24")}}, 0},
+		{"IPv6", natFlow(client6, server6, server6, client6),
+			[]policy.Network{{Clients: nets("0.0.0.0/0")}, {Clients: nets("2001:db8:1::/48")}}, 1},
 	} {
 		g := New(&fakeKernel{}, policy.Default(), c.between...)
 		want := &g.policy

@@ -84,7 +84,8 @@ func TestDaemonSetGivesNetAdminAndNothingElse(t *testing.T) {
 	pod := at(t, docs[len(docs)-1], "spec", "template", "spec")
 	equal(t, "hostNetwork", at(t, pod, "hostNetwork"), true)
 	security := at(t, pod, "containers", "securityContext")
-	equal(t, "capabilities", at(t, security, "capabilities"), map[string][]string{"drop": {"ALL"}, "add": {"NET_ADMIN"}})
+	equal(t, "capabilities", at(t, security, "capabilities"),
+		map[string][]string{"drop": {"ALL"}, "add": {"NET_ADMIN"}})
 	equal(t, "readOnlyRootFilesystem", at(t, security, "readOnlyRootFilesystem"), true)
 	equal(t, "selector", at(t, docs[len(docs)-1], "spec", "selector", "matchLabels"),
 		at(t, docs[len(docs)-1], "spec", "template", "metadata", "labels"))
@@ -93,7 +94,8 @@ func TestDaemonSetGivesNetAdminAndNothingElse(t *testing.T) {
 func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
 	unit := read(t, "ftpalg.service")
 	for _, want := range []string{
-		"Type=notify", "CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN", "NoNewPrivileges=yes",
+		"Type=notify", "CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN",
+		"NoNewPrivileges=yes",
 		"ProtectSystem=strict", "ExecReload=/usr/bin/kill -HUP $MAINPID", "MemoryDenyWriteExecute=yes",
 	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
@@ -122,7 +124,8 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 // TestAlertsNameMetricsAndReasonsThatExist compares with the metrics' own golden file.
 func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
 	documents(t, "alerts.yaml")
-	rules, metrics := read(t, "alerts.yaml"), read(t, "../cmd/ftpalg/internal/metrics/testdata/metrics.golden")
+	rules, metrics := read(t, "alerts.yaml"),
+		read(t, "../cmd/ftpalg/internal/metrics/testdata/metrics.golden")
 	for _, name := range regexp.MustCompile(`ftpalg_[a-z_]+`).FindAllString(rules, -1) {
 		if !strings.Contains(metrics, "\n"+name+" ") && !strings.Contains(metrics, "\n"+name+"{") {
 			t.Errorf("no metric %s", name)

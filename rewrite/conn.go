@@ -130,20 +130,32 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	case Old:
 		return a
 	case Gap:
-		switch {
-		case n == 0:
-			return a
-		case h.claims(p.Seq()), late && h.probes >= maxProbes:
-			h.skipTo(p.Seq())
-			a.Missed = true
-		case (late || back.hasClaim) && h.ask():
-			a.Fate = Ask
-			return a
-		default:
-			a.Fate = Wait
+		if n == 0 || !h.crosses(p.Seq(), late || back.hasClaim, &a) {
 			return a
 		}
 	}
+	c.deliver(h, p, r, &a)
+	return a
+}
+
+// crosses tells whether a segment at original number seq is read although what precedes it did not
+// come, or in a what becomes of it. doubtful tells that it may never come.
+func (h *half) crosses(seq uint32, doubtful bool, a *Arrival) bool {
+	switch {
+	case h.claims(seq), a.Late && h.probes >= maxProbes:
+		h.skipTo(seq)
+		a.Missed = true
+		return true
+	case doubtful && h.ask():
+		a.Fate = Ask
+	default:
+		a.Fate = Wait
+	}
+	return false
+}
+
+// deliver puts what is new in a packet that is in order into a, if there is room to remember it.
+func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 	data := h.stream.Fresh(p.Seq(), p.Payload())
 	if h.stream.Unacked() > 0 && h.stream.size()+len(data) > r.share() {
 		if !c.blind {
@@ -151,18 +163,17 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 			if len(data) == len(p.Payload()) {
 				a.Fate = Full
 			}
-			return a // what is old in it goes on without the rest
+			return // what is old in it goes on without the rest
 		}
 		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
 	}
-	h.probes, h.ended = 0, h.ended || fin
-	a.End = fin
+	a.End = p.Flags()&FIN != 0
+	h.probes, h.ended = 0, h.ended || a.End
 	if len(data) > 0 {
 		k := h.takePlain(data)
 		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint
 		h.joint = Follows
 	}
-	return a
 }
 
 // Take takes new bytes of a direction, as Receive gave them, with the edits to make in them. Their
@@ -191,7 +202,8 @@ func (c *Conn) Ends(dir Dir, p *Packet) bool {
 		return true
 	}
 	at := p.Seq()
-	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) || h.ended && at == h.stream.Edge()+1
+	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) ||
+		h.ended && at == h.stream.Edge()+1
 }
 
 // maxProbes is how many packets may go on as probes, one after another, before we believe that no

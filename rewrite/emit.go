@@ -14,7 +14,8 @@ const (
 func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	send, recv := &c.half[dir], &c.half[dir.Opposite()]
 	payload, flags := p.Payload(), p.Flags()
-	if st := &send.stream; flags&SYN == 0 && st.knows(p.Seq()) && after(p.Seq()+uint32(len(payload)), st.edge) {
+	if st := &send.stream; flags&SYN == 0 && st.knows(p.Seq()) &&
+		after(p.Seq()+uint32(len(payload)), st.edge) {
 		payload, flags = payload[:max(0, int32(st.edge-p.Seq()))], flags&^FIN // what was not taken
 	}
 	out, final := send.final(p.Seq(), payload, flags&SYN != 0)

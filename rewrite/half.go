@@ -114,7 +114,8 @@ func (h *half) start(ack uint32, delta int32) {
 	h.pickedUp(delta)
 }
 
-// guess picks the direction up at original number seq, where the receiver does not tell, or it does not matter.
+// guess picks the direction up at original number seq, where the receiver does not tell, or it does not
+// matter.
 func (h *half) guess(seq uint32) {
 	h.stream.Start(seq, h.carried)
 	h.pickedUp(h.carried)
@@ -127,7 +128,8 @@ func (h *half) pickedUp(delta int32) {
 	h.picked, h.hasPlain, h.hasClaim, h.crowded = delta, false, false, false
 }
 
-// allArrived tells whether final number ack acknowledges the last of the edits that another program left in flight.
+// allArrived tells whether final number ack acknowledges the last of the edits that another program left
+// in flight.
 func (h *half) allArrived(ack uint32) bool { return !before(ack, h.stream.sent) }
 
 // skipTo goes on at original number seq, behind bytes that went by unseen. Where a line ends
@@ -217,7 +219,8 @@ func (h *half) block(b []byte) (l, r uint32, ok bool) {
 
 func (h *half) sackChanges(blocks []byte) bool {
 	for b := blocks; len(b) >= sackUnit; b = b[sackUnit:] {
-		if l, r, ok := h.block(b); !ok || l != binary.BigEndian.Uint32(b) || r != binary.BigEndian.Uint32(b[4:]) {
+		if l, r, ok := h.block(b); !ok || l != binary.BigEndian.Uint32(b) ||
+			r != binary.BigEndian.Uint32(b[4:]) {
 			return true
 		}
 	}

@@ -10,7 +10,8 @@ type Kept struct {
 	Mark    [2]Mark
 	MidLine [2]bool // where Mark is not zero: the bytes before it are of the same line
 
-	Untouched bool // when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
+	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
+	Untouched bool
 
 	Seen bool // every packet must be seen, acknowledgements too
 	Only bool // no packet may pass by unseen, even if no program is there: it has bytes that were edited
@@ -27,9 +28,10 @@ type Mark struct {
 // hand leaves.
 //
 // While edits are in flight the kernel goes on with the offset in front of them, and this Conn
-// translates all that passes: with more than one offset in flight the kernel, which knows one position, would put a
-// repetition in the wrong place, and without us a repetition would not be edited. So nothing may pass when
-// no program is there. Once the receiver has every edit one offset is right for all numbers.
+// translates all that passes: with more than one offset in flight the kernel, which knows one position,
+// would put a repetition in the wrong place, and without us a repetition would not be edited. So nothing
+// may pass when no program is there. Once the receiver has every edit one offset is right for all
+// numbers.
 func (c *Conn) Keep() (k Kept) {
 	for d := range c.half {
 		h := &c.half[d]

@@ -87,52 +87,6 @@ func (s *Stream) Unacked() int { return max(0, int(int32(s.final-s.acked))) }
 // size is the memory of the history, in bytes.
 func (s *Stream) size() int { return len(s.buf) + spanSize*len(s.spans) }
 
-// flight tells of the edits in flight. Numbers are original ones.
-type flight struct {
-	edits  int    // how many spans were edited
-	line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
-	atLine bool   // it is where a line starts
-	base   int32  // offset there, in bytes
-	end    uint32 // behind the last
-	grown  int32  // how many bytes they add
-}
-
-// inFlight tells of the edits that the receiver has not acknowledged.
-func (s *Stream) inFlight() (f flight) {
-	if s.acked == s.final {
-		return f
-	}
-	for i := range s.spans {
-		p := &s.spans[i]
-		if !p.edited || !after(p.f+p.fn, s.acked) {
-			continue
-		}
-		if f.edits++; f.edits == 1 {
-			n, atLine := s.lineBefore(p.f)
-			f.line, f.atLine, f.base = p.o-n, atLine, int32(p.f-p.o)
-		}
-		f.end = p.o + p.on
-		f.grown = int32(p.f+p.fn-f.end) - f.base
-	}
-	return f
-}
-
-// lineBefore returns how many bytes before final number f are of the same line and will be
-// repeated until they are acknowledged to us, and whether the line starts there.
-func (s *Stream) lineBefore(f uint32) (n uint32, atLine bool) {
-	_, f0 := s.oldest()
-	for after(f-n, f0) {
-		if s.buf[f-n-1-f0] == '\n' {
-			return n, true
-		}
-		if !after(f-n, s.acked) || !after(f-n, s.floor) {
-			return n, false
-		}
-		n++
-	}
-	return n, true // nothing is known from before: the line that was read first
-}
-
 // Class says where a segment lies in the stream.
 type Class uint8
 
@@ -287,7 +241,8 @@ func (s *Stream) Acked(a uint32) bool {
 	}
 	if s.acked == s.final {
 		s.forget()
-	} else if _, f0 := s.oldest(); before(s.acked, s.final) && int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
+	} else if _, f0 := s.oldest(); before(s.acked, s.final) &&
+		int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
 		s.trim()
 	}
 	return true

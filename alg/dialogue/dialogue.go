@@ -32,6 +32,7 @@ type Dialogue struct {
 	multi    uint16 // code of the multi-line reply under way; 0: none
 	doorAsk  uint32 // number of the command that opened the door
 	waived   uint32 // number of the last command whose reply nothing waits for
+	lag      uint32 // how many replies may be missing since
 	running  bool   // its beginning was not seen
 	welcomed bool   // the server's first reply was seen
 	answered bool   // the client said something after the greeting
@@ -195,7 +196,8 @@ func startsLine(from Side, b byte) bool {
 	return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b == 0xff
 }
 
-// clearAgain returns where in data clear text begins again after TLS (CCC, RFC 4217 section 6); its length: nowhere.
+// clearAgain returns where in data clear text begins again after TLS (CCC, RFC 4217 section 6); its
+// length: nowhere.
 func (d *Dialogue) clearAgain(from Side, data []byte) int {
 	if d.NotFTP() {
 		return len(data)

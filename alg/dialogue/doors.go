@@ -81,7 +81,8 @@ func (d *Dialogue) openPassive(p *passive, asked bool, g Gate) (netip.AddrPort, 
 		switch {
 		case a.Is4() != server.Is4():
 			return netip.AddrPort{}, policy.WrongFamily
-		case a == server, a == dialled, a == shown, a.IsUnspecified(), a.IsLoopback(), d.policy.AnyPassiveAddress:
+		case a == server, a == dialled, a == shown, a.IsUnspecified(), a.IsLoopback(),
+			d.policy.AnyPassiveAddress:
 		default:
 			return netip.AddrPort{}, policy.ForeignAddress
 		}

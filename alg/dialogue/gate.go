@@ -48,11 +48,12 @@ func (e *Endpoints) nat() bool { return e.SNAT || e.DNAT }
 
 // Request describes the door of one data connection.
 type Request struct {
-	Mode      Mode
-	Src       netip.Addr     // who may connect
-	Dst       netip.AddrPort // where it arrives before translation; its port is the one wished for
-	Target    netip.AddrPort // where it is led
-	Translate bool           // whether the kernel leads it there: else no other port than the one wished for will do
+	Mode   Mode
+	Src    netip.Addr     // who may connect
+	Dst    netip.AddrPort // where it arrives before translation; its port is the one wished for
+	Target netip.AddrPort // where it is led
+	// whether the kernel leads it there: else no other port than the one wished for will do
+	Translate bool
 
 	// Unasked tells that no command that waits asks for it, as far as is known. It is right only if an
 	// earlier process opened it; else the answer is policy.Unsolicited.

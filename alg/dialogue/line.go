@@ -18,6 +18,8 @@ func cutLine(b []byte) (piece []byte, whole bool) {
 type line struct {
 	buf  []byte // its bytes so far, maxLine at most
 	long bool   // there were more
+	last byte   // of all that came
+	bare bool   // it ended in a line feed without a carriage return
 	mode mode
 	from int // where mode begins to hold
 }
@@ -32,7 +34,14 @@ const (
 	swallow               // they are judged, and go on, at the end of the line
 )
 
+// add takes one more piece, of a byte at least.
 func (l *line) add(b []byte) {
+	end := len(b) - 1
+	if end > 0 {
+		l.last = b[end-1]
+	}
+	l.bare = b[end] == '\n' && l.last != '\r'
+	l.last = b[end]
 	if room := maxLine - len(l.buf); len(b) > room {
 		b, l.long = b[:room], true
 	}

@@ -117,15 +117,16 @@ func (d *Dialogue) endPieces(from Side, l *line, at int, x *call) {
 	switch {
 	case l.mode == swallow:
 		x.draft.edit(at, 1, l.tail(from, ch, x.draft))
-	case from == Client && why.Refusal() && l.mode != blank && !(why == policy.NotFTP && !d.policy.Strict.Active()),
+	case from == Client && why.Refusal() && l.mode != blank &&
+		!(why == policy.NotFTP && !d.policy.Strict.Active()),
 		from == Client && l.mode == blank && why.Strict():
 		d.spoil(l, at, x)
 	}
 }
 
 // tail returns what goes on at the end of a line whose bytes from l.from on were swallowed: they, with the
-// change. Where that lies before them the line is refused by making them unreadable: of a reply the digits, so
-// that a client that understands 227 or 229 finds no address, and gives up.
+// change. Where that lies before them the line is refused by making them unreadable: of a reply the
+// digits, so that a client that understands 227 or 229 finds no address, and gives up.
 func (l *line) tail(by Side, ch change, w *Draft) []byte {
 	from := min(l.from, len(l.buf)-1) // the line feed was not swallowed
 	text, end := l.buf[from:], endOf(l.buf)
@@ -169,6 +170,7 @@ func (d *Dialogue) endLongCommand(l *line, at int, x *call) {
 		d.spoil(l, at, x)
 		return
 	}
+	d.bareLF = l.bare
 	x.counts.Commands[c.Verb].Add(1)
 	why := d.denies(append(bytes.TrimRight(l.buf, "\r"), "\r\n"...), &c)
 	switch {

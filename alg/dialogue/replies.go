@@ -105,8 +105,12 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 	case ftp.User, ftp.Pass, ftp.Acct:
 		d.loginAnswered(verb, code, x)
 	case ftp.None, ftp.Other:
-		if (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn) {
-			d.loggedIn() // out of step, but the server says so
+		// Out of step, or picked up in the middle, but the server says so.
+		switch {
+		case (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn):
+			d.loggedIn()
+		case code == codeTLS:
+			d.goOpaque(x)
 		}
 	case ftp.Rein:
 		if !failed {
@@ -181,7 +185,7 @@ func (d *Dialogue) passiveReply(ln []byte, code int, multi bool, x *call) (chang
 	shown, why := d.openPassive(&p, asked, x.gate)
 	switch {
 	case why == policy.Unsolicited:
-		return change{}, why
+		return change{}, why // its command may have gone by unseen, and the door be an earlier program's
 	case why != policy.None:
 		return refusedReply(ln, &p, multi), why
 	}
@@ -197,11 +201,10 @@ func (d *Dialogue) passiveReply(ln []byte, code int, multi bool, x *call) (chang
 
 // refusedReply turns a 227 or 229 into an error of the same length.
 func refusedReply(ln []byte, p *passive, multi bool) change {
-	at := bytes.Index(ln, []byte("22"))
+	at, end := bytes.Index(ln, []byte("22")), len(bytes.TrimRight(ln, "\r\n"))
 	if multi || at < 0 || at >= p.start {
-		return blanked(p.start, p.end) // the code must match the first line's
+		return blanked(p.start, end) // the code must match the first line's
 	}
-	end := len(bytes.TrimRight(ln, "\r\n"))
 	const notice = "425 Data connection refused by the gateway."
 	text := make([]byte, end-at)
 	for i := copy(text, notice); i < len(text); i++ {

@@ -37,13 +37,23 @@ func (d *Dialogue) denies(ln []byte, c *ftp.Command) policy.Reason {
 	return policy.None
 }
 
-// replyAwaited tells whether the client should wait: for the greeting, or for a reply that was not waived by ABOR.
+// replyAwaited tells whether the client should wait for a reply that was not waived by ABOR. Some
+// servers answer the transfer and the ABOR with one reply, so that one seems to be missing until all
+// are there.
 func (d *Dialogue) replyAwaited() bool {
-	return !d.asks.empty() && int32(d.asks.in-d.waived) > 0
+	if d.asks.empty() {
+		d.lag = 0
+		return false
+	}
+	answered := d.asks.out
+	if int32(d.waived-answered) > 0 {
+		answered = d.waived
+	}
+	return d.asks.in-answered > d.lag
 }
 
-// interrupts tells whether the command may be sent while another waits for its reply (RFC 959 section 4.1.3): ABOR
-// always, to whatever is under way; QUIT and STAT during a transfer.
+// interrupts tells whether the command may be sent while another waits for its reply (RFC 959 section
+// 4.1.3): ABOR always, to whatever is under way; QUIT and STAT during a transfer.
 func (d *Dialogue) interrupts(name []byte) bool {
 	return policy.Listed([]string{"ABOR"}, name) ||
 		d.asks.has(ftp.Transfer) && policy.Listed([]string{"STAT", "QUIT"}, name)

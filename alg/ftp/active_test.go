@@ -117,10 +117,13 @@ func TestAppend(t *testing.T) {
 }
 
 func TestParsersAndWritersAllocateNothing(t *testing.T) {
-	port, eprt := []byte("PORT 10,0,0,2,200,10\r\n"), []byte("EPRT |2|2001:db8:1111:2222:3333:4444:255.255.255.255|51210|\r\n")
+	port, eprt := []byte("PORT 10,0,0,2,200,10\r\n"),
+		[]byte("EPRT |2|2001:db8:1111:2222:3333:4444:255.255.255.255|51210|\r\n")
 	bad := []byte("|2|2001:db8:1111:2222:3333:4444:5555:6666:7777|51210|")
-	passive, extended := []byte("227 Entering Passive Mode (10,0,0,2,200,10).\r\n"), []byte("229 Extended (|2|2001:db8::1|51210|)\r\n")
-	own4, own6 := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("2001:db8:1111:2222:3333:4444:ffff:ffff")
+	passive, extended := []byte("227 Entering Passive Mode (10,0,0,2,200,10).\r\n"),
+		[]byte("229 Extended (|2|2001:db8::1|51210|)\r\n")
+	own4, own6 := netip.MustParseAddr("10.0.0.2"),
+		netip.MustParseAddr("2001:db8:1111:2222:3333:4444:ffff:ffff")
 	buf := make([]byte, 0, 128)
 	allocs := testing.AllocsPerRun(100, func() {
 		for _, line := range [][]byte{port, eprt, passive, extended} {
@@ -152,7 +155,8 @@ func TestParsersAndWritersAllocateNothing(t *testing.T) {
 }
 
 func FuzzParsePort(f *testing.F) {
-	for _, s := range []string{"1,2,3,4,5,6", "1, 2 ,3,4,5,00006", "256,1,1,1,1,1", "4294967297,1,1,1,1,1", "1,2,3,4,5,6,7"} {
+	for _, s := range []string{"1,2,3,4,5,6", "1, 2 ,3,4,5,00006", "256,1,1,1,1,1", "4294967297,1,1,1,1,1",
+		"1,2,3,4,5,6,7"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, arg []byte) {
@@ -175,7 +179,8 @@ func FuzzParsePort(f *testing.F) {
 }
 
 func FuzzParseEPRT(f *testing.F) {
-	for _, s := range []string{"|1|10.0.0.1|4000|", "|2|::1|1|", "!2!::ffff:10.0.0.2!65535!", "a1a10.0.0.1a4000a", ":1:1.1.1.1:1:", "|1|1.1.1.1|4295032832|"} {
+	for _, s := range []string{"|1|10.0.0.1|4000|", "|2|::1|1|", "!2!::ffff:10.0.0.2!65535!",
+		"a1a10.0.0.1a4000a", ":1:1.1.1.1:1:", "|1|1.1.1.1|4295032832|"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, arg []byte) {
@@ -186,7 +191,8 @@ func FuzzParseEPRT(f *testing.F) {
 			}
 			return
 		}
-		if e.Addr.Port() == 0 || e.Addr.Addr().Is4In6() || e.Addr.Addr().Zone() != "" || e.Family == '1' && !e.Addr.Addr().Is4() {
+		if e.Addr.Port() == 0 || e.Addr.Addr().Is4In6() || e.Addr.Addr().Zone() != "" ||
+			e.Family == '1' && !e.Addr.Addr().Is4() {
 			t.Fatalf("%q is %+v", arg, e)
 		}
 		if again, ok := ParseEPRT(AppendEPRT(nil, e.Delim, e.Family, e.Addr)); !ok || again != e {
@@ -201,7 +207,9 @@ func FuzzParseEPRT(f *testing.F) {
 }
 
 func FuzzParseAddrAgreesWithNetip(f *testing.F) {
-	for _, s := range []string{"::", "::1", "1::", "1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:8", "::1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:7:1.2.3.4", ":::", "1::2::3", "12345::", "1:", ":1", "::ffff:01.2.3.4", "1.2.3.4", "256.1.1.1", "1.2.3"} {
+	for _, s := range []string{"::", "::1", "1::", "1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:8", "::1.2.3.4",
+		"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:7:1.2.3.4", ":::", "1::2::3", "12345::", "1:", ":1",
+		"::ffff:01.2.3.4", "1.2.3.4", "256.1.1.1", "1.2.3"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -211,7 +219,8 @@ func FuzzParseAddrAgreesWithNetip(f *testing.F) {
 			if family == '1' && ok && err != nil {
 				continue // zeros in front of numbers, which netip refuses
 			}
-			if wantOK := err == nil && want.Zone() == "" && want.Is4() == (family == '1'); ok != wantOK || ok && got != want {
+			if wantOK := err == nil && want.Zone() == "" && want.Is4() == (family == '1'); ok != wantOK ||
+				ok && got != want {
 				t.Fatalf("%q in family %c: %v, %v; netip says %v, %v", s, family, got, ok, want, err)
 			}
 		}

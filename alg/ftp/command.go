@@ -89,7 +89,12 @@ func verbOf(name []byte) Verb {
 		}
 		upper[i] = b
 	}
-	switch string(upper[:len(name)]) {
+	return verbNamed(string(upper[:len(name)]))
+}
+
+// verbNamed returns the verb with a name of four letters at most, in upper case.
+func verbNamed(name string) Verb {
+	switch name {
 	case "USER":
 		return User
 	case "PASS":

@@ -45,14 +45,17 @@ func TestParseCommand(t *testing.T) {
 		{"RETR \xffa\r\n", Transfer, "RETR", "\xffa"},
 		{"RETR PORT 1\r\n", Transfer, "RETR", "PORT 1"},
 		{"stor a", Transfer, "stor", "a"}, {"STOU", Transfer, "STOU", ""}, {"APPE a", Transfer, "APPE", "a"},
-		{"LIST", Transfer, "LIST", ""}, {"NLST", Transfer, "NLST", ""}, {"MLSD", Transfer, "MLSD", ""}, {"MLST", Other, "MLST", ""},
+		{"LIST", Transfer, "LIST", ""}, {"NLST", Transfer, "NLST", ""}, {"MLSD", Transfer, "MLSD", ""},
+		{"MLST", Other, "MLST", ""},
 		{"EPRT |1|", EPRT, "EPRT", "|1|"}, {"EPSV ALL", EPSV, "EPSV", "ALL"}, {"CPSV", CPSV, "CPSV", ""},
 		{"LPRT 4", LPRT, "LPRT", "4"}, {"LPSV", LPSV, "LPSV", ""}, {"SPSV", LPSV, "SPSV", ""},
-		{"ACCT a", Acct, "ACCT", "a"}, {"REIN", Rein, "REIN", ""}, {"QUIT", Quit, "QUIT", ""}, {"HOST a", Host, "HOST", "a"},
+		{"ACCT a", Acct, "ACCT", "a"}, {"REIN", Rein, "REIN", ""}, {"QUIT", Quit, "QUIT", ""},
+		{"HOST a", Host, "HOST", "a"},
 		{"AUTH TLS", Auth, "AUTH", "TLS"}, {"CCC", CCC, "CCC", ""}, {"XPWD", Other, "XPWD", ""},
 	} {
 		c := ParseCommand([]byte(tt.line))
-		if arg := tt.line[c.ArgStart:c.ArgEnd]; c.Verb != tt.verb || string(c.Name) != tt.name || tt.line[c.NameStart:c.NameEnd] != tt.name || arg != tt.arg {
+		if arg := tt.line[c.ArgStart:c.ArgEnd]; c.Verb != tt.verb || string(c.Name) != tt.name ||
+			tt.line[c.NameStart:c.NameEnd] != tt.name || arg != tt.arg {
 			t.Errorf("%q: %v %q %q; want %v %q %q", tt.line, c.Verb, c.Name, arg, tt.verb, tt.name, tt.arg)
 		}
 	}
@@ -70,7 +73,8 @@ func TestVerbNamesAreWhatIsParsed(t *testing.T) {
 }
 
 func TestEPSVAll(t *testing.T) {
-	for arg, want := range map[string]bool{"ALL": true, "all": true, "aLl": true, "": false, "1": false, "AL": false, "ALLO": false} {
+	for arg, want := range map[string]bool{"ALL": true, "all": true, "aLl": true, "": false, "1": false,
+		"AL": false, "ALLO": false} {
 		if EPSVAll([]byte(arg)) != want {
 			t.Errorf("%q: %v", arg, !want)
 		}
@@ -78,15 +82,18 @@ func TestEPSVAll(t *testing.T) {
 }
 
 func FuzzParseCommand(f *testing.F) {
-	for _, s := range []string{"", "PORT 1,2,3,4,5,6\r\n", "\xff\xf4\xff\xf2ABOR\r\n", " port\t1 \r\r\n", "A\nB", "\xff 00000", "0\r 0", "\xff\xfb\r\n", "GET / HTTP/1.1\r\n"} {
+	for _, s := range []string{"", "PORT 1,2,3,4,5,6\r\n", "\xff\xf4\xff\xf2ABOR\r\n", " port\t1 \r\r\n",
+		"A\nB", "\xff 00000", "0\r 0", "\xff\xfb\r\n", "GET / HTTP/1.1\r\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		c := ParseCommand(line)
-		if !(0 <= c.NameStart && c.NameStart <= c.NameEnd && c.NameEnd <= c.ArgStart && c.ArgStart <= c.ArgEnd && c.ArgEnd <= len(line)) {
+		if !(0 <= c.NameStart && c.NameStart <= c.NameEnd && c.NameEnd <= c.ArgStart &&
+			c.ArgStart <= c.ArgEnd && c.ArgEnd <= len(line)) {
 			t.Fatalf("spans out of order: %+v", c)
 		}
-		if (c.Verb == None) != (c.NameStart == c.NameEnd) || string(c.Name) != string(line[c.NameStart:c.NameEnd]) {
+		if (c.Verb == None) != (c.NameStart == c.NameEnd) ||
+			string(c.Name) != string(line[c.NameStart:c.NameEnd]) {
 			t.Fatalf("verb and name differ: %+v", c)
 		}
 		if c.Verb == None && Foreign(line) {
@@ -94,7 +101,8 @@ func FuzzParseCommand(f *testing.F) {
 		}
 		again := append(append([]byte(nil), line[c.NameStart:c.NameEnd]...), ' ')
 		again = append(append(again, line[c.ArgStart:c.ArgEnd]...), "\r\n"...)
-		if d := ParseCommand(again); d.Verb != c.Verb || string(d.Name) != string(c.Name) || string(again[d.ArgStart:d.ArgEnd]) != string(line[c.ArgStart:c.ArgEnd]) {
+		if d := ParseCommand(again); d.Verb != c.Verb || string(d.Name) != string(c.Name) ||
+			string(again[d.ArgStart:d.ArgEnd]) != string(line[c.ArgStart:c.ArgEnd]) {
 			t.Fatalf("%q is %+v; tidied up %q is %+v", line, c, again, d)
 		}
 		// What is known of the command stays, whatever comes behind it. A carriage return
@@ -103,7 +111,8 @@ func FuzzParseCommand(f *testing.F) {
 			return
 		}
 		for n := c.NameEnd + 1; n < len(line) && c.NameEnd < c.ArgStart; n++ {
-			if d := ParseCommand(line[:n]); d.Verb != c.Verb || d.NameStart != c.NameStart || d.NameEnd != c.NameEnd {
+			if d := ParseCommand(line[:n]); d.Verb != c.Verb || d.NameStart != c.NameStart ||
+				d.NameEnd != c.NameEnd {
 				t.Fatalf("%q is %v; its beginning %q is %v", line, c.Verb, line[:n], d.Verb)
 			}
 		}
@@ -111,7 +120,8 @@ func FuzzParseCommand(f *testing.F) {
 }
 
 func FuzzForeign(f *testing.F) {
-	for _, s := range []string{"GET / HTTP/1.1\r\n", "\x16\x03\x01", "P@SW\r\n", "PROPFIND /a HTTP/1.1", "STOR a HTTP/1.1"} {
+	for _, s := range []string{"GET / HTTP/1.1\r\n", "\x16\x03\x01", "P@SW\r\n", "PROPFIND /a HTTP/1.1",
+		"STOR a HTTP/1.1"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {

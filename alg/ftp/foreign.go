@@ -21,15 +21,16 @@ func Foreign(line []byte) bool {
 	switch name := c.Name; {
 	case begins(name, "SSH-"), begins(name, "HTTP/"), begins(name, "RTSP/"), begins(name, "SIP/"):
 		return true
-	case fold(name, "EHLO"), fold(name, "HELO"), fold(name, "LHLO"), fold(name, "DATA"), fold(name, "STARTTLS"),
-		fold(name, "NICK"), fold(name, "PRIVMSG"):
+	case fold(name, "EHLO"), fold(name, "HELO"), fold(name, "LHLO"), fold(name, "DATA"),
+		fold(name, "STARTTLS"), fold(name, "NICK"), fold(name, "PRIVMSG"):
 		return true
 	case fold(name, "MAIL"): // RFC 765 has a MAIL too
 		return begins(arg, "FROM:")
 	case fold(name, "RCPT"):
 		return begins(arg, "TO:")
 	case fold(name, "GET"), fold(name, "POST"), fold(name, "PUT"), fold(name, "HEAD"), fold(name, "DELETE"),
-		fold(name, "OPTIONS"), fold(name, "PATCH"), fold(name, "TRACE"), fold(name, "CONNECT"), fold(name, "PRI"):
+		fold(name, "OPTIONS"), fold(name, "PATCH"), fold(name, "TRACE"), fold(name, "CONNECT"),
+		fold(name, "PRI"):
 		return len(arg) > 0
 	}
 	// Methods beyond these are told by the version. FTP's commands of letters have four

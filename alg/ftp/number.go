@@ -114,11 +114,16 @@ func parseIPv6(b []byte) (ip [16]byte, ok bool) {
 		return ip, false
 	}
 	if gap >= 0 {
-		tail := n - gap
-		copy(ip[len(ip)-tail:], ip[gap:n])
-		clear(ip[gap : len(ip)-tail])
+		widen(&ip, gap, n)
 	}
 	return ip, true
+}
+
+// widen fills the gap in the first n bytes of an address with the zeros that "::" stands for.
+func widen(ip *[16]byte, gap, n int) {
+	tail := n - gap
+	copy(ip[len(ip)-tail:], ip[gap:n])
+	clear(ip[gap : len(ip)-tail])
 }
 
 // hex reads the hexadecimal digits at the start of b: their value, of the last

@@ -21,7 +21,8 @@ func TestParseReply(t *testing.T) {
 		{"220 ", 220, Final},
 		{"220-hello\r\n", 220, Opening},
 		{"220-\r\n", 220, Opening},
-		{"100 x", 100, Final}, {"699 x", 699, Final}, {"099 x", 0, NotReply}, {"700 x", 0, NotReply}, {"000 x", 0, NotReply},
+		{"100 x", 100, Final}, {"699 x", 699, Final}, {"099 x", 0, NotReply}, {"700 x", 0, NotReply},
+		{"000 x", 0, NotReply},
 		{"\xff\xf1227 x", 227, Final},
 		{"\xff\xfb\x01227 x", 227, Final},
 		{"\xff", 0, NotReply},
@@ -146,7 +147,8 @@ func TestParseExtendedTakesEveryDelimiterButDigits(t *testing.T) {
 		line := append([]byte("229 Entering Extended Passive Mode ("), byte(d), byte(d), byte(d))
 		line = append(append(line, "6446"...), byte(d), ')')
 		e, ok := ParseExtended(line)
-		if want := d > 32 && d < 127 && !isDigit(byte(d)); ok != want || ok && (e.Port != 6446 || e.Delim != byte(d)) {
+		if want := d > 32 && d < 127 && !isDigit(byte(d)); ok != want ||
+			ok && (e.Port != 6446 || e.Delim != byte(d)) {
 			t.Errorf("%#x: %+v, %v", d, e, ok)
 		}
 	}
@@ -178,7 +180,8 @@ func FuzzParseReply(f *testing.F) {
 }
 
 func FuzzParsePassive(f *testing.F) {
-	for _, s := range []string{"227 (1,2,3,4,5,6)\r\n", "227 #2 =1, 2,3,4,5,6", "227 1,2,3,4,5,6,7", "227 (1,2,3,4,5,256)", "227 1,2,3,4,5,6, x", "\xff\xf1227 0,0,0,0,0,0"} {
+	for _, s := range []string{"227 (1,2,3,4,5,6)\r\n", "227 #2 =1, 2,3,4,5,6", "227 1,2,3,4,5,6,7",
+		"227 (1,2,3,4,5,256)", "227 1,2,3,4,5,6, x", "\xff\xf1227 0,0,0,0,0,0"} {
 		f.Add([]byte(s), uint32(0x0a000002), uint16(51210))
 	}
 	f.Fuzz(func(t *testing.T, line []byte, ip uint32, port uint16) {
@@ -189,7 +192,8 @@ func FuzzParsePassive(f *testing.F) {
 			}
 			return
 		}
-		if p.Start < 4 || p.Start >= p.End || p.End > len(line) || !isDigit(line[p.Start]) || !isDigit(line[p.End-1]) || !p.Addr.Addr().Is4() {
+		if p.Start < 4 || p.Start >= p.End || p.End > len(line) || !isDigit(line[p.Start]) ||
+			!isDigit(line[p.End-1]) || !p.Addr.Addr().Is4() {
 			t.Fatalf("%q: %+v", line, p)
 		}
 		// The numbers are those of PORT.
@@ -207,17 +211,21 @@ func FuzzParsePassive(f *testing.F) {
 			}
 		}
 		// Another address in its place is found there.
-		want := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}), port)
+		want := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8),
+			byte(ip)}), port)
 		text := AppendPort(nil, want)
 		again := bytes.Join([][]byte{line[:p.Start], line[p.End:]}, text)
-		if q, ok := ParsePassive(again); !ok || q.Addr != want || q.Start != p.Start || q.End != p.Start+len(text) {
+		if q, ok := ParsePassive(again); !ok || q.Addr != want || q.Start != p.Start ||
+			q.End != p.Start+len(text) {
 			t.Fatalf("%q is %+v; rewritten %q is %+v", line, p, again, q)
 		}
 	})
 }
 
 func FuzzParseExtended(f *testing.F) {
-	for _, s := range []string{"229 (|||6446|)\r\n", "229 !!!1!", "229 (|2|::1|65535|)", "229 (|1|10.0.0.1|1|)", "229 (|||1|) |||0|", "229 (|||4294973742|)", "229 a1a1.1.1.1a1a", "229 |1|0.00.0.0|1|", "229 ((((1()"} {
+	for _, s := range []string{"229 (|||6446|)\r\n", "229 !!!1!", "229 (|2|::1|65535|)",
+		"229 (|1|10.0.0.1|1|)", "229 (|||1|) |||0|", "229 (|||4294973742|)", "229 a1a1.1.1.1a1a",
+		"229 |1|0.00.0.0|1|", "229 ((((1()"} {
 		f.Add([]byte(s), uint16(51210))
 	}
 	f.Fuzz(func(t *testing.T, line []byte, port uint16) {
@@ -228,10 +236,12 @@ func FuzzParseExtended(f *testing.F) {
 			}
 			return
 		}
-		if e.Port == 0 || e.PortStart < 7 || e.PortStart >= e.PortEnd || e.PortEnd >= len(line) || line[e.PortStart-1] != e.Delim || line[e.PortEnd] != e.Delim {
+		if e.Port == 0 || e.PortStart < 7 || e.PortStart >= e.PortEnd || e.PortEnd >= len(line) ||
+			line[e.PortStart-1] != e.Delim || line[e.PortEnd] != e.Delim {
 			t.Fatalf("%q: %+v", line, e)
 		}
-		if n, err := strconv.ParseUint(string(line[e.PortStart:e.PortEnd]), 10, 16); err != nil || uint16(n) != e.Port {
+		if n, err := strconv.ParseUint(string(line[e.PortStart:e.PortEnd]), 10, 16); err != nil ||
+			uint16(n) != e.Port {
 			t.Fatalf("%q: %+v", line, e)
 		}
 		if e.HasAddr {

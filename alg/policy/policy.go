@@ -126,7 +126,8 @@ func (p *Policy) External(known, peer netip.Addr, translated bool) netip.Addr {
 	if known.Is6() {
 		ext = p.External6
 	}
-	if !ext.IsValid() || !translated && !known.IsPrivate() || peer.IsLoopback() || contains(p.Internal, peer) {
+	if !ext.IsValid() || !translated && !known.IsPrivate() || peer.IsLoopback() ||
+		contains(p.Internal, peer) {
 		return known
 	}
 	return ext

@@ -17,19 +17,20 @@ type Strict struct {
 	// Direction, MaskSYST, and, where they are 0, MaxLine and MaxTrailing.
 	Enabled bool
 
-	Allow        []string         // the only commands allowed, in upper case; empty: all
-	Deny         []string         // commands refused, in upper case
-	DenyUsers    []*regexp.Regexp // names refused in USER
-	DenyFiles    []*regexp.Regexp // names refused in commands that take a path, as they are sent
-	ReadOnly     bool             // refuse every command that changes files
-	MaxLine      int              // longest command line in bytes, without its end; 0: any. In segments, 510 at most.
-	MaxTrailing  int              // longest text behind the port of PORT and EPRT in bytes; 0: any
-	WaitForReply bool             // refuse a command while another waits for its reply
-	NeedCRLF     bool             // refuse a line with a line feed or carriage return alone
-	Direction    bool             // nothing opens after a PORT from the server or a 227 from the client
-	MaskBanner   bool             // make the text of 220 unreadable
-	MaskSYST     bool             // make the text of 215 unreadable
-	Reset        bool             // a violation ends the session: its packet becomes a reset
+	Allow     []string         // the only commands allowed, in upper case; empty: all
+	Deny      []string         // commands refused, in upper case
+	DenyUsers []*regexp.Regexp // names refused in USER
+	DenyFiles []*regexp.Regexp // names refused in commands that take a path, as they are sent
+	ReadOnly  bool             // refuse every command that changes files
+	// longest command line in bytes, without its end; 0: any. In segments, 510 at most.
+	MaxLine      int
+	MaxTrailing  int  // longest text behind the port of PORT and EPRT in bytes; 0: any
+	WaitForReply bool // refuse a command while another waits for its reply
+	NeedCRLF     bool // refuse a line with a line feed or carriage return alone
+	Direction    bool // nothing opens after a PORT from the server or a 227 from the client
+	MaskBanner   bool // make the text of 220 unreadable
+	MaskSYST     bool // make the text of 215 unreadable
+	Reset        bool // a violation ends the session: its packet becomes a reset
 }
 
 // What ASA allows, and what the RFCs' 512 bytes leave without the line end.
@@ -55,7 +56,8 @@ func (r Strict) Whole() Strict {
 
 // changing are the commands that change what is on the server (RFC 959, 3659 and common use).
 var changing = []string{
-	"STOR", "STOU", "APPE", "DELE", "RMD", "XRMD", "MKD", "XMKD", "RNFR", "RNTO", "SITE", "MFMT", "MFCT", "MFF", "ALLO",
+	"STOR", "STOU", "APPE", "DELE", "RMD", "XRMD", "MKD", "XMKD", "RNFR", "RNTO", "SITE", "MFMT", "MFCT",
+	"MFF", "ALLO",
 }
 
 // naming are the commands whose argument is or ends in a path.

@@ -11,7 +11,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	UnknownFlow: {
 		"unknown_flow",
 		"Connection tracking has no entry for the packet's connection.",
-		"Look for a notrack rule on the port, for conntrack zones that are not configured, and whether the table of connections is full.",
+		"Look for a notrack rule on the port, for conntrack zones that are not configured, and whether the " +
+			"table of connections is full.",
 	},
 	OpaqueFlow: {
 		"opaque",
@@ -70,7 +71,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	LoginUnseen: {
 		"login_unseen",
-		"The session is older than this program and its login was not seen.",
+		"The session is older than this program, and its greeting or its login was not seen.",
 		"Connect again, or set trust_running: true.",
 	},
 	NotFTP: {
@@ -96,7 +97,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	ForeignAddress: {
 		"foreign_address",
 		"The address in the line is not the sender's own.",
-		"For a server that knows itself by another address, any_passive_address; for transfers between servers, fxp.",
+		"For a server that knows itself by another address, any_passive_address; for transfers between " +
+			"servers, fxp.",
 	},
 	LowPort:    {"low_port", "The port is below the lowest one allowed.", "See min_port."},
 	HighPort:   {"high_port", "The port is above the highest one allowed.", "See max_port."},
@@ -189,7 +191,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	Expired: {
 		"expired",
 		"The expected connection did not come in time.",
-		"Look at the other side's firewall, and whether the address in the line is reachable: external_address.",
+		"Look at the other side's firewall, and whether the address in the line is reachable: " +
+			"external_address.",
 	},
 	Stale: {
 		"stale",

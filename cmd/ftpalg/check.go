@@ -50,8 +50,8 @@ func (b badConfig) Unwrap() error { return b.error }
 // whoHoldsOffsets is a limit of every kernel (nf_ct_seqadj needs NAT and skips lo).
 var whoHoldsOffsets = probe.Item{
 	Name: "sequence offsets", Status: probe.Note,
-	Detail: "the kernel holds them for connections that it translates; without NAT on this machine and on loopback " +
-		"the program does, and a rewritten session of those ends with the program",
+	Detail: "the kernel holds them for connections that it translates; without NAT on this machine and on " +
+		"loopback the program does, and a rewritten session of those ends with the program",
 }
 
 func printReport(w io.Writer, r probe.Report) error {

@@ -51,14 +51,16 @@ func TestCommandLineErrorsAreClear(t *testing.T) {
 		{"inspect --ports x " + bad, `--ports: "x" is not a number`},
 		{"inspect " + bad, "neither pcap nor pcapng nor snoop"},
 	} {
-		if out, err := execute(strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if out, err := execute(strings.Fields(c.args)...); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v %s, want %s", c.args, err, out, c.want)
 		}
 	}
 }
 
 func TestVersionIsPrinted(t *testing.T) {
-	if out, err := execute("version"); err != nil || !strings.HasPrefix(out, "ftpalg ") || !strings.Contains(out, " go1.") {
+	if out, err := execute("version"); err != nil || !strings.HasPrefix(out, "ftpalg ") ||
+		!strings.Contains(out, " go1.") {
 		t.Errorf("%q, %v", out, err)
 	}
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // inspectHelp names the fields of inspectLine and the exit status.
-const inspectHelp = `Run the packets of captures through the gateway without a kernel: which data channels would be
-opened for each control connection, which refused and why, and what came of them. A FILE is a capture
-(pcap, pcapng or snoop, also in gzip or zstd), a directory of them, or "-" for standard input, of which
-each line is told as it happens; an interrupt gives the sum of what was read.
+const inspectHelp = `Run the packets of captures through the gateway without a kernel: which data
+channels would be opened for each control connection, which refused and why, and what came of them.
+A FILE is a capture (pcap, pcapng or snoop, also in gzip or zstd), a directory of them, or "-" for
+standard input, of which each line is told as it happens; an interrupt gives the sum of what was read.
 
 Sessions whose start is not in the capture are taken as logged in. Both sides of a NAT in one capture, as
 from -i any on a gateway, are one session. Of connections to a range of ports those are told of on which

@@ -37,7 +37,7 @@ func newFlow() *oneFlow {
 	return &oneFlow{conntrack.Flow{
 		Tuple: [2]conntrack.Tuple{{Src: clientAddr, Dst: serverAddr}, {Src: serverAddr, Dst: outsideAddr}},
 		SNAT:  true, Helper: "test", HasState: true, HasSeq: true,
-		State: conntrack.StateControl | conntrack.State(dialogue.Greeted) | conntrack.State(dialogue.LoggedIn),
+		State: conntrack.StateControl | conntrack.State(dialogue.Greeted|dialogue.LoggedIn),
 	}}
 }
 

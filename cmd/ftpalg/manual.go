@@ -36,7 +36,8 @@ func newManual() *cobra.Command {
 func manualPage(c *cobra.Command) string {
 	var b strings.Builder
 	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
-	b.WriteString(".TH " + strings.ToUpper(name) + " 1 \"\" ftpalg\n.SH NAME\n" + roff(name+" - "+c.Short) + "\n")
+	b.WriteString(".TH " + strings.ToUpper(name) + " 1 \"\" ftpalg\n")
+	b.WriteString(".SH NAME\n" + roff(name+" - "+c.Short) + "\n")
 	b.WriteString(".SH SYNOPSIS\n.B " + roff(c.UseLine()) + "\n.SH DESCRIPTION\n" + roff(c.Long) + "\n")
 	if c.HasAvailableSubCommands() {
 		b.WriteString(".SH COMMANDS\n")
@@ -50,10 +51,12 @@ func manualPage(c *cobra.Command) string {
 		b.WriteString(".SH OPTIONS\n")
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			value, usage := pflag.UnquoteUsage(f)
-			b.WriteString(".TP\n.B " + roff(strings.TrimSpace("--"+f.Name+" "+value)) + "\n" + roff(usage) + "\n")
+			b.WriteString(".TP\n.B " + roff(strings.TrimSpace("--"+f.Name+" "+value)) + "\n")
+			b.WriteString(roff(usage) + "\n")
 		})
 	}
-	b.WriteString(".SH EXAMPLES\n.nf\n" + roff(c.Example) + "\n.fi\n.SH FILES\n/etc/ftpalg.yaml: the configuration, which names every key\n")
+	b.WriteString(".SH EXAMPLES\n.nf\n" + roff(c.Example) +
+		"\n.fi\n.SH FILES\n/etc/ftpalg.yaml: the configuration, which names every key\n")
 	return b.String()
 }
 

@@ -41,7 +41,8 @@ func restrictAndExec() error {
 		return nil
 	}
 	if slices.Contains(os.Environ(), restricted) {
-		return errors.New("cannot give up capabilities: start it with CAP_SETPCAP or with CAP_NET_ADMIN alone, or build it with CGO_ENABLED=0")
+		return errors.New("cannot give up capabilities: start it with CAP_SETPCAP or with CAP_NET_ADMIN " +
+			"alone, or build it with CGO_ENABLED=0")
 	}
 	runtime.LockOSThread()
 	err = restrict(func(trap, a1, a2, a3 uintptr) syscall.Errno {
@@ -96,7 +97,8 @@ func restrict(call func(trap, a1, a2, a3 uintptr) syscall.Errno) error {
 	}
 	kept := uint32(held & netAdmin)
 	capData = [2]unix.CapUserData{{Effective: kept, Permitted: kept}}
-	if errno := call(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&capHeader)), uintptr(unsafe.Pointer(&capData[0])), 0); errno != 0 {
+	if errno := call(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&capHeader)),
+		uintptr(unsafe.Pointer(&capData[0])), 0); errno != 0 {
 		return fmt.Errorf("drop capabilities: %w", errno)
 	}
 	return nil

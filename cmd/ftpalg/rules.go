@@ -30,7 +30,8 @@ and load the rules then.`,
 		}
 		choice, err := probe.Choose(probe.Run(probe.Options{Queue: conf.Queue}))
 		if err != nil {
-			c.PrintErrf("These are the rules for a current kernel, because this one could not be asked: %v\n", err)
+			c.PrintErrf("These are the rules for a current kernel, because this one could not be asked: %v\n",
+				err)
 			choice = probe.Choice{NativeQueue: true, InnerHeader: true, Helper: conntrack.HelperCarrier}
 		}
 		if conf.Helper != config.HelperAuto {

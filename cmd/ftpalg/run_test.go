@@ -169,12 +169,15 @@ func TestRunWithoutConfiguration(t *testing.T) {
 	newNetns(t)
 	p := startProcess(t, "run")
 	ready := p.expect("msg=ready")
-	if !regexp.MustCompile(`version=\S+ ports=\[21\] queue=2121 queueing=(native|xt) helper=\S+ helper_kind=(own|carrier) `).MatchString(ready) {
+	chosen := regexp.MustCompile(`version=\S+ ports=\[21\] queue=2121 queueing=(native|xt) ` +
+		`helper=\S+ helper_kind=(own|carrier) `)
+	if !chosen.MatchString(ready) {
 		t.Errorf("the first line does not say what was chosen: %s", ready)
 	}
 	wantPorts(t, "21")
 	wantCapabilities(t, p.Process.Pid)
-	for _, want := range []string{"\nftpalg_queue_waiting_packets 0\n", "\nftpalg_control_sessions 0\n", "\nprocess_open_fds "} {
+	for _, want := range []string{"\nftpalg_queue_waiting_packets 0\n", "\nftpalg_control_sessions 0\n",
+		"\nprocess_open_fds "} {
 		if page := get(t, "127.0.0.1:9821"); !strings.Contains(page, want) {
 			t.Errorf("no %q in the metrics: %s", want, page)
 		}
@@ -199,7 +202,8 @@ func wantCapabilities(t *testing.T, pid int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"CapPrm:\t0000000000001000", "CapEff:\t0000000000001000", "CapInh:\t0000000000000000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1"} {
+		for _, want := range []string{"CapPrm:\t0000000000001000", "CapEff:\t0000000000001000",
+			"CapInh:\t0000000000000000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1"} {
 			if !bytes.Contains(status, []byte(want)) {
 				t.Errorf("%s is without %s", file, want)
 			}
@@ -241,7 +245,8 @@ func TestReloadTakesAGoodFileAndKeepsTheOldForABadOne(t *testing.T) {
 
 	write(t, file, "ports: [21]\nmetrics: {adress: off}\n")
 	p.signal(unix.SIGHUP)
-	if line := p.expect("the old one stays"); !strings.Contains(line, "f.yaml:2: metrics.adress: no such key") {
+	if line := p.expect("the old one stays"); !strings.Contains(line,
+		"f.yaml:2: metrics.adress: no such key") {
 		t.Error(line)
 	}
 	wantPorts(t, "21", "2121")
@@ -268,11 +273,13 @@ func TestFailedStartLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	if out := fails(t, "run"); !strings.Contains(out, "serve metrics: ") || !strings.Contains(out, "--metrics-address") {
+	if out := fails(t, "run"); !strings.Contains(out, "serve metrics: ") ||
+		!strings.Contains(out, "--metrics-address") {
 		t.Error(out)
 	}
 	wantPorts(t)
-	if out := fails(t, "run", "--helper", "nosuchhelper", "--metrics-address", "off"); !strings.Contains(out, "install nftables table ftpalg") {
+	if out := fails(t, "run", "--helper", "nosuchhelper", "--metrics-address", "off"); !strings.Contains(out,
+		"install nftables table ftpalg") {
 		t.Error(out)
 	}
 	wantPorts(t)
@@ -294,11 +301,13 @@ func TestKilledProgramIsFollowedByAnother(t *testing.T) {
 func TestCheckAndRulesAgreeWithRun(t *testing.T) {
 	newNetns(t)
 	out, err := commandLine("check").Output()
-	if err != nil || !bytes.Contains(out, []byte("found    nftables ")) || !bytes.Contains(out, []byte("sequence offsets")) {
+	if err != nil || !bytes.Contains(out, []byte("found    nftables ")) ||
+		!bytes.Contains(out, []byte("sequence offsets")) {
 		t.Errorf("check: %v, %s", err, out)
 	}
 	out, err = commandLine("rules", "--ports", "21,2121", "--queue", "9").Output()
-	if err != nil || !bytes.Contains(out, []byte("table inet ftpalg {")) || !bytes.Contains(out, []byte("elements = { 21, 2121 }")) || !bytes.Contains(out, []byte("to 9\n")) {
+	if err != nil || !bytes.Contains(out, []byte("table inet ftpalg {")) ||
+		!bytes.Contains(out, []byte("elements = { 21, 2121 }")) || !bytes.Contains(out, []byte("to 9\n")) {
 		t.Errorf("rules: %v, %s", err, out)
 	}
 	wantPorts(t)

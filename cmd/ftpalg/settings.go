@@ -28,10 +28,12 @@ func addSettings(c *cobra.Command) func() config.Sources {
 	f := c.Flags()
 	f.String("config", "", "YAML `file` (FTPALG_CONFIG)")
 	for _, s := range flagged {
-		f.String(config.FlagName(s.key), "", s.usage+": `"+config.Allowed(s.key)+"` ("+config.EnvName(s.key)+")")
+		f.String(config.FlagName(s.key), "",
+			s.usage+": `"+config.Allowed(s.key)+"` ("+config.EnvName(s.key)+")")
 	}
 	return func() config.Sources {
-		src := config.Sources{File: f.Lookup("config").Value.String(), Env: os.LookupEnv, Flags: map[string]string{}}
+		src := config.Sources{File: f.Lookup("config").Value.String(), Env: os.LookupEnv,
+			Flags: map[string]string{}}
 		if src.File == "" {
 			src.File = os.Getenv("FTPALG_CONFIG")
 		}

@@ -109,7 +109,8 @@ func TestNoSignOfLifeWithoutTheLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	for _, after := range []time.Duration{0, time.Second, 1999 * time.Millisecond, 2 * time.Second, 3 * time.Second} {
+	for _, after := range []time.Duration{0, time.Second, 1999 * time.Millisecond, 2 * time.Second,
+		3 * time.Second} {
 		s.alive(now.Add(after), func() string { return "well" })
 	}
 	s.stopping()

@@ -44,26 +44,31 @@ func (p *prober) conflicts() {
 	}
 	if len(helpers) > 0 {
 		p.add(Item{Name: itemKernelHelper, Status: Note,
-			Detail: "attached by the tables " + strings.Join(helpers, ", ") + ": ftpalg can do nothing for connections that have it",
-			Fix:    "remove those rules"})
+			Detail: "attached by the tables " + strings.Join(helpers, ", ") +
+				": ftpalg can do nothing for connections that have it",
+			Fix: "remove those rules"})
 	} else {
 		p.add(Item{Name: itemKernelHelper, Status: Found, Detail: "no nftables rule attaches it"})
 	}
 	if len(flowtables) > 0 {
 		p.add(Item{Name: "flowtables", Status: Note,
-			Detail: "in the tables " + strings.Join(flowtables, ", ") + ": connections with a helper are not offloaded, data connections may be"})
+			Detail: "in the tables " + strings.Join(flowtables, ", ") +
+				": connections with a helper are not offloaded, data connections may be"})
 	}
-	if names, err := os.ReadFile("/proc/thread-self/net/ip_tables_names"); err == nil && bytes.Contains(names, []byte("raw")) {
-		p.add(Item{Name: "legacy iptables", Status: Note, Detail: "its table raw is in use and cannot be seen from here",
-			Fix: "make sure that no CT rule in it attaches the helper ftp: iptables-legacy -t raw -S"})
+	if names, err := os.ReadFile("/proc/thread-self/net/ip_tables_names"); err == nil &&
+		bytes.Contains(names, []byte("raw")) {
+		p.add(Item{Name: "legacy iptables", Status: Note,
+			Detail: "its table raw is in use and cannot be seen from here",
+			Fix:    "make sure that no CT rule in it attaches the helper ftp: iptables-legacy -t raw -S"})
 	}
 }
 
 // automaticHelpers looks at the switch that kernels before 6.0 have.
 func (p *prober) automaticHelpers() {
 	if sysctl("netfilter/nf_conntrack_helper") == "1" {
-		p.add(Item{Name: "automatic helpers", Status: Note, Detail: "the kernel attaches its own FTP helper to connections to port 21",
-			Fix: "sysctl -w net.netfilter.nf_conntrack_helper=0"})
+		p.add(Item{Name: "automatic helpers", Status: Note,
+			Detail: "the kernel attaches its own FTP helper to connections to port 21",
+			Fix:    "sysctl -w net.netfilter.nf_conntrack_helper=0"})
 	}
 }
 
@@ -152,12 +157,15 @@ func (p *prober) forwarding() {
 		case "1":
 			p.add(Item{Name: s.name, Status: Found, Detail: "on"})
 		case "0":
-			p.add(Item{Name: s.name, Status: Note, Detail: "off: only connections of this machine itself can work",
-				Fix: "if it is a gateway: sysctl -w " + s.sysctl + "=1"})
+			p.add(Item{Name: s.name, Status: Note,
+				Detail: "off: only connections of this machine itself can work",
+				Fix:    "if it is a gateway: sysctl -w " + s.sysctl + "=1"})
 		}
 	}
 	if sysctl("ipv4/conf/all/rp_filter") == "1" {
-		p.add(Item{Name: "reverse path filter", Status: Note, Detail: "strict: with more than one uplink, data connections may be dropped that come in by another than the control connection",
+		p.add(Item{Name: "reverse path filter", Status: Note,
+			Detail: "strict: with more than one uplink, data connections may be dropped that come in by " +
+				"another than the control connection",
 			Fix: "if there is more than one uplink: sysctl -w net.ipv4.conf.all.rp_filter=2"})
 	}
 }

@@ -120,33 +120,39 @@ func (p *prober) queue() {
 	if err == nil {
 		err = q.Close()
 	}
-	p.need("packet queue", "nfnetlink_queue answers", "load or build nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE)", err)
+	p.need("packet queue", "nfnetlink_queue answers",
+		"load or build nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE)", err)
 
 	switch s, err := nfqueue.ReadStats(p.Queue); {
 	case err == nil:
 		p.add(Item{Name: itemQueueNumber, Status: Note,
-			Detail: fmt.Sprintf("queue %d belongs to a program with netlink port %d (a small number is its process id)", p.Queue, s.PortID),
-			Fix:    "if that is not ftpalg itself, choose another queue number"})
+			Detail: fmt.Sprintf("queue %d belongs to a program with netlink port %d (a small number is its "+
+				"process id)", p.Queue, s.PortID),
+			Fix: "if that is not ftpalg itself, choose another queue number"})
 	case errors.Is(err, fs.ErrPermission):
-		p.add(Item{Name: itemQueueNumber, Status: Note, Detail: "only root can see who uses a queue: " + err.Error()})
+		p.add(Item{Name: itemQueueNumber, Status: Note,
+			Detail: "only root can see who uses a queue: " + err.Error()})
 	default:
 		p.add(Item{Name: itemQueueNumber, Status: Found, Detail: fmt.Sprintf("queue %d is free", p.Queue)})
 	}
 }
 
 func (p *prober) tables() bool {
-	return p.need("nftables", "tables of family inet", "load or build nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)",
+	return p.need("nftables", "tables of family inet",
+		"load or build nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)",
 		ruleset.Try(p.table, ruleset.Tables))
 }
 
 func (p *prober) rules() {
-	p.need("conntrack labels", "nftables sets and reads them", "build the kernel with CONFIG_NF_CONNTRACK_LABELS and CONFIG_NFT_CT",
+	p.need("conntrack labels", "nftables sets and reads them",
+		"build the kernel with CONFIG_NF_CONNTRACK_LABELS and CONFIG_NFT_CT",
 		ruleset.Try(p.table, ruleset.Labels))
 
 	native := ruleset.Try(p.table, ruleset.NativeQueue)
 	target := ruleset.Try(p.table, ruleset.TargetQueue)
 	p.option(itemNative, "nftables can queue (CONFIG_NFT_QUEUE)", "the NFQUEUE target is used", native)
-	p.option(itemTarget, "nftables can use the xtables target (CONFIG_NFT_COMPAT)", "the queue statement is used", target)
+	p.option(itemTarget, "nftables can use the xtables target (CONFIG_NFT_COMPAT)",
+		"the queue statement is used", target)
 	var err error
 	if native != nil && target != nil {
 		err = errors.New("neither the queue statement nor the NFQUEUE target")
@@ -164,16 +170,20 @@ func (p *prober) rules() {
 // comes second: see [conntrack.Flow.HoldsOffsets].
 func (p *prober) helpers() {
 	carrier := ruleset.TryHelper(p.table, conntrack.HelperCarrier)
-	if p.option(itemCarrier, fmt.Sprintf("the kernel's %q helper: one waiting data connection a session", conntrack.HelperCarrier), "a helper of our own is used, if there can be one", carrier) {
+	found := fmt.Sprintf("the kernel's %q helper: one waiting data connection a session",
+		conntrack.HelperCarrier)
+	if p.option(itemCarrier, found, "a helper of our own is used, if there can be one", carrier) {
 		p.add(Item{Name: itemHelper, Status: Found, Detail: "a helper carries expectations", Required: true})
 		return
 	}
 	own := withConn(func(c *conntrack.Conn) error { return c.CanRegisterHelper() })
-	p.option(itemOwnHelper, "programs can register helpers (nfnetlink_cthelper); the program holds all sequence offsets then, and rewritten sessions end with it", "", own)
+	p.option(itemOwnHelper, "programs can register helpers (nfnetlink_cthelper); "+
+		"the program holds all sequence offsets then, and rewritten sessions end with it", "", own)
 	if own != nil {
 		own = fmt.Errorf("neither the helper %q nor nfnetlink_cthelper", conntrack.HelperCarrier)
 	}
-	p.need(itemHelper, "a helper of our own carries expectations", "load nf_conntrack_sane or nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER)", own)
+	p.need(itemHelper, "a helper of our own carries expectations",
+		"load nf_conntrack_sane or nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER)", own)
 }
 
 // ctnetlink tries what is told to conntrack, with the carrier helper if that is
@@ -192,15 +202,18 @@ func (p *prober) ctnetlink() {
 	if !p.need("conntrack entries", "ctnetlink finds and changes them", fix, err) {
 		return
 	}
-	p.need("sequence adjustment", "the kernel keeps what it is told", "build the kernel with CONFIG_NF_NAT", a.SeqAdj)
+	p.need("sequence adjustment", "the kernel keeps what it is told", "build the kernel with CONFIG_NF_NAT",
+		a.SeqAdj)
 	p.need("expectations", "the kernel takes them", fix, a.Expect)
 	switch {
 	case helper == "": // cannot be tried without one
 	case a.Translate != nil:
-		p.add(Item{Name: "translated expectations", Status: Note, Detail: "not possible now, because no NAT is in use: " + a.Translate.Error(),
-			Fix: "nothing if this machine does no NAT; else install the NAT rules and check again"})
+		p.add(Item{Name: "translated expectations", Status: Note,
+			Detail: "not possible now, because no NAT is in use: " + a.Translate.Error(),
+			Fix:    "nothing if this machine does no NAT; else install the NAT rules and check again"})
 	default:
-		p.add(Item{Name: "translated expectations", Status: Found, Detail: "data connections follow the NAT of their control connection"})
+		p.add(Item{Name: "translated expectations", Status: Found,
+			Detail: "data connections follow the NAT of their control connection"})
 	}
 }
 
@@ -226,7 +239,8 @@ func status(items []Item, name string) Status {
 type Choice struct {
 	NativeQueue bool
 	InnerHeader bool
-	Helper      string // conntrack.HelperOwn, to be registered before the rules are installed, or conntrack.HelperCarrier
+	// conntrack.HelperOwn, to be registered before the rules are installed, or conntrack.HelperCarrier
+	Helper string
 }
 
 // Choose makes the best of what the report found. The error lists all that is
@@ -239,7 +253,8 @@ func Choose(r Report) (Choice, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return Choice{}, fmt.Errorf("this system lacks what ftpalg needs:\n  %s", strings.Join(missing, "\n  "))
+		list := strings.Join(missing, "\n  ")
+		return Choice{}, fmt.Errorf("this system lacks what ftpalg needs:\n  %s", list)
 	}
 	c := Choice{
 		NativeQueue: status(r.Items, itemNative) == Found,

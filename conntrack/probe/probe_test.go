@@ -137,7 +137,8 @@ func TestProgramOnTheQueueIsNoted(t *testing.T) {
 		}
 	})
 	defer func() { _ = q.Close() }()
-	if i := item(t, run(n, Options{Queue: 7}), itemQueueNumber); i.Status != Note || !strings.Contains(i.Detail, "netlink port") {
+	if i := item(t, run(n, Options{Queue: 7}), itemQueueNumber); i.Status != Note ||
+		!strings.Contains(i.Detail, "netlink port") {
 		t.Errorf("%+v", i)
 	}
 	if i := item(t, run(n, Options{Queue: 8}), itemQueueNumber); i.Status != Found {
@@ -155,7 +156,8 @@ func TestKernelFTPHelperInAnotherTableIsNoted(t *testing.T) {
 		c.AddObj(&nftables.NamedObj{Table: table, Name: "h", Type: nftables.ObjTypeCtHelper,
 			Obj: &expr.CtHelper{Name: "ftp", L3Proto: unix.NFPROTO_INET, L4Proto: unix.IPPROTO_TCP}})
 	})
-	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Note || !strings.Contains(i.Detail, "inet filter") {
+	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Note ||
+		!strings.Contains(i.Detail, "inet filter") {
 		t.Errorf("%+v", i)
 	}
 }
@@ -163,7 +165,8 @@ func TestKernelFTPHelperInAnotherTableIsNoted(t *testing.T) {
 func TestCTTargetWithTheFTPHelperIsSeen(t *testing.T) {
 	info := make([]byte, 72) // struct xt_ct_target_info_v1
 	binary.NativeEndian.PutUint16(info, 1)
-	for name, want := range map[string]bool{"ftp": true, "ftp-2121": true, "": false, "tftp": false, "sane": false} {
+	for name, want := range map[string]bool{"ftp": true, "ftp-2121": true, "": false, "tftp": false,
+		"sane": false} {
 		copy(info[12:28], append([]byte(name), make([]byte, 16)...))
 		if got := isFTPTarget(info); got != want {
 			t.Errorf("%q: %v", name, got)
@@ -193,8 +196,10 @@ func TestChooseTakesTheBestThatIsThere(t *testing.T) {
 		want  Choice
 	}{
 		{[]Item{{Name: itemCarrier}}, Choice{Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemCarrier}}, Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemCarrier, Status: Note}, {Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
+		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemCarrier}},
+			Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
+		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemCarrier, Status: Note},
+			{Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
 	} {
 		if got, err := Choose(Report{c.items}); err != nil || got != c.want {
 			t.Errorf("%+v: %+v, %v", c.items, got, err)

@@ -106,7 +106,8 @@ func (b *bench) raw(e *engine.Engine, round int) error {
 	}
 	b.table.Add(report.Row{Name: "packets through one queue, raw", Unit: "/s", Over: "Q", Target: "≥ 1.6"},
 		e.Name, round, rate)
-	b.table.Add(report.Row{Name: "processor time of a packet, raw", Unit: "µs", Over: "Q", Target: "≤ 4.5 µs"},
+	b.table.Add(report.Row{Name: "processor time of a packet, raw", Unit: "µs", Over: "Q",
+		Target: "≤ 4.5 µs"},
 		e.Name, round, cpu)
 	return nil
 }
@@ -178,7 +179,8 @@ func (b *bench) ports(e *engine.Engine, round int) error {
 	row := report.Row{Name: "PORT after PORT, 200 sessions", Unit: "/s", Over: "K", Target: "≥ 0.45"}
 	b.table.Add(row, e.Name, round, a.Rate())
 	if e.Kind == engine.Program || e.Kind == engine.Accept {
-		row = report.Row{Name: "processor time of a PORT and its reply", Unit: "µs", Over: "Q", Target: "≤ 45 µs"}
+		row = report.Row{Name: "processor time of a PORT and its reply", Unit: "µs", Over: "Q",
+			Target: "≤ 45 µs"}
 		b.table.Add(row, e.Name, round, micro(cpu)/float64(max(a.N, 1)))
 	}
 	return nil
@@ -214,7 +216,8 @@ func sessions(atOnce int, target string) sampler {
 			return err
 		}
 		if d.Failed > 0 {
-			b.table.Note("FAILED: %s, whole sessions, %d at once, round %d: %d beside %d good ones, the first: %s",
+			b.table.Note("FAILED: %s, whole sessions, %d at once, round %d: %d beside %d good ones, the "+
+				"first: %s",
 				e.Name, atOnce, round+1, d.Failed, d.N, d.Why)
 		}
 		name := fmt.Sprintf("whole sessions, %d at once", atOnce)

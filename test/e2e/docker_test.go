@@ -22,7 +22,8 @@ var dockerRules string
 // kernel alone brings containers back to their own network, and localhost to containers.
 var withoutProxy = strings.NewReplacer(
 	"-A OUTPUT ! -d 127.0.0.0/8 -m addrtype", "-A OUTPUT -m addrtype",
-	"-A POSTROUTING -s", "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE\n-A POSTROUTING -s",
+	"-A POSTROUTING -s", "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE\n-A "+
+		"POSTROUTING -s",
 	"-A DOCKER ! -i docker0 -p tcp -m tcp --dport 21 -j DNAT",
 	"-A POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 21 -j MASQUERADE\n"+
 		"-A DOCKER -p tcp -m tcp --dport 21 -j DNAT",
@@ -90,7 +91,8 @@ func TestDockerHostWithOnlyTheControlPortPublished(t *testing.T) {
 			t.Run("bridge netfilter "+onOff(bridged)+"/"+advertised, func(t *testing.T) {
 				d := newDockerHost(t, dockerRules)
 				d.bridgeNetfilter(t, bridged)
-				s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container, d.container.AddrPort(false, 21))
+				s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container,
+					d.container.AddrPort(false, 21))
 				for _, m := range modes(false, false) {
 					wantFailure(t, login(t, d.outside, d.published()), m)
 				}
@@ -99,7 +101,8 @@ func TestDockerHostWithOnlyTheControlPortPublished(t *testing.T) {
 				for range 3 {
 					for _, m := range modes(false, false) {
 						if tr := get(t, c, s, m, "big"); tr.Endpoint.Addr() != d.published().Addr() {
-							t.Errorf("%s: the client was told %s, want the dialled %s", m, tr.Endpoint, d.published().Addr())
+							t.Errorf("%s: the client was told %s, want the dialled %s", m, tr.Endpoint,
+								d.published().Addr())
 						}
 					}
 				}
@@ -114,7 +117,8 @@ func TestDockerHostWithOnlyTheControlPortPublished(t *testing.T) {
 				}
 				g.wantNothingOpen()
 				for _, passive := range []uint16{22, 30000} {
-					if err := dial(d.outside, netip.AddrPortFrom(d.published().Addr(), passive).String()); err == nil {
+					if err := dial(d.outside,
+						netip.AddrPortFrom(d.published().Addr(), passive).String()); err == nil {
 						t.Errorf("port %d of the host is open", passive)
 					}
 				}
@@ -130,7 +134,8 @@ func TestDockerHostReachesItsContainerThroughItsOwnAddress(t *testing.T) {
 	for _, advertised := range containerAddresses {
 		t.Run(advertised, func(t *testing.T) {
 			d := newDockerHost(t, dockerRules)
-			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container, d.container.AddrPort(false, 21))
+			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container,
+				d.container.AddrPort(false, 21))
 			// By PASV it finds the container anyhow, if that knows its address.
 			wantFailure(t, login(t, d.host, d.published()), ftptest.EPSV)
 			g := startGateway(t, d.host)
@@ -153,7 +158,8 @@ func TestContainersReachOneAnotherThroughTheHostsAddress(t *testing.T) {
 			other, err := d.bridge.Host("other", "172.17.0.3", "fd00:17::3")
 			must(t, err)
 			must(t, d.bridge.Route(other))
-			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container, d.container.AddrPort(false, 21))
+			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, d.container,
+				d.container.AddrPort(false, 21))
 			// By PASV it finds its neighbour anyhow, if that knows its address.
 			wantFailure(t, login(t, other, d.published()), ftptest.EPSV)
 			g := startGateway(t, d.host)
@@ -169,7 +175,8 @@ func TestContainersReachOneAnotherThroughTheHostsAddress(t *testing.T) {
 // A container that is a client: Docker masquerades it.
 func TestContainerTransfersActivelyFromAServerOutside(t *testing.T) {
 	d := newDockerHost(t, dockerRules)
-	s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, d.outside, d.outside.AddrPort(false, 21))
+	s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, d.outside,
+		d.outside.AddrPort(false, 21))
 	for _, m := range modes(false, true) {
 		wantFailure(t, login(t, d.container, d.outside.AddrPort(false, 21)), m)
 	}

@@ -270,7 +270,8 @@ func wantFailure(t testing.TB, c *ftptest.Client, m ftptest.Mode) {
 	t.Helper()
 	c.Timeout = impatience
 	if tr, err := c.Get(m, "small"); err == nil {
-		t.Errorf("%s works without the gateway (%s, answered by %s): the test proves nothing", m, tr.Sent, tr.Reply)
+		t.Errorf("%s works without the gateway (%s, answered by %s): the test proves nothing", m, tr.Sent,
+			tr.Reply)
 	}
 }
 

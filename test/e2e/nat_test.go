@@ -14,7 +14,8 @@ func TestActiveModeWorksBehindMasquerade(t *testing.T) {
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).ClientBehindNAT)
-			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server, r.Server.AddrPort(f.ipv6, 21))
+			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server,
+				r.Server.AddrPort(f.ipv6, 21))
 			for _, m := range modes(f.ipv6, true) {
 				wantFailure(t, login(t, r.Client, r.Server.AddrPort(f.ipv6, 21)), m)
 			}
@@ -27,7 +28,8 @@ func TestActiveModeWorksBehindMasquerade(t *testing.T) {
 				}
 				all := s.Sessions()
 				got := all[len(all)-1].Last(string(m))
-				if outside := r.Outside.Addr(f.ipv6); !strings.Contains(strings.ReplaceAll(got, ",", "."), outside.String()) {
+				if outside := r.Outside.Addr(f.ipv6); !strings.Contains(strings.ReplaceAll(got, ",", "."),
+					outside.String()) {
 					t.Errorf("the server received %q, want the outside address %s in it", got, outside)
 				}
 			}
@@ -113,7 +115,8 @@ func TestAddressesThatServersAdvertiseBehindNAT(t *testing.T) {
 	startGateway(t, r.Gateway)
 	for _, advertised := range []string{"10.0.1.66", "203.0.113.1", "0.0.0.0", "127.0.0.1"} {
 		t.Run(advertised, func(t *testing.T) {
-			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, r.Server, r.Server.AddrPort(false, 21))
+			s := serve(t, &ftptest.Server{Advertise: netip.MustParseAddr(advertised)}, r.Server,
+				r.Server.AddrPort(false, 21))
 			defer s.Close()
 			tr := get(t, login(t, r.Client, at), s, ftptest.PASV, "big")
 			if tr.Endpoint.Addr() != at.Addr() {
@@ -155,7 +158,8 @@ func TestFirewallWithoutNATRewritesNothingAndOpensExactlyOneConnection(t *testin
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).Firewall)
-			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server, r.Server.AddrPort(f.ipv6, 21))
+			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server,
+				r.Server.AddrPort(f.ipv6, 21))
 			all := append(modes(f.ipv6, true), modes(f.ipv6, false)...)
 			for _, m := range all {
 				wantFailure(t, login(t, r.Client, r.Server.AddrPort(f.ipv6, 21)), m)
@@ -169,7 +173,8 @@ func TestFirewallWithoutNATRewritesNothingAndOpensExactlyOneConnection(t *testin
 				if m.Active() && last.Last(string(m)) != tr.Sent {
 					t.Errorf("%q arrived as %q", tr.Sent, last.Last(string(m)))
 				}
-				if code := fmt.Sprint(tr.Reply.Code); !m.Active() && last.LastReply(code) != tr.Reply.String() {
+				if code := fmt.Sprint(tr.Reply.Code); !m.Active() &&
+					last.LastReply(code) != tr.Reply.String() {
 					t.Errorf("%q arrived as %q", last.LastReply(code), tr.Reply)
 				}
 				g.wantNothingOpen() // it was used once
@@ -258,7 +263,8 @@ func TestPeersOnTheGatewayItself(t *testing.T) {
 		t.Run("server, "+f.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).ClientBehindNAT)
 			must(t, r.SetRules())
-			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Gateway, r.Inside.AddrPort(f.ipv6, 21))
+			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Gateway,
+				r.Inside.AddrPort(f.ipv6, 21))
 			at := r.Inside.AddrPort(f.ipv6, 21)
 			for _, m := range modes(f.ipv6, false) {
 				wantFailure(t, login(t, r.Client, at), m)
@@ -271,7 +277,8 @@ func TestPeersOnTheGatewayItself(t *testing.T) {
 		})
 		t.Run("client, "+f.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).ClientBehindNAT)
-			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server, r.Server.AddrPort(f.ipv6, 21))
+			s := serve(t, &ftptest.Server{CheckAddress: true, Timeout: impatience}, r.Server,
+				r.Server.AddrPort(f.ipv6, 21))
 			at := r.Server.AddrPort(f.ipv6, 21)
 			for _, m := range modes(f.ipv6, true) {
 				wantFailure(t, login(t, r.Gateway, at), m)

@@ -61,14 +61,17 @@ func worsen(t testing.TB, r *lab.Routed) (paths []path) {
 	for _, d := range []struct {
 		host *lab.Host
 		dev  string
-	}{{r.Client, "eth0"}, {r.Server, "eth0"}, {r.Gateway, r.Inside.Dev + "1"}, {r.Gateway, r.Outside.Dev + "1"}} {
+	}{{r.Client, "eth0"}, {r.Server, "eth0"}, {r.Gateway, r.Inside.Dev + "1"},
+		{r.Gateway, r.Outside.Dev + "1"}} {
 		link, err := d.host.Netlink().LinkByName(d.dev)
 		must(t, err)
-		attrs := netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(1, 0)}
+		attrs := netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT,
+			Handle: netlink.MakeHandle(1, 0)}
 		err = d.host.Netlink().QdiscReplace(netlink.NewNetem(attrs, badNetwork))
 		switch {
 		case errors.Is(err, unix.ENOENT) && os.Getenv("FTPALG_REQUIRE_NETEM") != "1":
-			t.Skipf("SKIPPED, NOT TESTED: the kernel has no netem (FTPALG_REQUIRE_NETEM=1 makes this a failure): %v", err)
+			t.Skipf("SKIPPED, NOT TESTED: the kernel has no netem (FTPALG_REQUIRE_NETEM=1 makes this a "+
+				"failure): %v", err)
 		case err != nil:
 			t.Fatalf("netem on %s of host %s: %v", d.dev, d.host, err)
 		}
@@ -89,9 +92,11 @@ func wantLosses(t testing.TB, paths []path) {
 			continue
 		}
 		s := disciplines[i].Attrs().Statistics
-		t.Logf("%s of host %s lost %d packets, %d passed", p.link.Attrs().Name, p.host, s.Queue.Drops, s.Basic.Packets)
+		t.Logf("%s of host %s lost %d packets, %d passed", p.link.Attrs().Name, p.host, s.Queue.Drops,
+			s.Basic.Packets)
 		if s.Queue.Drops == 0 {
-			t.Errorf("no packet was lost on %s of host %s, the test proves nothing", p.link.Attrs().Name, p.host)
+			t.Errorf("no packet was lost on %s of host %s, the test proves nothing", p.link.Attrs().Name,
+				p.host)
 		}
 	}
 }
@@ -145,11 +150,14 @@ func (l lossyClient) transfer(n int) (slowest time.Duration, err error) {
 		slowest = max(slowest, took)
 		switch {
 		case err != nil:
-			return slowest, fmt.Errorf("transfer %d after %s (%s from %s, answered by %s): %w", i, took, tr.Sent, c.Local(), tr.Reply, err)
+			return slowest, fmt.Errorf("transfer %d after %s (%s from %s, answered by %s): %w", i, took,
+				tr.Sent, c.Local(), tr.Reply, err)
 		case string(got) != string(data):
-			return slowest, fmt.Errorf("transfer %d (%s from %s, answered by %s): %d bytes came, other than the %d sent", i, tr.Sent, c.Local(), tr.Reply, len(got), len(data))
+			return slowest, fmt.Errorf("transfer %d (%s from %s, answered by %s): %d bytes came, other "+
+				"than the %d sent", i, tr.Sent, c.Local(), tr.Reply, len(got), len(data))
 		case mode == ftptest.PASV && tr.Endpoint.Addr() != l.at.Addr():
-			return slowest, fmt.Errorf("transfer %d: %s was told %s, want the dialled %s", i, c.Local(), tr.Reply, l.at.Addr())
+			return slowest, fmt.Errorf("transfer %d: %s was told %s, want the dialled %s", i, c.Local(),
+				tr.Reply, l.at.Addr())
 		}
 	}
 	if r, err := c.Cmd("QUIT"); err != nil || r.Code != 221 {
@@ -169,7 +177,8 @@ func TestThousandTransfersThroughLossDelayAndReordering(t *testing.T) {
 		transfers int
 	}{
 		{"client behind SNAT", natted, true, all - all/2},
-		{"server behind DNAT", func(t testing.TB) *lab.Routed { return routed(t, (*lab.Lab).ServerBehindNAT) }, false, all / 2},
+		{"server behind DNAT",
+			func(t testing.TB) *lab.Routed { return routed(t, (*lab.Lab).ServerBehindNAT) }, false, all / 2},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel() // the two networks have nothing in common
@@ -188,7 +197,8 @@ func TestThousandTransfersThroughLossDelayAndReordering(t *testing.T) {
 			var running sync.WaitGroup
 			for i := range sessionsAtOnce {
 				n := (k.transfers + i) / sessionsAtOnce // k.transfers in all
-				client := lossyClient{r.Client, at, s, modes(false, k.active), fmt.Sprint("session", i), uint64(i)}
+				client := lossyClient{r.Client, at, s, modes(false, k.active), fmt.Sprint("session", i),
+					uint64(i)}
 				running.Go(func() {
 					var err error
 					if slowest[i], err = client.transfer(n); err != nil {
@@ -197,7 +207,8 @@ func TestThousandTransfersThroughLossDelayAndReordering(t *testing.T) {
 				})
 			}
 			running.Wait()
-			t.Logf("%d transfers took %s, the slowest of them %s", k.transfers, time.Since(begin), slices.Max(slowest[:]))
+			t.Logf("%d transfers took %s, the slowest of them %s", k.transfers, time.Since(begin),
+				slices.Max(slowest[:]))
 			wantLosses(t, paths)
 			wantRewritten(t, s, k.active, longOutside)
 			g.wantNothingOpen()
@@ -211,7 +222,8 @@ func wantRewritten(t testing.TB, s *ftptest.Server, active bool, outside string)
 	n := 0
 	for _, x := range s.Sessions() {
 		for _, line := range x.Commands {
-			if verb, arg, _ := strings.Cut(line, " "); verb == string(ftptest.PORT) || verb == string(ftptest.EPRT) {
+			if verb, arg, _ := strings.Cut(line, " "); verb == string(ftptest.PORT) ||
+				verb == string(ftptest.EPRT) {
 				n++
 				if !strings.Contains(strings.ReplaceAll(arg, ",", "."), outside) {
 					t.Errorf("the server received %q, want %s in it", line, outside)

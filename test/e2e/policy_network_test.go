@@ -243,26 +243,55 @@ func (d *dialogue) play(segments ...string) (received string) {
 		default:
 			_, err := io.WriteString(from, what[1:])
 			must(d, err)
-			received = d.receive(to, what[1:])
+			received = d.receive(from, to, what[1:])
 		}
 	}
 	return received
 }
 
-// receive reads what was said; only whole lines may have another length here.
-func (d *dialogue) receive(c net.Conn, said string) string {
+// receive reads what was said; only whole lines may have another length here. Of a piece of a line a part
+// may come later, with its end; it is acknowledged all the same.
+func (d *dialogue) receive(from, to *net.TCPConn, said string) string {
 	d.Helper()
 	var got []byte
 	buf := make([]byte, 1<<16)
 	lines := strings.Count(said, "\n")
-	for bytes.Count(got, []byte("\n")) < lines || !strings.HasSuffix(said, "\n") && len(got) < len(said) {
-		k, err := c.Read(buf)
+	if !strings.HasSuffix(said, "\n") {
+		d.awaitAcknowledgement(from)
+		buf = buf[:d.queued(to, unix.SIOCINQ)]
+		_, err := io.ReadFull(to, buf)
+		must(d, err)
+		return string(buf)
+	}
+	for bytes.Count(got, []byte("\n")) < lines {
+		k, err := to.Read(buf)
 		if err != nil {
 			d.Fatalf("of %.80q came %.80q: %v", said, got, err)
 		}
 		got = append(got, buf[:k]...)
 	}
 	return string(got)
+}
+
+// awaitAcknowledgement waits until the other side has acknowledged all that was sent.
+func (d *dialogue) awaitAcknowledgement(c *net.TCPConn) {
+	d.Helper()
+	for deadline := time.Now().Add(patience); d.queued(c, unix.SIOCOUTQ) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.Fatal("what was said is not acknowledged")
+		}
+	}
+}
+
+// queued is how many bytes a socket has received and not given, or sent without an acknowledgement.
+func (d *dialogue) queued(c *net.TCPConn, what uint) (n int) {
+	d.Helper()
+	raw, err := c.SyscallConn()
+	must(d, err)
+	var asked error
+	must(d, raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetInt(int(fd), what) }))
+	must(d, asked)
+	return n
 }
 
 // original is the tuple by which the kernel knows the control connection.

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/ftpalg/ftpalg/test/ftptest"
 	"github.com/ftpalg/ftpalg/test/lab"
-	"golang.org/x/sys/unix"
 )
 
 // longOutside is what clients are translated to here: an address longer than theirs, so
@@ -27,66 +24,6 @@ func natted(t testing.TB) *lab.Routed {
 	r.Rules.SNAT = []lab.SNAT{{Out: "outside", To: netip.MustParseAddr(longOutside)}}
 	must(t, r.SetRules())
 	return r
-}
-
-// wire is a session to do unusual things with.
-type wire struct {
-	testing.TB
-	r *lab.Routed
-	g *gateway
-	s *ftptest.Server
-	c *ftptest.Client
-	// middle is called in the middle of what the case does.
-	middle func()
-	n      int
-}
-
-// seen returns the lines that the server received since the last call.
-func (w *wire) seen() (lines []string) {
-	w.Helper()
-	all := w.s.Sessions()
-	got := all[len(all)-1].Commands
-	lines, w.n = got[w.n:], len(got)
-	return lines
-}
-
-// replies reads n replies.
-func (w *wire) replies(n int) (codes []int) {
-	w.Helper()
-	for range n {
-		r, err := w.c.ReadReply()
-		if err != nil {
-			w.Fatalf("after the replies %v: %v", codes, err)
-		}
-		codes = append(codes, r.Code)
-	}
-	return codes
-}
-
-func (w *wire) write(text string) {
-	w.Helper()
-	must(w, w.c.WriteAs(ftptest.Wire{}, []byte(text)))
-}
-
-// awaitRepetition waits until the client has sent something again.
-func (w *wire) awaitRepetition() {
-	w.Helper()
-	raw, err := w.c.Conn().(*net.TCPConn).SyscallConn()
-	must(w, err)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		var info *unix.TCPInfo
-		var asked error
-		must(w, raw.Control(func(fd uintptr) {
-			info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		}))
-		must(w, asked)
-		if info.Total_retrans > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.Fatal("the client sends nothing again")
-		}
-	}
 }
 
 // Each case leaves the session with all replies read.
@@ -151,8 +88,10 @@ var wireCases = []struct {
 			w.write(fmt.Sprintf(form, i))
 		}
 		w.replies(10)
-	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n", "PORT OUT,120,4\r\n",
-		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n", "PORT OUT,120,9\r\n"}},
+	}, []string{"PORT OUT,120,0\r\n", "PORT OUT,120,1\r\n", "PORT OUT,120,2\r\n", "PORT OUT,120,3\r\n",
+		"PORT OUT,120,4\r\n",
+		"PORT OUT,120,5\r\n", "PORT OUT,120,6\r\n", "PORT OUT,120,7\r\n", "PORT OUT,120,8\r\n",
+		"PORT OUT,120,9\r\n"}},
 	{"the rewritten segment is lost with more in flight", func(w *wire) {
 		l := lose(w, w.r.Server, targetPort)
 		w.write("PORT 10,0,13,222,120,10\r\n")
@@ -223,20 +162,8 @@ var wireCases = []struct {
 		w.middle()
 		w.write("X\x00Y \x80\xfe\r\n")
 		w.replies(6)
-	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,120,10,1\r\n", "X\x00Y \x80\xfe\r\n"}},
-}
-
-// urgent writes bytes as urgent data.
-func urgent(w *wire, text string) {
-	w.Helper()
-	raw, err := w.c.Conn().(*net.TCPConn).SyscallConn()
-	must(w, err)
-	var sent error
-	must(w, raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendto(int(fd), []byte(text), unix.MSG_OOB, nil)
-		return true
-	}))
-	must(w, sent)
+	}, []string{"PORT\r\n", "PORT 1,2\r\n", "PORT help\r\n", "EPRT |2|\r\n", "PORT 10,0,13,222,120,10,1\r\n",
+		"X\x00Y \x80\xfe\r\n"}},
 }
 
 func TestUnusualWritersKeepTheirSession(t *testing.T) {
@@ -250,7 +177,8 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 				r := natted(t)
 				s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
 				g := startGateway(t, r.Gateway)
-				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)), middle: func() {}}
+				w := &wire{TB: t, r: r, g: g, s: s, c: login(t, r.Client, r.Server.AddrPort(false, 21)),
+					middle: func() {}}
 				if kill {
 					w.middle = func() { g.kill(); g.start() }
 				}
@@ -261,7 +189,8 @@ func TestUnusualWritersKeepTheirSession(t *testing.T) {
 					wantLines(t, lines, k.want)
 				}
 				if r, err := w.c.Cmd("NOOP"); err != nil || r.Code != 200 {
-					t.Fatalf("afterwards NOOP is answered by %s, %v; the server received %q", r, err, w.seen())
+					t.Fatalf("afterwards NOOP is answered by %s, %v; the server received %q", r, err,
+						w.seen())
 				}
 				get(t, w.c, s, ftptest.PORT, "big")
 				get(t, w.c, s, ftptest.EPRT, "big")
@@ -274,7 +203,8 @@ func wantLines(t testing.TB, got, want []string) {
 	t.Helper()
 	ok := len(got) == len(want)
 	for i := 0; ok && i < len(got); i++ {
-		form := strings.ReplaceAll(strings.ReplaceAll(want[i], "OUT.", longOutside), "OUT", strings.ReplaceAll(longOutside, ".", ","))
+		form := strings.ReplaceAll(strings.ReplaceAll(want[i], "OUT.", longOutside), "OUT",
+			strings.ReplaceAll(longOutside, ".", ","))
 		head, tail, any := strings.Cut(form, "*")
 		ok = got[i] == form || any && strings.HasPrefix(got[i], head) && strings.HasSuffix(got[i], tail)
 	}
@@ -302,7 +232,8 @@ func TestReplySplitAtEveryByteIsRewritten(t *testing.T) {
 	r := routed(t, (*lab.Lab).ServerBehindNAT)
 	g := startGateway(t, r.Gateway)
 	for at := 1; at < 54; at++ {
-		s := serve(t, &ftptest.Server{Wire: ftptest.Wire{Split: []int{at}, Pause: time.Millisecond}}, r.Server, r.Server.AddrPort(false, 21))
+		s := serve(t, &ftptest.Server{Wire: ftptest.Wire{Split: []int{at}, Pause: time.Millisecond}},
+			r.Server, r.Server.AddrPort(false, 21))
 		c := login(t, r.Client, r.Outside.AddrPort(false, 21))
 		for _, m := range []ftptest.Mode{ftptest.PASV, ftptest.EPSV} {
 			if tr := get(t, c, s, m, "small"); tr.Endpoint.Addr() != r.Outside.Addr(false) {
@@ -330,19 +261,27 @@ func TestReplyFormsAndWritersAreUnderstood(t *testing.T) {
 		{"multi-line", func(a netip.AddrPort) string {
 			return "227-first (1,2,3)\r\n 227 x (9,9,9)\r\n227 end (" + tuple(a) + ")"
 		}, ftptest.Wire{}},
-		{"without parentheses", func(a netip.AddrPort) string { return "227 Entering Passive Mode. " + tuple(a) }, ftptest.Wire{}},
+		{"without parentheses",
+			func(a netip.AddrPort) string { return "227 Entering Passive Mode. " + tuple(a) },
+			ftptest.Wire{}},
 		{"with an equals sign", func(a netip.AddrPort) string { return "227 =" + tuple(a) }, ftptest.Wire{}},
 		{"shrinking", func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, ftptest.Wire{}},
-		{"behind another number", func(a netip.AddrPort) string { return "227 Passive mode #2 (" + tuple(a) + ")" }, ftptest.Wire{}},
+		{"behind another number", func(a netip.AddrPort) string {
+			return "227 Passive mode #2 (" + tuple(a) +
+				")"
+		}, ftptest.Wire{}},
 		{"line feed alone", nil, ftptest.Wire{LF: true}},
 		{"byte by byte", nil, ftptest.Wire{Chunk: 1, Pause: time.Millisecond}},
 		{"byte by byte with Nagle's algorithm", nil, nagle},
-		{"shrinking byte by byte with Nagle's algorithm", func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, nagle},
-		{"multi-line byte by byte", func(a netip.AddrPort) string { return "227-a (1,2,3)\r\n227 b (" + tuple(a) + ")" }, nagle},
+		{"shrinking byte by byte with Nagle's algorithm",
+			func(a netip.AddrPort) string { return "227 ok (" + zeros(a) + ")" }, nagle},
+		{"multi-line byte by byte",
+			func(a netip.AddrPort) string { return "227-a (1,2,3)\r\n227 b (" + tuple(a) + ")" }, nagle},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			r := routed(t, (*lab.Lab).ServerBehindNAT)
-			s := serve(t, &ftptest.Server{Format227: k.format, Wire: k.wire}, r.Server, r.Server.AddrPort(false, 21))
+			s := serve(t, &ftptest.Server{Format227: k.format, Wire: k.wire}, r.Server,
+				r.Server.AddrPort(false, 21))
 			g := startGateway(t, r.Gateway)
 			c := login(t, r.Client, r.Outside.AddrPort(false, 21))
 			for range 3 {
@@ -357,73 +296,4 @@ func TestReplyFormsAndWritersAreUnderstood(t *testing.T) {
 			get(t, c, s, ftptest.EPSV, "big")
 		})
 	}
-}
-
-func TestKilledGatewayCostsNoSessionAndNoTransferUnderWay(t *testing.T) {
-	r := natted(t)
-	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
-	g := startGateway(t, r.Gateway)
-	c := login(t, r.Client, r.Server.AddrPort(false, 21))
-	get(t, c, s, ftptest.PORT, "small")
-	d, err := c.Open(ftptest.PORT)
-	must(t, err)
-	defer d.Close()
-	g.kill()
-	for _, cmd := range []string{"NOOP", "TYPE I", "PWD"} {
-		if r, err := c.Cmd(cmd); err != nil || r.Code >= 400 {
-			t.Errorf("with the gateway gone %s is answered by %s, %v", cmd, r, err)
-		}
-	}
-	must(t, c.Write([]byte("RETR small\r\n")))
-	conn, err := d.Conn()
-	must(t, err)
-	var got bytes.Buffer
-	_, err = got.ReadFrom(conn)
-	if want, _ := s.File("small"); err != nil || got.String() != string(want) {
-		t.Errorf("through the port that the dead one opened came %d bytes, %v", got.Len(), err)
-	}
-	for range 2 {
-		r, err := c.ReadReply()
-		if err != nil || r.Code >= 400 {
-			t.Errorf("the transfer is answered by %s, %v", r, err)
-		}
-	}
-	g.start()
-	get(t, c, s, ftptest.PORT, "big")
-	g.stop()
-	if r, err := c.Cmd("NOOP"); err != nil || r.Code != 200 {
-		t.Errorf("with the gateway stopped NOOP is answered by %s, %v", r, err)
-	}
-}
-
-// A session that is older than the rules has no helper: nothing can be opened for it, which it
-// is told, and it goes on.
-func TestSessionOlderThanTheGatewayGoesOn(t *testing.T) {
-	r := natted(t)
-	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
-	c := login(t, r.Client, r.Server.AddrPort(false, 21))
-	g := startGateway(t, r.Gateway)
-	if r, err := c.Cmd("PORT 10,0,13,222,120,10"); err != nil || r.Code < 500 {
-		t.Errorf("PORT is answered by %s, %v, want a refusal", r, err)
-	}
-	g.wantNothingOpen()
-	if r, err := c.Cmd("NOOP"); err != nil || r.Code != 200 {
-		t.Errorf("NOOP is answered by %s, %v", r, err)
-	}
-	get(t, login(t, r.Client, r.Server.AddrPort(false, 21)), s, ftptest.PORT, "small")
-}
-
-func TestReloadLosesNoSession(t *testing.T) {
-	r := natted(t)
-	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
-	g := withConfig(t, r.Gateway, "min_port: 2000\n")
-	c := login(t, r.Client, r.Server.AddrPort(false, 21))
-	for range 3 {
-		get(t, c, s, ftptest.PORT, "small")
-		g.reload()
-	}
-	if r, err := c.Cmd("PORT 10,0,13,222,4,10"); err != nil || r.Code < 500 {
-		t.Errorf("a port below min_port is answered by %s, %v", r, err)
-	}
-	get(t, c, s, ftptest.EPRT, "small")
 }

@@ -100,7 +100,8 @@ func checkRecord(t *testing.T, seen ftptest.Session, c *ftptest.Client, got ftpt
 		t.Errorf("session: %+v", seen)
 	}
 	first := seen.Data[0]
-	if first.Mode != got.Mode || first.Command != "RETR big" || first.Bytes != got.Bytes || first.Local != got.Remote || first.Remote != got.Local {
+	if first.Mode != got.Mode || first.Command != "RETR big" || first.Bytes != got.Bytes ||
+		first.Local != got.Remote || first.Remote != got.Local {
 		t.Errorf("data connection: %+v, the client saw %+v", first, got)
 	}
 	if !slices.Contains(seen.Commands, got.Sent+"\r\n") {
@@ -149,7 +150,9 @@ func TestAdvertise(t *testing.T) {
 		"227 Entering Passive Mode (127,0,0,1,": {},
 		"227 Entering Passive Mode (0,0,0,0,":   {Advertise: netip.IPv4Unspecified()},
 		"227 Entering Passive Mode (203,0,113,": {Advertise: netip.MustParseAddr("203.0.113.1")},
-		"227 Help yourself":                     {Format227: func(netip.AddrPort) string { return "227 Help yourself" }},
+		"227 Help yourself": {Format227: func(netip.AddrPort) string {
+			return "227 Help yourself"
+		}},
 		"227-One\r\n227 two": {Format227: func(netip.AddrPort) string {
 			return "227-One\n227 two"
 		}},

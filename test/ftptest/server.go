@@ -220,7 +220,8 @@ func (s *Server) newSession(c net.Conn) *session {
 		c.Close()
 		return nil
 	}
-	x := &session{server: s, conn: c, seen: Session{Local: addrPort(c.LocalAddr()), Remote: addrPort(c.RemoteAddr())}}
+	x := &session{server: s, conn: c,
+		seen: Session{Local: addrPort(c.LocalAddr()), Remote: addrPort(c.RemoteAddr())}}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	context.AfterFunc(x.ctx, func() { c.Close() })
 	s.sessions = append(s.sessions, x)

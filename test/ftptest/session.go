@@ -135,7 +135,8 @@ func (x *session) handle(line string) bool {
 
 func (x *session) pass(password string) {
 	s := x.server
-	x.loggedIn = x.user != "" && (s.User == "" || s.User == x.user) && (s.Password == "" || s.Password == password)
+	x.loggedIn = x.user != "" && (s.User == "" || s.User == x.user) &&
+		(s.Password == "" || s.Password == password)
 	if !x.loggedIn {
 		x.reply("530 Login incorrect.")
 		return

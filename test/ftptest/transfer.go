@@ -34,7 +34,8 @@ func (d *dialer) open(ctx context.Context) (net.Conn, error) {
 }
 
 func isBindError(err error) bool {
-	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL)
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EADDRINUSE) ||
+		errors.Is(err, unix.EADDRNOTAVAIL)
 }
 
 func (*dialer) close() {}

@@ -26,7 +26,8 @@ func families(t *testing.T, f func(t *testing.T, ipv6 bool)) {
 }
 
 // talk connects and returns both ends' view of the client's address.
-func talk(t *testing.T, from *lab.Host, dial netip.AddrPort, to *lab.Host, listen netip.AddrPort) (sent, seen netip.AddrPort) {
+func talk(t *testing.T, from *lab.Host, dial netip.AddrPort, to *lab.Host, listen netip.AddrPort) (sent,
+	seen netip.AddrPort) {
 	t.Helper()
 	l, err := to.Listen("tcp", listen.String())
 	if err != nil {
@@ -190,7 +191,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A daemon leaves the process group that it was started in.
-	c := r.Server.Command(t.Context(), "sh", "-c", "setsid sh -c 'echo left; exec sleep 1000' & exec sleep 1000")
+	c := r.Server.Command(t.Context(), "sh", "-c",
+		"setsid sh -c 'echo left; exec sleep 1000' & exec sleep 1000")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,8 @@ func KernelHelper(port uint16) error {
 		"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput,
 	} {
 		// After conntrack (-200), before the destination is changed (-100).
-		c := b.chain(chain, nftables.ChainTypeFilter, hook, nftables.ChainPriorityMangle, nftables.ChainPolicyAccept)
+		c := b.chain(chain, nftables.ChainTypeFilter, hook, nftables.ChainPriorityMangle,
+			nftables.ChainPolicyAccept)
 		b.rule(c, tcpPort(port), set)
 	}
 	if err := b.Flush(); err != nil {
@@ -121,8 +122,10 @@ func newBuilder(ns int, table string) (*builder, error) {
 	return &builder{c, c.AddTable(t)}, nil
 }
 
-func (b *builder) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority, policy nftables.ChainPolicy) *nftables.Chain {
-	return b.AddChain(&nftables.Chain{Name: name, Table: b.table, Type: kind, Hooknum: hook, Priority: prio, Policy: &policy})
+func (b *builder) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook,
+	prio *nftables.ChainPriority, policy nftables.ChainPolicy) *nftables.Chain {
+	return b.AddChain(&nftables.Chain{Name: name, Table: b.table, Type: kind, Hooknum: hook, Priority: prio,
+		Policy: &policy})
 }
 
 func (b *builder) rule(c *nftables.Chain, parts ...[]expr.Any) {
@@ -134,8 +137,10 @@ func (b *builder) rule(c *nftables.Chain, parts ...[]expr.Any) {
 }
 
 func (b *builder) destinationNAT(rules []DNAT) {
-	in := b.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept)
-	local := b.chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept)
+	in := b.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting,
+		nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept)
+	local := b.chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest,
+		nftables.ChainPolicyAccept)
 	for _, r := range rules {
 		for _, c := range []*nftables.Chain{in, local} {
 			b.rule(c, network(destination, netip.PrefixFrom(r.Dialled.Addr(), r.Dialled.Addr().BitLen())),
@@ -145,9 +150,11 @@ func (b *builder) destinationNAT(rules []DNAT) {
 }
 
 func (b *builder) sourceNAT(r Ruleset) {
-	c := b.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept)
+	c := b.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting,
+		nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept)
 	for _, p := range r.Hairpin {
-		b.rule(c, ctBits(expr.CtKeySTATUS, ipsDstNAT), network(source, p), network(destination, p), masquerade())
+		b.rule(c, ctBits(expr.CtKeySTATUS, ipsDstNAT), network(source, p), network(destination, p),
+			masquerade())
 	}
 	for _, s := range r.SNAT {
 		b.rule(c, device(expr.MetaKeyOIFNAME, s.Out), family(s.To), nat(expr.NATTypeSourceNAT, s.To, 0))
@@ -227,7 +234,8 @@ func network(f field, p netip.Prefix) []expr.Any {
 	}
 	return append(family(p.Addr()),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: ipNet(p).Mask, Xor: make([]byte, size)},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: ipNet(p).Mask,
+			Xor: make([]byte, size)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: p.Addr().AsSlice()},
 	)
 }
@@ -235,7 +243,8 @@ func network(f field, p netip.Prefix) []expr.Any {
 func ctBits(key expr.CtKey, bits uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Ct{Key: key, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 	}
 }

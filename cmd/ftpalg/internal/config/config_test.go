@@ -87,10 +87,12 @@ port_range: 40000 - 40100
 pinhole_timeout: 2m
 tls: deny
 limits:
-  {sessions: 1, open: 2, new_per_minute: 3, per_client: {sessions: 4, open: 5, new_per_minute: 0, ipv4_prefix: 24, ipv6_prefix: 56}}
+  {sessions: 1, open: 2, new_per_minute: 3,
+   per_client: {sessions: 4, open: 5, new_per_minute: 0, ipv4_prefix: 24, ipv6_prefix: 56}}
 strict:
-  {allow: [retr, LIST], deny: site, read_only: true, max_line: 512, enabled: true, max_trailing: 8, wait_for_reply: true, need_crlf: true,
-   direction: true, mask_banner: true, mask_syst: true, deny_users: ^ftp$, deny_files: ['\.exe$', "a{1,2}"], reset: true}
+  {allow: [retr, LIST], deny: site, read_only: true, max_line: 512, enabled: true, max_trailing: 8,
+   wait_for_reply: true, need_crlf: true, direction: true, mask_banner: true, mask_syst: true,
+   deny_users: ^ftp$, deny_files: ['\.exe$', "a{1,2}"], reset: true}
 policies:
   - {servers: 192.0.2.9, tls: watch, limits: {per_client: {open: 1}}}
   - {clients: [10.0.0.0/8, fd00::/8], servers: [], active: true, strict: {enabled: false, deny: [SITE, DELE]}}
@@ -104,14 +106,19 @@ policies:
 		Log: Log{true, slog.LevelDebug},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
-			Internal:          []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
+			Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+				netip.MustParsePrefix("192.0.2.1/32")},
 			AnyPassiveAddress: true, FXP: []netip.Prefix{netip.MustParsePrefix("fd00::/8")},
 			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: policy.TLSDeny,
-			Limits: policy.Limits{Total: policy.Limit{Sessions: 1, Open: 2, NewPerMinute: 3}, PerClient: policy.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
-			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true, MaxLine: 512,
-				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true, MaskBanner: true, MaskSYST: true,
+			Limits: policy.Limits{Total: policy.Limit{Sessions: 1, Open: 2, NewPerMinute: 3},
+				PerClient: policy.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
+			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true,
+				MaxLine: 512,
+				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true,
+				MaskBanner: true, MaskSYST: true,
 				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
-				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)}, Reset: true},
+				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)},
+				Reset:     true},
 		},
 	}
 	one, two := want.Policy, want.Policy // what is not named is as for all
@@ -119,7 +126,8 @@ policies:
 	two.Active, two.Strict.Enabled, two.Strict.Deny = true, false, []string{"SITE", "DELE"}
 	want.Policies = []policy.Network{
 		{Servers: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}, Policy: one},
-		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Policy: two},
+		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+			Policy: two},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%+v, want\n%+v", c, want)
@@ -131,7 +139,8 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; " +
 			"allowed: ports, queue, table, rules, helper, events, metrics, socket, privacy, log, limits, active,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
-		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; allowed: address, path"},
+		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; " +
+			"allowed: address, path"},
 		{"queue: 65536\n", "f.yaml:1: queue: 65536 is out of range; allowed: 0 to 65535"},
 		{"queue: many\n", `f.yaml:1: queue: "many" is not a number; allowed: 0 to 65535`},
 		{"queue: [1]\n", "f.yaml:1: queue: this is not a single value; allowed: 0 to 65535"},
@@ -146,12 +155,20 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"helper: a_very_long_helper\n", "f.yaml:1: helper: "},
 		{"active: yes\n", `f.yaml:1: active: "yes" is not one of them; allowed: true, false`},
 		{"tls: on\n", `f.yaml:1: tls: "on" is not one of them; allowed: pass, watch, deny`},
-		{"external_address: 203.0.113\n", `f.yaml:1: external_address: "203.0.113" is not an IP address; allowed: an IPv4 address, an IPv6 address`},
-		{"external_address: 127.0.0.1\n", "f.yaml:1: external_address: 127.0.0.1 is not an address that others can connect to"},
-		{"external_address: [192.0.2.1, 192.0.2.2]\n", "f.yaml:1: external_address: 192.0.2.2 is a second address of its kind"},
-		{"internal_networks: 10.0.13.5/24\n", "f.yaml:1: internal_networks: 10.0.13.5/24 has bits set behind its prefix: the network is 10.0.13.0/24"},
+		{"external_address: 203.0.113\n",
+			`f.yaml:1: external_address: "203.0.113" is not an IP address; ` +
+				"allowed: an IPv4 address, an IPv6 address"},
+		{"external_address: 127.0.0.1\n", "f.yaml:1: external_address: 127.0.0.1 is not an address that " +
+			"others can connect to"},
+		{"external_address: [192.0.2.1, 192.0.2.2]\n",
+			"f.yaml:1: external_address: 192.0.2.2 is a second address of its kind"},
+		{"internal_networks: 10.0.13.5/24\n",
+			"f.yaml:1: internal_networks: 10.0.13.5/24 has bits set behind its prefix: the network is " +
+				"10.0.13.0/24"},
 		{"fxp_networks: lan\n", `f.yaml:1: fxp_networks: "lan" is not a network; allowed: networks as in`},
-		{"metrics: {address: 9821}\n", `f.yaml:1: metrics.address: "9821" is not an address with a port; allowed: an address with a port`},
+		{"metrics: {address: 9821}\n",
+			`f.yaml:1: metrics.address: "9821" is not an address with a port; ` +
+				"allowed: an address with a port"},
 		{"metrics: {address: 127.0.0.300:1}\n", `f.yaml:1: metrics.address: "127.0.0.300" is not an address`},
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
@@ -163,22 +180,34 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"port_range: 50000-40000\n", "f.yaml:1: port_range: 50000 is above 40000; allowed: FIRST-LAST"},
 		{"port_range: 80-90\n", "f.yaml:1: port_range: 80 is out of range"},
 		{"port_range: 50000\n", `f.yaml:1: port_range: "50000" is not a range`},
-		{"pinhole_timeout: 60\n", `f.yaml:1: pinhole_timeout: "60" is not a duration in whole seconds; allowed: 1s to 1h0m0s`},
+		{"pinhole_timeout: 60\n",
+			`f.yaml:1: pinhole_timeout: "60" is not a duration in whole seconds; allowed: 1s to 1h0m0s`},
 		{"pinhole_timeout: 2h\n", "f.yaml:1: pinhole_timeout: 2h0m0s is out of range"},
-		{"limits: {sessions: -1}\n", "f.yaml:1: limits.sessions: -1 is out of range; allowed: 0 to 1000000000 (0: no limit)"},
+		{"limits: {sessions: -1}\n", "f.yaml:1: limits.sessions: -1 is out of range; allowed: 0 to " +
+			"1000000000 (0: no limit)"},
 		{"strict: {deny: [SITE CHMOD]}\n", `f.yaml:1: strict.deny: "SITE CHMOD" is not a command`},
-		{"strict: {deny_files: [\"(a\"]}\n", `f.yaml:1: strict.deny_files: "(a" is not a regular expression; allowed: regular expressions (RE2)`},
+		{"strict: {deny_files: [\"(a\"]}\n",
+			`f.yaml:1: strict.deny_files: "(a" is not a regular expression; ` +
+				"allowed: regular expressions (RE2)"},
 		{"strict: {deny_users: [a, a]}\n", `f.yaml:1: strict.deny_users: "a" is there twice`},
 		{"strict: {deny_users: ''}\n", "f.yaml:1: strict.deny_users: an empty pattern fits everything"},
 		{"strict: {max_trailing: -1}\n", "f.yaml:1: strict.max_trailing: -1 is out of range"},
-		{"strict: {enabled: asa}\n", `f.yaml:1: strict.enabled: "asa" is not one of them; allowed: true, false`},
-		{"policies: {clients: 10.0.0.0/8}\n", "f.yaml:1: policies: this is not a list; allowed: a list of entries with clients, servers or both"},
-		{"policies:\n- 10.0.0.0/8\n", "f.yaml:2: policies[0]: this is not a list of keys with values; allowed: clients, servers, active, "},
-		{"policies:\n- active: false\n", "f.yaml:2: policies[0]: it names neither clients nor servers; allowed: networks for one of them"},
-		{"policies:\n- clients: 10.0.0.1/8\n", "f.yaml:2: policies[0].clients: 10.0.0.1/8 has bits set behind its prefix"},
-		{"policies:\n- {clients: \"::1\"}\n- clients: ::1\n  strict: {denny: SITE}\n", "f.yaml:4: policies[1].strict.denny: no such key, did you mean deny?"},
+		{"strict: {enabled: asa}\n",
+			`f.yaml:1: strict.enabled: "asa" is not one of them; allowed: true, false`},
+		{"policies: {clients: 10.0.0.0/8}\n",
+			"f.yaml:1: policies: this is not a list; " +
+				"allowed: a list of entries with clients, servers or both"},
+		{"policies:\n- 10.0.0.0/8\n", "f.yaml:2: policies[0]: this is not a list of keys with values; " +
+			"allowed: clients, servers, active, "},
+		{"policies:\n- active: false\n", "f.yaml:2: policies[0]: it names neither clients nor servers; " +
+			"allowed: networks for one of them"},
+		{"policies:\n- clients: 10.0.0.1/8\n",
+			"f.yaml:2: policies[0].clients: 10.0.0.1/8 has bits set behind its prefix"},
+		{"policies:\n- {clients: \"::1\"}\n- clients: ::1\n  strict: {denny: SITE}\n",
+			"f.yaml:4: policies[1].strict.denny: no such key, did you mean deny?"},
 		{"policies:\n- clients: ::1\n  queue: 5\n", "f.yaml:3: policies[0].queue: no such key"},
-		{"policies:\n- clients: ::1\n  limits: {sessions: 5}\n", "f.yaml:3: policies[0].limits.sessions: no such key; allowed: per_client"},
+		{"policies:\n- clients: ::1\n  limits: {sessions: 5}\n",
+			"f.yaml:3: policies[0].limits.sessions: no such key; allowed: per_client"},
 		{"policies:\n- clients: ::1\n  policies: []\n", "f.yaml:3: policies[0].policies: no such key"},
 		{"- 21\n", "f.yaml:1: this is not a list of keys with values; allowed: ports"},
 		{"queue: 1\n---\nqueue: 2\n", "f.yaml:2: a second document begins here; allowed: one document"},
@@ -186,7 +215,8 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"queue: \"1\n", "not YAML: "},
 	} {
 		_, err := load(t, c.text)
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) && !(strings.HasPrefix(c.want, "not") && strings.Contains(err.Error(), c.want)) {
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) &&
+			!(strings.HasPrefix(c.want, "not") && strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
 		}
 	}
@@ -197,7 +227,8 @@ func TestAllErrorsAreReportedAtOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("queue: x\ntls: y\nports: [0, 99999]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Sources{File: file, Env: env{"FTPALG_LOG_LEVEL": "loud"}.get, Flags: map[string]string{"rules": "none"}}.Load()
+	_, err := Sources{File: file, Env: env{"FTPALG_LOG_LEVEL": "loud"}.get,
+		Flags: map[string]string{"rules": "none"}}.Load()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -267,7 +298,8 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Policy.External4, want.Policy.External6 = netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::7")
+	want.Policy.External4, want.Policy.External6 = netip.MustParseAddr("203.0.113.7"),
+		netip.MustParseAddr("2001:db8::7")
 	want.Metrics.Address, want.Policy.Strict.ReadOnly, want.Policy.Limits.Total.Sessions = "", true, 9
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
@@ -293,7 +325,9 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(example)
-	for _, s := range []string{"a: &x [1]\nports: *x\n", "ports: &p [*p]\n", "metrics: &m\n  <<: *m\n", "? [a]\n: b\n", "queue: !!int 5\n", "strict: {allow: [a,b]}", "\xff", "queue: 1\n---\n", "policies: &p [*p]\n", "policies: [{clients: 10.0.0.0/8, active: false}]\n"} {
+	for _, s := range []string{"a: &x [1]\nports: *x\n", "ports: &p [*p]\n", "metrics: &m\n  <<: *m\n",
+		"? [a]\n: b\n", "queue: !!int 5\n", "strict: {allow: [a,b]}", "\xff", "queue: 1\n---\n",
+		"policies: &p [*p]\n", "policies: [{clients: 10.0.0.0/8, active: false}]\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -308,8 +342,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		p := c.Policy
-		if len(c.Ports) == 0 || c.Table == "" || c.Helper == "" || p.MinPort == 0 || p.FirstPort < 1024 || p.FirstPort > p.LastPort ||
-			p.Timeout < time.Second || p.External4.Is6() || p.External6.Is4() || p.Limits.Total.Sessions < 0 || !strings.HasPrefix(c.Metrics.Path, "/") {
+		if len(c.Ports) == 0 || c.Table == "" || c.Helper == "" || p.MinPort == 0 || p.FirstPort < 1024 ||
+			p.FirstPort > p.LastPort ||
+			p.Timeout < time.Second || p.External4.Is6() || p.External6.Is4() ||
+			p.Limits.Total.Sessions < 0 || !strings.HasPrefix(c.Metrics.Path, "/") {
 			t.Errorf("accepted %+v", c)
 		}
 	})

@@ -77,7 +77,8 @@ func (r *reader) section(n *yaml.Node, prefix string) {
 		names = append(names, policiesKey)
 	}
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, strings.TrimSuffix(prefix, "."), "this is not a list of keys with values", strings.Join(names, ", "))
+		r.fail(n, strings.TrimSuffix(prefix, "."), "this is not a list of keys with values",
+			strings.Join(names, ", "))
 		return
 	}
 	seen := map[string]int{}
@@ -106,7 +107,8 @@ func (r *reader) readPolicies() error {
 	if r.policies == nil {
 		return nil
 	}
-	const allowed = "a list of entries with clients, servers or both, and the keys that are to differ for them"
+	const allowed = "a list of entries with clients, servers or both, " +
+		"and the keys that are to differ for them"
 	n := target(r.policies)
 	switch {
 	case isNull(n):
@@ -118,11 +120,13 @@ func (r *reader) readPolicies() error {
 	var all []policy.Network
 	for i, entry := range n.Content {
 		c := Config{Policy: r.c.Policy, Policies: make([]policy.Network, 1)}
-		e := &reader{file: r.file, within: fmt.Sprintf("%s[%d].", policiesKey, i), keys: append(networkKeys, policyKeys...), c: &c}
+		e := &reader{file: r.file, within: fmt.Sprintf("%s[%d].", policiesKey, i),
+			keys: append(networkKeys, policyKeys...), c: &c}
 		e.section(entry, "")
 		own := c.Policies[0]
 		if e.errs == nil && len(own.Clients)+len(own.Servers) == 0 {
-			e.fail(entry, "", "it names neither clients nor servers", "networks for one of them or both; what is for all stands outside of "+policiesKey)
+			e.fail(entry, "", "it names neither clients nor servers",
+				"networks for one of them or both; what is for all stands outside of "+policiesKey)
 		}
 		r.errs = append(r.errs, e.errs...)
 		own.Policy = c.Policy

@@ -116,24 +116,25 @@ func name(allowed string, form *regexp.Regexp, at func(*Config) *string) value {
 const off = "off"
 
 func listener(at func(*Config) *string) value {
-	return one(`an address with a port, as in 127.0.0.1:9821, or "" or off`, func(c *Config, text string) error {
-		if text == "" || text == off {
-			*at(c) = ""
+	return one(`an address with a port, as in 127.0.0.1:9821, or "" or off`,
+		func(c *Config, text string) error {
+			if text == "" || text == off {
+				*at(c) = ""
+				return nil
+			}
+			host, port, err := net.SplitHostPort(text)
+			if err != nil {
+				return fmt.Errorf("%q is not an address with a port", text)
+			}
+			if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+				return fmt.Errorf("%q is not an address", host)
+			}
+			if _, err := parseNumber[uint16](port, 1, 65535); err != nil {
+				return fmt.Errorf("port %w", err)
+			}
+			*at(c) = text
 			return nil
-		}
-		host, port, err := net.SplitHostPort(text)
-		if err != nil {
-			return fmt.Errorf("%q is not an address with a port", text)
-		}
-		if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
-			return fmt.Errorf("%q is not an address", host)
-		}
-		if _, err := parseNumber[uint16](port, 1, 65535); err != nil {
-			return fmt.Errorf("port %w", err)
-		}
-		*at(c) = text
-		return nil
-	})
+		})
 }
 
 // optional is a name, or nothing.
@@ -168,7 +169,8 @@ func socket(at func(*Config) *string) value {
 
 func path(at func(*Config) *string) value {
 	return one("a path that begins with /, without blanks", func(c *Config, text string) error {
-		if !strings.HasPrefix(text, "/") || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' }) {
+		if !strings.HasPrefix(text, "/") ||
+			strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' }) {
 			return fmt.Errorf("%q is not a path", text)
 		}
 		*at(c) = text
@@ -177,17 +179,18 @@ func path(at func(*Config) *string) value {
 }
 
 func duration(lo, hi time.Duration, at func(*Config) *time.Duration) value {
-	return one(fmt.Sprintf("%v to %v in whole seconds, as in 90s or 2m", lo, hi), func(c *Config, text string) error {
-		d, err := time.ParseDuration(text)
-		if err != nil || d%time.Second != 0 {
-			return fmt.Errorf("%q is not a duration in whole seconds", text)
-		}
-		if d < lo || d > hi {
-			return fmt.Errorf("%v is out of range", d)
-		}
-		*at(c) = d
-		return nil
-	})
+	return one(fmt.Sprintf("%v to %v in whole seconds, as in 90s or 2m", lo, hi),
+		func(c *Config, text string) error {
+			d, err := time.ParseDuration(text)
+			if err != nil || d%time.Second != 0 {
+				return fmt.Errorf("%q is not a duration in whole seconds", text)
+			}
+			if d < lo || d > hi {
+				return fmt.Errorf("%v is out of range", d)
+			}
+			*at(c) = d
+			return nil
+		})
 }
 
 // external sets the IPv4 and the IPv6 address to show.
@@ -231,7 +234,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%q is not a network", text)
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%s has bits set behind its prefix: the network is %s", p, p.Masked())
+		return netip.Prefix{}, fmt.Errorf("%s has bits set behind its prefix: the network is %s", p,
+			p.Masked())
 	}
 	return p, nil
 }
@@ -268,7 +272,8 @@ func commands(at func(*Config) *[]string) value {
 
 // patterns are regular expressions.
 func patterns(at func(*Config) *[]*regexp.Regexp) value {
-	const allowed = `regular expressions (RE2) as in ^/etc/ or (?i)\.exe$; in a variable or flag without commas and blanks`
+	const allowed = `regular expressions (RE2) as in ^/etc/ or (?i)\.exe$; ` +
+		"in a variable or flag without commas and blanks"
 	return value{allowed: allowed, list: true, set: func(c *Config, texts []string) error {
 		var list []*regexp.Regexp
 		var errs []error

@@ -69,7 +69,8 @@ func judge(without, with []outcome) error {
 	var errs []error
 	for i, t := range trials {
 		if without[i].err == nil {
-			errs = append(errs, fmt.Errorf("%s: succeeded without ftpalg, so something else on this machine helps FTP", t))
+			errs = append(errs, fmt.Errorf("%s: succeeded without ftpalg, so something else on this "+
+				"machine helps FTP", t))
 		}
 		if err := with[i].err; err != nil {
 			errs = append(errs, fmt.Errorf("%s: failed with ftpalg: %w", t, err))

@@ -92,16 +92,19 @@ func TestGatewayThatDoesNothing(t *testing.T) {
 
 func TestGatewayThatEnds(t *testing.T) {
 	_, err := run(t, t.Context(), "sh", "-c", "echo no queue here >&2; exit 3")
-	if err == nil || !strings.Contains(err.Error(), "ended before it was ready (exit status 3)\nIt logged:\n  no queue here") {
+	if err == nil || !strings.Contains(err.Error(), "ended before it was ready (exit status 3)\nIt logged:\n"+
+		"  no queue here") {
 		t.Error(err)
 	}
-	if _, err := run(t, t.Context(), "/none/such"); err == nil || !strings.Contains(err.Error(), "starting the gateway program") {
+	if _, err := run(t, t.Context(), "/none/such"); err == nil ||
+		!strings.Contains(err.Error(), "starting the gateway program") {
 		t.Error(err)
 	}
 }
 
 func TestInterrupted(t *testing.T) {
-	for _, after := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, 1700 * time.Millisecond} {
+	for _, after := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond,
+		1700 * time.Millisecond} {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		_, err := run(t, ctx, "sh", "-c", "sleep 100")
 		cancel()

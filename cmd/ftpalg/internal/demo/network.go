@@ -67,13 +67,16 @@ func (n *network) build() (err error) {
 	if n.active.host, err = n.outside.Host("server-out", "203.0.113.66", "2001:db8:113::66"); err != nil {
 		return err
 	}
-	if n.passive.client, err = n.outside.Host("client-out", "203.0.113.222", "2001:db8:113::222"); err != nil {
+	n.passive.client, err = n.outside.Host("client-out", "203.0.113.222", "2001:db8:113::222")
+	if err != nil {
 		return err
 	}
-	if n.active.client, err = n.behind("lan", "10.0.13.1/24", "fd00:13::1/64", "client", "10.0.13.222", "fd00:13::222"); err != nil {
+	if n.active.client, err = n.behind("lan", "10.0.13.1/24", "fd00:13::1/64", "client", "10.0.13.222",
+		"fd00:13::222"); err != nil {
 		return err
 	}
-	if n.passive.host, err = n.behind("dmz", "10.0.1.1/24", "fd00:1::1/64", "server", "10.0.1.66", "fd00:1::66"); err != nil {
+	if n.passive.host, err = n.behind("dmz", "10.0.1.1/24", "fd00:1::1/64", "server", "10.0.1.66",
+		"fd00:1::66"); err != nil {
 		return err
 	}
 	if err := errors.Join(n.gateway.Forwarding(true), n.gateway.SetRules(n.rules())); err != nil {

@@ -45,7 +45,8 @@ func startProgram(ctx context.Context, h *lab.Host, command []string) (*program,
 	case <-p.ended:
 		return nil, fmt.Errorf("the gateway program ended before it was ready (%w)\n%s", p.end(), p.logged())
 	case <-time.After(patience):
-		return nil, errors.Join(fmt.Errorf("the gateway program did not log %q within %s\n%s", ready, patience, p.logged()), p.stop())
+		err := fmt.Errorf("the gateway program did not log %q within %s\n%s", ready, patience, p.logged())
+		return nil, errors.Join(err, p.stop())
 	}
 }
 
@@ -62,7 +63,8 @@ func (p *program) stop() error {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		return errors.Join(fmt.Errorf("the gateway program did not end within %s of SIGTERM", patience), p.cmd.Process.Kill())
+		err := fmt.Errorf("the gateway program did not end within %s of SIGTERM", patience)
+		return errors.Join(err, p.cmd.Process.Kill())
 	}
 	if err := p.cmd.Wait(); err != nil {
 		return fmt.Errorf("the gateway program ended with an error: %w", err)

@@ -31,7 +31,8 @@ func (r *report) table(without, with []outcome) {
 	fmt.Fprintf(w, "MODE\tFAMILY\tAS SENT -> AS RECEIVED\tPORT\tBYTES\tWITHOUT\tWITH\n")
 	for i, x := range trials {
 		o := with[i]
-		fmt.Fprintf(w, "%s %s\t%s\t   %s\t%d\t%d\t%s\t%s\n", x.kind(), x.mode, x.family(), o.sent, o.port, o.bytes, word(without[i].err), word(o.err))
+		fmt.Fprintf(w, "%s %s\t%s\t   %s\t%d\t%d\t%s\t%s\n", x.kind(), x.mode, x.family(), o.sent, o.port,
+			o.bytes, word(without[i].err), word(o.err))
 		fmt.Fprintf(w, "\t\t-> %s\t\t\t\t\n", o.received)
 	}
 	_ = w.Flush() // a buffer takes all

@@ -30,9 +30,11 @@ type Metrics struct {
 func New(s *alg.Stats, queue func() (nfqueue.Stats, error), b build.Info) *Metrics {
 	latency := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "ftpalg_packet_seconds",
-		Help: "Time to the verdict on a packet of a control connection: from its arrival on the machine where the " +
-			"kernel notes that (while any program there asks for timestamps), else from when the gateway read it.",
-		Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3},
+		Help: "Time to the verdict on a packet of a control connection: from its arrival on the machine " +
+			"where the kernel notes that (while any program there asks for timestamps), else from when " +
+			"the gateway read it.",
+		Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3,
+			50e-3, 100e-3},
 	})
 	m := &Metrics{Latency: latency, times: newTimes(), registry: prometheus.NewRegistry()}
 	m.times.begin()

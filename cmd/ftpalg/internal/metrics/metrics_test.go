@@ -71,7 +71,8 @@ func TestNamesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("the metrics differ from %s; if that is meant run the test with -update. Got:\n%s", golden, &got)
+		t.Errorf("the metrics differ from %s; if that is meant run the test with -update. Got:\n%s", golden,
+			&got)
 	}
 }
 
@@ -112,7 +113,8 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
 	for _, err := range []error{fs.ErrNotExist, errors.New("permission denied")} {
 		m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, err }, build.Info{})
-		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") || !strings.Contains(text, "ftpalg_packets_total") {
+		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") ||
+			!strings.Contains(text, "ftpalg_packets_total") {
 			t.Errorf("%v: %s", err, text)
 		}
 	}

@@ -37,7 +37,8 @@ func (e *Engine) Usage() (u Usage, err error) {
 		u.Wakeups += statusField(t+"/status", "voluntary_ctxt_switches")
 	}
 	if u.CPU == 0 {
-		return u, fmt.Errorf("%s has used no processor time: is it gone? Or CONFIG_SCHED_INFO missing?", e.Name)
+		return u, fmt.Errorf("%s has used no processor time: is it gone? Or CONFIG_SCHED_INFO missing?",
+			e.Name)
 	}
 	u.RSS = statusField(fmt.Sprintf("/proc/%d/status", e.process.Process.Pid), "VmRSS") << 10
 	return u, nil
@@ -93,7 +94,8 @@ func (e *Engine) Settle() error {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%d packets still wait in the queue of %s after %v", q.Waiting, e.Name, patience)
+			return fmt.Errorf("%d packets still wait in the queue of %s after %v", q.Waiting, e.Name,
+				patience)
 		}
 	}
 }

@@ -125,8 +125,9 @@ func Document(table, machine string, rounds int, plots string) string {
 	fmt.Fprintf(&b, `# What the bench measured
 
 Written by `+"`make bench`"+`; %d rounds, %s. F is ftpalg, B another ftpalg binary, Q a C program
-that accepts every packet one by one, K the kernel's own FTP helper, N no gateway at all. Values are medians over the rounds; ratios are medians
-of the ratios within each round. Client, server and gateway share this machine.
+that accepts every packet one by one, K the kernel's own FTP helper, N no gateway at all. Values are
+medians over the rounds; ratios are medians of the ratios within each round. Client,
+server and gateway share this machine.
 
 `, rounds, machine)
 	b.WriteString(table)

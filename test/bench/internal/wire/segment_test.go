@@ -18,7 +18,8 @@ func TestSegmentIsWhatItWasAskedToBe(t *testing.T) {
 		b := segment(room[:], from, to, 0xfffffff0, 77, psh|ack, []byte(text))
 		p := gopacket.NewPacket(b, layers.LayerTypeIPv4, gopacket.Default)
 		ip, tcp := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4), p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-		if int(ip.Length) != len(b) || ip.SrcIP.String() != "10.99.0.1" || ip.DstIP.String() != "198.51.100.1" {
+		if int(ip.Length) != len(b) || ip.SrcIP.String() != "10.99.0.1" ||
+			ip.DstIP.String() != "198.51.100.1" {
 			t.Errorf("%q: %+v", text, ip)
 		}
 		if tcp.SrcPort != 10000 || tcp.DstPort != 21 || tcp.Seq != 0xfffffff0 || tcp.Ack != 77 ||

@@ -1,0 +1,104 @@
+package alg
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+func TestKilledGatewayIsTakenUpWhereItWas(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	d.restart()
+	d.wantArrived("NOOP", d.c("NOOP\r\n"), "NOOP\r\n")
+	d.wantArrived("its reply", d.s("200 ok\r\n"), "200 ok\r\n")
+	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,137\r\n"), "PORT 203,0,113,77,39,137\r\n")
+	d.wantOpen("10.0.1.66>203.0.113.77:10121=10.0.13.222:10121")
+}
+
+func TestRetransmissionAfterARestartIsRewrittenAlike(t *testing.T) {
+	for _, port := range []uint16{10120, 10121} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		d.k.taken[10121] = true
+		line := fmt.Sprintf("EPRT |1|10.0.13.222|%d|\r\n", port)
+		first := d.c(line)
+		// It was lost behind the gateway, which died.
+		d.lose(toServer, first)
+		d.seq[toServer] -= uint32(len(line))
+		d.restart()
+		d.wantArrived("the repetition", d.c(line), first)
+		d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
+	}
+	d := newTalk(t, dnatFlow(), policy.Default()).login()
+	d.c("PASV\r\n")
+	line := "227 x (10,0,1,66,39,136)\r\n"
+	first := d.s(line)
+	d.lose(toClient, first)
+	d.seq[toClient] -= uint32(len(line))
+	d.restart()
+	d.wantArrived("the repetition", d.s(line), first)
+	d.wantArrived("what follows", d.s("150 x\r\n"), "150 x\r\n")
+}
+
+// The server may speak first after a restart, whatever numbers the client counts with.
+func TestRestartInOneDirectionLeavesTheOthersOffsetAlone(t *testing.T) {
+	for isn := uint32(0); isn < 8; isn++ {
+		d := newTalk(t, snatFlow(), policy.Default())
+		d.seq[toServer] = isn << 29
+		d.rcv[toServer] = isn << 29
+		d.k.flow.State = conntrack.StateControl
+		d.restart()
+		d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+		d.login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.s("200 ok\r\n")
+		want := d.k.flow.Seq[toServer]
+		d.restart()
+		d.s("226 done\r\n")
+		if got := d.k.flow.Seq[toServer]; got != want {
+			t.Errorf("with numbers from %d the kernel's offset became %+v, want %+v", isn<<29, got, want)
+		}
+	}
+}
+
+// Several edits are lost behind a gateway that then dies: its successor repeats them alike.
+func TestSeveralLostEditsAreRepeatedAlikeAfterARestart(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	lines := []string{"PORT 10,0,13,222,39,136\r\n", "PORT 010,000,013,222,39,137\r\n", "NOOP\r\n",
+		"PORT 10,0,13,222,39,138\r\n"}
+	var first, all string
+	for _, l := range lines {
+		first += d.c(l)
+		all += l
+	}
+	d.lose(toServer, first)
+	start := d.seq[toServer] - uint32(len(all))
+	d.restart()
+	d.packet(toServer, start, 0, []byte(lines[0]))
+	d.packet(toServer, start+uint32(len(lines[0])), 0, []byte(all[len(lines[0]):]))
+	if got := string(d.got[toServer]); !strings.HasSuffix(got, first) {
+		t.Errorf("the server has %q, want what the first gateway sent: %q", got, first)
+	}
+	d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
+}
+
+func TestNewConnectionWithTheSamePortsBeginsAnew(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.k.flow = snatFlow()
+	d.k.expects = nil
+	d.seq = [2]uint32{700, 900}
+	d.rcv = d.seq
+	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,136\r\n"), "PORT xxxxxxxxxxxxxxxxxx\r\n")
+	d.wantOpen()
+	d.login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
+}
