@@ -168,7 +168,7 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"metrics: {address: 127.0.0.300:1}\n", `f.yaml:1: metrics.address: "127.0.0.300" is not an address`},
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
-		{"metrics: off\n", "f.yaml:1: metrics: this is not a list of keys with values; allowed: address, path"},
+		{"metrics: off\n", "f.yaml:1: metrics: this is not a list of keys with values; allowed: address"},
 		{"socket: {path: run/x}\n", `f.yaml:1: socket.path: "run/x" is not the path of a socket; allowed: an`},
 		{"socket: {group: \"a b\"}\n", `f.yaml:1: socket.group: "a b" is not a name`},
 		{"log:\n  level: loud\n", `f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, `},
