@@ -12,7 +12,7 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 )
 
-// serveMetrics opens the only listener of the program.
+// serveMetrics opens the only listener of the program in the network.
 func (p *program) serveMetrics(m *metrics.Metrics) error {
 	if p.config.Metrics.Address == "" {
 		return nil
@@ -24,7 +24,7 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 			"FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
 	server := &http.Server{
-		Handler:           m.Handler(p.config.Metrics.Path),
+		Handler:           p.withProbes(m.Handler(p.config.Metrics.Path)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -70,6 +70,9 @@ queue: 7
 table: fw_ftp
 rules: external
 helper: ftp-20021
+events: off
+socket: {path: /run/x/y, group: adm}
+privacy: {users: false, files: false}
 metrics: {address: "[::1]:9000", path: /m}
 log: {format: json, level: debug}
 active: false
@@ -94,12 +97,10 @@ policies:
   - {servers: 192.0.2.9, tls: watch, limits: {per_client: {open: 1}}}
   - {clients: [10.0.0.0/8, fd00::/8], servers: [], active: true, strict: {enabled: false, deny: [SITE, DELE]}}
 `)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
 		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug},
+		Socket: Socket{"/run/x/y", "adm"},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
 			Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
@@ -109,9 +110,8 @@ policies:
 			Limits: policy.Limits{Total: policy.Limit{Sessions: 1, Open: 2, NewPerMinute: 3},
 				PerClient: policy.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
 			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true,
-				MaxLine: 512,
-				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true,
-				MaskBanner: true, MaskSYST: true,
+				MaxLine: 512, Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true,
+				Direction: true, MaskBanner: true, MaskSYST: true,
 				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
 				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)},
 				Reset:     true},
@@ -125,15 +125,15 @@ policies:
 		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 			Policy: two},
 	}
-	if !reflect.DeepEqual(c, want) {
-		t.Errorf("got\n%+v, want\n%+v", c, want)
+	if err != nil || !reflect.DeepEqual(c, want) {
+		t.Errorf("got\n%+v, %v, want\n%+v", c, err, want)
 	}
 }
 
 func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; allowed: ports, queue, table, " +
-			"rules, helper, metrics, log, limits, active,"},
+		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; " +
+			"allowed: ports, queue, table, rules, helper, events, metrics, socket, privacy, log, limits,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
 		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; " +
 			"allowed: address, path"},
@@ -168,10 +168,10 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"metrics: {address: 127.0.0.300:1}\n", `f.yaml:1: metrics.address: "127.0.0.300" is not an address`},
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
-		{"metrics: off\n",
-			"f.yaml:1: metrics: this is not a list of keys with values; allowed: address, path"},
-		{"log:\n  level: loud\n",
-			`f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, warn, error`},
+		{"metrics: off\n", "f.yaml:1: metrics: this is not a list of keys with values; allowed: address"},
+		{"socket: {path: run/x}\n", `f.yaml:1: socket.path: "run/x" is not the path of a socket; allowed: an`},
+		{"socket: {group: \"a b\"}\n", `f.yaml:1: socket.group: "a b" is not a name`},
+		{"log:\n  level: loud\n", `f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, `},
 		{"port_range: 50000-40000\n", "f.yaml:1: port_range: 50000 is above 40000; allowed: FIRST-LAST"},
 		{"port_range: 80-90\n", "f.yaml:1: port_range: 80 is out of range"},
 		{"port_range: 50000\n", `f.yaml:1: port_range: "50000" is not a range`},
