@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,12 +81,16 @@ any_passive_address: true
 fxp_networks:
   - fd00::/8
 min_port: 1
+max_port: 60000
+deny_ports: [3306, 6000 - 6063]
+trust_running: true
 port_range: 40000 - 40100
 pinhole_timeout: 2m
 tls: deny
 limits:
   {sessions: 1, open: 2, new_per_minute: 3,
-   per_client: {sessions: 4, open: 5, new_per_minute: 0, ipv4_prefix: 24, ipv6_prefix: 56}}
+   per_client: {sessions: 4, open: 5, new_per_minute: 0, ipv4_prefix: 24, ipv6_prefix: 56,
+    commands_per_second: 50, failed_logins_per_minute: 6}}
 strict:
   {allow: [retr, LIST], deny: site, read_only: true, max_line: 512, enabled: true, max_trailing: 8,
    wait_for_reply: true, need_crlf: true, direction: true, mask_banner: true, mask_syst: true,
@@ -105,9 +110,11 @@ policies:
 			Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
 				netip.MustParsePrefix("192.0.2.1/32")},
 			AnyPassiveAddress: true, FXP: []netip.Prefix{netip.MustParsePrefix("fd00::/8")},
-			MinPort: 1, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: policy.TLSDeny,
+			MinPort: 1, MaxPort: 60000, DenyPorts: []policy.PortRange{{First: 3306, Last: 3306},
+				{First: 6000, Last: 6063}}, TrustRunning: true, FirstPort: 40000, LastPort: 40100, Timeout: 2 * time.Minute, TLS: policy.TLSDeny,
 			Limits: policy.Limits{Total: policy.Limit{Sessions: 1, Open: 2, NewPerMinute: 3},
-				PerClient: policy.Limit{Sessions: 4, Open: 5}, IPv4Bits: 24, IPv6Bits: 56},
+				PerClient: policy.Limit{Sessions: 4, Open: 5, CommandsPerSecond: 50,
+					FailedLoginsPerMinute: 6}, IPv4Bits: 24, IPv6Bits: 56},
 			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true,
 				MaxLine: 512,
 				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true,
@@ -127,6 +134,17 @@ policies:
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%+v, want\n%+v", c, want)
+	}
+}
+
+func TestServicesStandForTheirPorts(t *testing.T) {
+	c, err := load(t, "deny_ports: [services, 8080]\n")
+	want := append(slices.Clone(policy.Services), policy.PortRange{First: 8080, Last: 8080})
+	if err != nil || !slices.Equal(c.Policy.DenyPorts, want) {
+		t.Errorf("denied are %v, %v", c.Policy.DenyPorts, err)
+	}
+	if none, err := load(t, "deny_ports: []\n"); err != nil || len(none.Policy.DenyPorts) > 0 {
+		t.Errorf("by default denied are %v, %v", none.Policy.DenyPorts, err)
 	}
 }
 
@@ -174,6 +192,11 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 			`f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, warn, error`},
 		{"port_range: 50000-40000\n", "f.yaml:1: port_range: 50000 is above 40000; allowed: FIRST-LAST"},
 		{"port_range: 80-90\n", "f.yaml:1: port_range: 80 is out of range"},
+		{"deny_ports: [80, x]\n", `f.yaml:1: deny_ports: "x" is not a number; allowed: ports and ranges`},
+		{"deny_ports: [70-60]\n", "f.yaml:1: deny_ports: 70 is above 60"},
+		{"deny_ports: [0]\n", "f.yaml:1: deny_ports: 0 is out of range"},
+		{"deny_ports: [services, services]\n", `f.yaml:1: deny_ports: "services" is there twice`},
+		{"max_port: 0\n", "f.yaml:1: max_port: 0 is out of range; allowed: 1 to 65535"},
 		{"port_range: 50000\n", `f.yaml:1: port_range: "50000" is not a range`},
 		{"pinhole_timeout: 60\n",
 			`f.yaml:1: pinhole_timeout: "60" is not a duration in whole seconds; allowed: 1s to 1h0m0s`},
