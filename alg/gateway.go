@@ -36,7 +36,14 @@ type Gateway struct {
 	Stats         Stats
 	OnOpened      func(DataChannel)
 	OnRefused     func(Refusal)
+	OnFate        func(*Fate) // valid during the call
 	OnKernelError func(doing string, err error)
+
+	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
+	// data connections is told late, and control connections are not kept alive during transfers.
+	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
+
+	Names Names // what is kept of names
 
 	kernel  Kernel
 	policy  policy.Policy
@@ -44,6 +51,7 @@ type Gateway struct {
 	table   table
 	clients clients
 	orphans orphans
+	stories stories
 	half    halfOpen
 	room    rewrite.Room
 	ready   []*session        // may have packets that can go on
@@ -63,6 +71,7 @@ func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g.table.init()
 	g.clients.init()
 	g.orphans.init()
+	g.stories.init()
 	g.SetPolicy(p, between...)
 	return g
 }
@@ -140,6 +149,12 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 			g.end(s)
 		}
 		return Accept, policy.OpaqueFlow, nil
+	}
+	if out, echo, changed := s.conn.Echo(g.out[:0], dir, p); changed {
+		g.out = out
+		return Rewrite, policy.SeenTwice, out
+	} else if echo {
+		return Accept, policy.SeenTwice, nil
 	}
 	return g.pass(s, dir, id, loopback)
 }
@@ -234,7 +249,7 @@ func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
 	s := g.table.find(t)
 	if s != nil {
 		dir := s.direction(t)
-		if !s.conn.Strange(dir, p) || g.verify(s) {
+		if g.knows(s, dir, p) {
 			g.table.touch(s, g.now)
 			return s, dir, policy.None
 		}

@@ -96,13 +96,12 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 func (s *session) keep() {
 	c := s.conn.Keep()
 	want := s.want(&c)
-	u := conntrack.Update{State: want.state}
-	if s.kept.labels {
-		u.StateMask = want.state ^ s.kept.state
+	var u conntrack.Update
+	if s.kept.labels && (want.state != s.kept.state || want.flight != s.kept.flight) {
+		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
 	}
 	for d := range want.seq {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != s.kept.seq[d]
-		u.Flight[d], u.SetFlight[d] = want.flight[d], s.kept.labels && want.flight[d] != s.kept.flight[d]
 	}
 	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !s.kept.liberal
 	if u.Empty() {
@@ -140,8 +139,26 @@ func (s *session) store(u conntrack.Update, want kept) {
 	s.kept = want
 }
 
-// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange.
+// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
+// and is how long a session may have been silent before it is asked all the same: no switch to another
+// gateway and back is faster.
 const verifyEvery = 50 * time.Millisecond
+
+// knows tells whether what we remember of a session is right, as far as the packet at hand and the kernel's
+// entry tell.
+func (g *Gateway) knows(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
+	strange := s.conn.Strange(dir, p)
+	switch {
+	case strange && s.shared && (s.kept.flight == [2]conntrack.Flight{} || s.conn.Unsent(dir, p)):
+		return false // another program let pass what we did not see
+	case strange, g.now.Sub(s.lastSeen) >= verifyEvery:
+		// What another program did while we had no packet need not look strange: it may have edited
+		// anew what we had in flight.
+		return g.verify(s)
+	}
+	s.shared = s.shared && len(p.Payload()) == 0
+	return true
+}
 
 // verify tells whether the kernel's entry is what we wrote last. If it is not then another program had
 // the session meanwhile, and what we remember of it is worth nothing.
@@ -174,6 +191,20 @@ func (g *Gateway) verify(s *session) bool {
 		g.Stats.Stale.Add(1)
 	}
 	return same
+}
+
+// Changed tells that another program wrote the kernel's entry with this original tuple. If what we wrote
+// there last is not there any more then the session is picked up anew; else as soon as something of it
+// went by unseen.
+func (g *Gateway) Changed(original conntrack.Tuple) {
+	s := g.table.find(original)
+	if s == nil || s.original() != original {
+		return
+	}
+	s.checked = time.Time{}
+	if s.shared = g.verify(s); !s.shared {
+		g.drop(s)
+	}
 }
 
 // reserved are bits of the state that have no meaning yet.

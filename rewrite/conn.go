@@ -23,6 +23,7 @@ type Conn struct {
 	blind   bool // nobody shows us acknowledgements on demand
 	plain   bool // nothing was edited before we came
 	size    int  // of the histories, as counted in Room
+	echoes  *echoes
 }
 
 // Carrier says who carries the offsets of a connection once its edits are acknowledged.
@@ -88,13 +89,19 @@ func (c *Conn) CarryHere() {
 // Strange tells whether the packet does not fit what is known: something was sent or acknowledged
 // unseen, or it is late or forged.
 func (c *Conn) Strange(dir Dir, p *Packet) bool {
-	h, back := &c.half[dir], &c.half[dir.Opposite()]
-	if p.Flags()&ACK != 0 && !back.unsure && !back.stream.Behind() {
-		if n := int32(p.Ack() - back.stream.FinalEdge()); n > 1 || n == 1 && !back.ended {
-			return true
-		}
+	h := &c.half[dir]
+	brings := len(p.Payload()) > 0 || p.Flags()&FIN != 0
+	return c.Unsent(dir, p) || !h.unsure && brings && after(p.Seq(), h.stream.Edge())
+}
+
+// Unsent tells whether the packet acknowledges what never came here.
+func (c *Conn) Unsent(dir Dir, p *Packet) bool {
+	back := &c.half[dir.Opposite()]
+	if p.Flags()&ACK == 0 || back.unsure || back.stream.Behind() {
+		return false
 	}
-	return !h.unsure && (len(p.Payload()) > 0 || p.Flags()&FIN != 0) && after(p.Seq(), h.stream.Edge())
+	n := int32(p.Ack() - back.stream.FinalEdge())
+	return n > 1 || n == 1 && !back.ended
 }
 
 // Receive takes a packet, which is no SYN, and tells what it brings.
@@ -183,6 +190,9 @@ func (c *Conn) Pending(dir Dir) Joint { return c.half[dir].joint }
 
 // Unsure tells whether nothing of the direction has been placed yet since the connection was picked up.
 func (c *Conn) Unsure(dir Dir) bool { return c.half[dir].unsure }
+
+// Repeats tells whether what comes next in a direction was edited by an earlier program and may have arrived.
+func (c *Conn) Repeats(dir Dir) bool { return c.half[dir].stream.Behind() }
 
 // Ends tells whether the packet, a reset, is one that its receiver believes (RFC 5961 section 3):
 // any other is answered by it, and both ends go on.

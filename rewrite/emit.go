@@ -35,7 +35,7 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	if flags&URG != 0 && send.stream.knows(p.Seq()) {
 		q.setUrgent(uint16(send.stream.Final(p.Seq()+uint32(p.urgent())) - final))
 	}
-	q.Finish()
+	c.changed(&q)
 	return dst, true
 }
 
@@ -53,7 +53,7 @@ func (c *Conn) Probe(dst []byte, dir Dir, p *Packet) []byte {
 	if sack != nil {
 		recv.translateSACK(findOption(q.options(), optSACK))
 	}
-	q.Finish()
+	c.changed(&q)
 	return dst
 }
 

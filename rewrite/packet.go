@@ -18,12 +18,13 @@ const (
 const (
 	protoTCP = 6
 
-	optEnd   = 0
-	optNop   = 1
-	optSACK  = 5
-	optMD5   = 19 // RFC 2385
-	optAO    = 29 // RFC 5925
-	sackUnit = 8
+	optEnd       = 0
+	optNop       = 1
+	optSACK      = 5
+	optTimestamp = 8  // RFC 7323
+	optMD5       = 19 // RFC 2385
+	optAO        = 29 // RFC 5925
+	sackUnit     = 8
 )
 
 // Packet is a view of an IP packet that carries TCP. It is filled by Parse and

@@ -17,6 +17,7 @@ const (
 	OutOfOrder
 	HoldExpired
 	HistoryFull
+	SeenTwice
 	MissedSegments
 
 	// Why a port was not opened.

@@ -49,6 +49,11 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"More is on its way unacknowledged than is remembered; the rest waits with its sender.",
 		"Nothing: it is sent again. One session alone does this with a very long reply.",
 	},
+	SeenTwice: {
+		"seen_twice",
+		"The packet came through the queue twice, the second time as it was changed before.",
+		"Nothing: a bridge passes its packets to the IP hooks. bridge-nf-call-iptables=0 saves the detour.",
+	},
 	MissedSegments: {
 		"missed_segments",
 		"The receiver has bytes that this gateway never saw.",

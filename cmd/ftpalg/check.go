@@ -31,7 +31,7 @@ missing or a note, and what to do. The exit status is 1 if it cannot run here, a
 			_, err := fmt.Fprintln(c.OutOrStdout(), "The configuration is right.")
 			return err
 		}
-		r := probe.Run(probe.Options{Queue: conf.Queue})
+		r := probe.Run(probe.Options{Queue: conf.Queue, Table: conf.Table})
 		r.Items = append(r.Items, whoHoldsOffsets)
 		if err := printReport(c.OutOrStdout(), r); err != nil {
 			return err

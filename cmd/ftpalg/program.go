@@ -2,10 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
@@ -39,24 +39,35 @@ type program struct {
 
 	kernel  *inOrder
 	gateway *alg.Gateway
+	conn    *conntrack.Conn
 	queue   *nfqueue.Queue
+	rules   *ruleset.Table
+	watch   *ruleset.Watch
 	log     *slog.Logger
 	level   *slog.LevelVar
 	journal *journal
 	loop    *loop
 	super   *supervisor
+	events  *events // nil: they are off
 
-	rulesIn bool           // the table is in force and ours to remove
-	undo    []func() error // what ends the program, the last first
+	snapshots  *snapshots
+	started    time.Time
+	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
+	eventsLost *atomic.Uint64
+
+	takeOver    bool           // from a process that has the table
+	queueNumber uint16         // the configured one, but for a takeover
+	undo        []func() error // what ends the program, the last first
 }
 
 // start does everything up to the first packet. If it fails it leaves nothing behind.
-func start(src config.Sources, logTo io.Writer) (*program, error) {
+// takeOver takes the table and the sessions from a process that runs.
+func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error) {
 	c, err := src.Load()
 	if err != nil {
 		return nil, err
 	}
-	p := &program{sources: src, config: c, level: &slog.LevelVar{}}
+	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(logTo, c.Log.JSON, p.level)
@@ -74,6 +85,9 @@ func (p *program) setUp() error {
 	if err := p.choose(); err != nil {
 		return err
 	}
+	if err := p.openRules(); err != nil {
+		return err
+	}
 	if err := p.openConntrack(); err != nil {
 		return err
 	}
@@ -82,23 +96,45 @@ func (p *program) setUp() error {
 	}
 	info := build.Read(version)
 	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
+	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
+	ports := p.config.Ports
+	p.served.Store(&ports)
+	if err := p.openEvents(); err != nil {
+		return err
+	}
+	p.makeLoop(m)
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.loop = newLoop()
-	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
-	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
-	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
-	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
-	p.kernel.flush = p.loop.flush
+	if err := p.watchRules(); err != nil {
+		return err
+	}
+	m.Rules(&p.watch.Stats)
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {
 		return err
 	}
+	// No other process opens or uses doors by now.
+	if err := p.adopt(); err != nil {
+		return err
+	}
 	p.logReady(info)
+	p.serveSocket(info)
 	p.super.ready(p.status())
 	return nil
+}
+
+// makeLoop joins what handles packets.
+func (p *program) makeLoop(m *metrics.Metrics) {
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.snapshots = newSnapshots(p.queue.Wake)
+	p.loop.events, p.loop.snapshots = p.events, p.snapshots
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
+	p.kernel.flush = p.loop.flush
 }
 
 // choose finds out how the job is done on this kernel.
@@ -114,65 +150,30 @@ func (p *program) choose() error {
 	return nil
 }
 
-// openConntrack registers the helper and takes over what an earlier process left.
+// openConntrack registers the helper.
 func (p *program) openConntrack() error {
 	conn, err := conntrack.Dial()
 	if err != nil {
 		return err
 	}
-	p.undo = append(p.undo, conn.Close)
+	p.conn, p.undo = conn, append(p.undo, conn.Close)
 	if p.choice.Helper == conntrack.HelperOwn {
-		if err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout); err != nil {
+		err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout)
+		if err != nil {
 			return err
 		}
 	}
 	p.kernel = &inOrder{kernel: conn}
 	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
+	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
+	p.gateway.OnFate = p.journal.fate
 	p.gateway.OnKernelError = p.journal.kernelError
-	left, err := conn.Expectations()
-	if err != nil {
-		return err
-	}
-	p.gateway.Adopt(left)
 	return nil
 }
 
-func (p *program) openQueue() error {
-	q, err := nfqueue.Open(nfqueue.Config{Queue: p.config.Queue, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch})
-	if errors.Is(err, nfqueue.ErrBound) {
-		return fmt.Errorf("%w (the number is set by --queue, FTPALG_QUEUE or queue in the configuration; is ftpalg running already?)", err)
-	}
-	if err != nil {
-		return err
-	}
-	p.queue = q
-	p.undo = append(p.undo, q.Close)
-	return nil
-}
-
-func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.config.Queue) }
-
-// installRules makes the table, or puts another in its place.
-func (p *program) installRules(ports []uint16) error {
-	if p.config.ExternalRules {
-		return nil
-	}
-	if err := ruleset.Install(rulesFor(p.config, p.choice, ports)); err != nil {
-		return err
-	}
-	p.rulesIn = true
-	return nil
-}
-
-func (p *program) removeRules() error {
-	if !p.rulesIn {
-		return nil
-	}
-	p.rulesIn = false
-	return ruleset.Remove(p.config.Table)
-}
+func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.queueNumber) }
 
 func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Config {
 	return ruleset.Config{
@@ -192,8 +193,9 @@ const (
 func (p *program) serve() error {
 	err := runAll(p.signals, p.reload, p.loop)
 	p.super.stopping()
-	// First the rules, then the queue: what comes in between would be lost.
-	err = errors.Join(err, p.removeRules())
+	// First the rules, then the queue, what comes in between would be lost; the table
+	// last, with p.close.
+	err = errors.Join(err, p.emptyRules())
 	if err == nil {
 		err = p.loop.drain(drainQuiet, drainMost)
 	}
@@ -223,8 +225,9 @@ func (p *program) logReady(info build.Info) {
 	if p.config.ExternalRules {
 		rules = "external"
 	}
-	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.config.Queue,
+	events, bytes := p.hears()
+	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.queueNumber,
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
-		"metrics", p.config.Metrics.Address)
+		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes)
 }

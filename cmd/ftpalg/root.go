@@ -19,6 +19,6 @@ that was negotiated. Data never passes through it.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newRun(), newCheck(), newDemo(), newInspect(), newExplain(), newRules(), newVersion(),
-		newManual())
+		newManual(), newSessions(), newStatus(), newEvents())
 	return root
 }

@@ -52,6 +52,7 @@ const (
 // Options is what the report is for.
 type Options struct {
 	Queue uint16 // the queue number that ftpalg will use
+	Table string // name of its nftables table; empty: ruleset.DefaultTable
 }
 
 // prober collects items.
@@ -69,6 +70,7 @@ func Run(o Options) Report {
 	if p.tables() {
 		p.rules()
 		p.helpers()
+		p.instance()
 	}
 	p.ctnetlink()
 	p.conflicts()
@@ -96,14 +98,6 @@ func (p *prober) option(name, there, without string, err error) bool {
 	}
 	p.add(Item{Name: name, Status: Found, Detail: there})
 	return true
-}
-
-// privilege replaces the advice if the program was only not allowed to look.
-func privilege(err error, fix string) string {
-	if errors.Is(err, unix.EPERM) && unix.Geteuid() != 0 {
-		return "run it as root or give it CAP_NET_ADMIN"
-	}
-	return fix
 }
 
 func (p *prober) kernel() {
@@ -166,6 +160,8 @@ func (p *prober) rules() {
 	p.need(itemQueueing, "a rule can queue packets",
 		"load nft_queue (CONFIG_NFT_QUEUE), or nft_compat and xt_NFQUEUE, which is not loaded by itself", err)
 
+	p.option("connection hash", "several workers can share the connections", "one worker at most",
+		ruleset.Try(p.table, ruleset.Spread))
 	p.option(itemInner, "pure ACKs stay in the kernel",
 		"pure ACKs are queued too, which costs some speed (Linux 5.16 has it)",
 		ruleset.Try(p.table, ruleset.InnerHeader))

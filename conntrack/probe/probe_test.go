@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -52,10 +53,16 @@ func TestWhatIsChosenCanBeInstalled(t *testing.T) {
 		}
 		c := ruleset.Config{Ports: []uint16{21}, Queue: 7, Helper: choice.Helper,
 			NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader}
-		if err := ruleset.Install(c); err != nil {
+		self, err := ruleset.Self()
+		if err != nil {
 			t.Error(err)
 		}
-		if err := ruleset.Remove(ruleset.DefaultTable); err != nil {
+		table, err := ruleset.Open(ruleset.DefaultTable, self, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := errors.Join(table.Install(c), table.Remove(), table.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -16,7 +16,17 @@
 // addresses of its own direction's tuple; packets of the gateway itself come
 // from the output hook.
 //
+// With several workers the id of the conntrack entry chooses the queue, so both
+// directions of a connection come to one worker whatever NAT makes of them. In
+// front of each queue statement stands a counter: what passes because no program
+// has the queue, or because it is full, is counted nowhere else.
+//
 // Each rule is written once, as what nftables evaluates and as nft text beside
-// it. Install replaces the table in one transaction: it is the old one or the
-// new one at any moment, also if the new one is refused.
+// it. A [Table] is replaced in one transaction: it is the old one or the new one
+// at any moment, also if the new one is refused. Its set of ports says in a
+// comment whose it is ([Owner]). Whoever changes or removes the table looks first,
+// and the kernel refuses the change if the ruleset is not the one that was looked
+// at any more (NFNL_BATCH_GENID): no process ever removes another one's table.
+//
+// A [Watch] hears of every change that others make, and repairs the table.
 package ruleset

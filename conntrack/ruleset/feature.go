@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -20,6 +19,7 @@ const (
 	NativeQueue                // the queue statement
 	TargetQueue                // the xt target NFQUEUE in an nftables rule
 	InnerHeader                // loading what follows the TCP header
+	Spread                     // choosing a queue by a hash of the conntrack entry's id
 )
 
 // Try asks the kernel for a feature: nil or why it has it not. It makes a table
@@ -31,32 +31,38 @@ func Try(table string, f Feature) error {
 	case Labels:
 		exprs = join(setLabel(conntrack.StateControl), hasLabel(conntrack.StateBusy))
 	case NativeQueue:
-		exprs = toQueue(Config{NativeQueue: true}, bypass)
+		exprs = []expr.Any{toQueue(Config{NativeQueue: true}, 0, bypass)}
 	case TargetQueue:
-		exprs = toQueue(Config{}, bypass)
+		exprs = []expr.Any{toQueue(Config{}, 0, bypass)}
 	case InnerHeader:
 		exprs = hasPayload()
+	case Spread:
+		exprs = isWorker(2, 0)
 	}
-	return try(table, func(nft *nftables.Conn, t *nftables.Table) {
-		ch := nft.AddChain(&nftables.Chain{Table: t, Name: controlChain})
-		nft.AddRule(&nftables.Rule{Table: t, Chain: ch, Exprs: exprs})
+	return try(table, func(b *batch) {
+		b.addChain(table, chain{name: controlChain}, 0)
+		b.addRule(table, controlChain, exprs)
 	})
 }
 
 // TryHelper asks for a conntrack helper by its name, in the same way.
 func TryHelper(table, helper string) error {
-	return try(table, func(nft *nftables.Conn, t *nftables.Table) { addHelper(nft, t, helper) })
+	return try(table, func(b *batch) { b.addHelper(table, helper) })
 }
 
-func try(table string, f func(*nftables.Conn, *nftables.Table)) error {
-	err := transaction(func(nft *nftables.Conn) error {
-		t := nft.AddTable(clear(nft, table))
-		f(nft, t)
-		nft.DelTable(t)
-		return nil
-	})
+func try(table string, f func(*batch)) error {
+	s, err := openSocket(0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.close() }()
+	var b batch
+	b.renewTable(table)
+	f(&b)
+	b.deleteTable(table)
+	err = s.commit(0, &b)
 	if errno := unix.Errno(0); errors.As(err, &errno) {
-		return fmt.Errorf("nftables answers: %w", errno)
+		return fmt.Errorf("nftables answers: %w", err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package ruleset
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -28,6 +29,8 @@ type chain struct {
 const (
 	portSet      = "ports"
 	controlChain = "control"
+	offerChain   = "offer" // spreads over the workers what passes if nobody has their queues,
+	holdChain    = "hold"  // and what waits then
 	helperObject = "carrier"
 
 	reg = unix.NFT_REG_1 // 16 bytes wide
@@ -37,6 +40,12 @@ const (
 	flagFIN, flagSYN, flagRST, flagACK = 0x01, 0x02, 0x04, 0x10
 
 	payloadInner = 3 // NFT_PAYLOAD_INNER_HEADER, Linux 5.16
+
+	ctID = 23 // NFT_CT_ID, Linux 5.1: a hash that an entry keeps for its life
+
+	// workerSeed of the hash that chooses the worker is any number but 0, for which
+	// the kernel would take another one each time that the rules are installed.
+	workerSeed = 0xf7
 )
 
 func chains(c Config) []chain {
@@ -44,7 +53,7 @@ func chains(c Config) []chain {
 		"meta l4proto tcp ct original proto-dst @" + portSet + " goto " + controlChain,
 		join(isTCP(), isOurPort(), gotoChain(controlChain)),
 	}
-	return []chain{
+	all := []chain{
 		{name: controlChain, rules: control(c)},
 		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: []rule{
 			{`iif "lo" return`, join(fromLoopback(), verdict(expr.VerdictReturn))}, // seen at output already
@@ -52,11 +61,40 @@ func chains(c Config) []chain {
 		}},
 		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{toControl}},
 	}
+	if c.Workers > 1 {
+		all = append(all,
+			chain{name: offerChain, rules: spread(c, bypass)},
+			chain{name: holdChain, rules: spread(c, 0)})
+	}
+	return all
+}
+
+// spread gives each worker a queue of its own, beginning with that of c, and all
+// packets of a connection, whatever NAT makes of them, to one worker.
+func spread(c Config, flags uint16) []rule {
+	var rules []rule
+	for i := range c.Workers {
+		text, exprs := countAndQueue(c, c.Queue+uint16(i), flags)
+		if i < c.Workers-1 { // the last one takes the rest
+			text = fmt.Sprintf("jhash ct id mod %d seed %#x %d %s", c.Workers, workerSeed, i, text)
+			exprs = join(isWorker(c.Workers, i), exprs)
+		}
+		rules = append(rules, rule{text, exprs})
+	}
+	return rules
+}
+
+func isWorker(workers, i int) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: ctID, Register: reg},
+		&expr.Hash{Type: expr.HashTypeJenkins, SourceRegister: reg, DestRegister: reg, Length: 4,
+			Modulus: uint32(workers), Seed: workerSeed},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.NativeEndian.AppendUint32(nil, uint32(i))},
+	}
 }
 
 // control is what happens to a packet of a control connection.
 func control(c Config) []rule {
-	queue, always := queueText(c), fmt.Sprintf("queue to %d", c.Queue)
 	rules := []rule{{
 		// The bit that marks the connection also makes the kernel give labels to
 		// connections at all: it does so only while some rule sets one.
@@ -74,18 +112,33 @@ func control(c Config) []rule {
 		rule{"ct state new return", join(isNew(), verdict(expr.VerdictReturn))},
 		// While the kernel alone cannot translate a connection it waits for the
 		// program to come back: its ends repeat what is dropped.
-		rule{"ct label " + bit(conntrack.StateNoBypass) + " " + always, join(hasLabel(conntrack.StateNoBypass), toQueue(c, 0))},
-		rule{"tcp flags & (fin | rst) != 0 " + queue, join(tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0), toQueue(c, bypass))},
-		rule{"tcp flags & (syn | ack) == (syn | ack) " + queue, join(tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK), toQueue(c, bypass))},
-		rule{"ct label " + bit(conntrack.StateOpaque) + " return", join(hasLabel(conntrack.StateOpaque), verdict(expr.VerdictReturn))},
+		queueing(c, 0, "ct label "+bit(conntrack.StateNoBypass), hasLabel(conntrack.StateNoBypass)),
+		queueing(c, bypass, "tcp flags & (fin | rst) != 0", tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0)),
+		queueing(c, bypass, "tcp flags & (syn | ack) == (syn | ack)",
+			tcpFlags(flagSYN|flagACK, expr.CmpOpEq, flagSYN|flagACK)),
+		rule{"ct label " + bit(conntrack.StateOpaque) + " return",
+			join(hasLabel(conntrack.StateOpaque), verdict(expr.VerdictReturn))},
 	)
 	if !c.InnerHeader {
-		return append(rules, rule{queue, toQueue(c, bypass)})
+		return append(rules, queueing(c, bypass, "", nil))
 	}
 	return append(rules,
-		rule{"@ih,0,8 >= 0 " + queue, join(hasPayload(), toQueue(c, bypass))},
-		rule{"ct label " + bit(conntrack.StateBusy) + " " + queue, join(hasLabel(conntrack.StateBusy), toQueue(c, bypass))},
+		queueing(c, bypass, "@ih,0,8 >= 0", hasPayload()),
+		queueing(c, bypass, "ct label "+bit(conntrack.StateBusy), hasLabel(conntrack.StateBusy)),
 	)
+}
+
+// queueing is the rule that gives the program what matches.
+func queueing(c Config, flags uint16, text string, match []expr.Any) rule {
+	then, exprs := countAndQueue(c, c.Queue, flags)
+	if c.Workers > 1 {
+		to := holdChain
+		if flags == bypass {
+			to = offerChain
+		}
+		then, exprs = "goto "+to, gotoChain(to)
+	}
+	return rule{strings.TrimSpace(text + " " + then), join(match, exprs)}
 }
 
 func join(parts ...[]expr.Any) []expr.Any {
@@ -190,16 +243,24 @@ func gotoChain(name string) []expr.Any {
 // bypass lets a packet pass if no program has the queue: NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS.
 const bypass = 1
 
-// toQueue queues the packet. If no program has the queue it is dropped, unless flags is bypass.
-func toQueue(c Config, flags uint16) []expr.Any {
-	if c.NativeQueue {
-		return []expr.Any{&expr.Queue{Num: c.Queue, Total: 1, Flag: expr.QueueFlag(flags)}}
+// countAndQueue counts the packet, for what no program sees is counted nowhere
+// else, and queues it. If no program has the queue it is dropped, unless flags is
+// bypass.
+func countAndQueue(c Config, queue, flags uint16) (string, []expr.Any) {
+	text := fmt.Sprintf("counter queue to %d", queue)
+	if flags == bypass {
+		text = fmt.Sprintf("counter queue flags bypass to %d", queue)
 	}
-	info := binary.NativeEndian.AppendUint16(nil, c.Queue) // struct xt_NFQ_info_v3, aligned to 8 bytes
+	return text, []expr.Any{&expr.Counter{}, toQueue(c, queue, flags)}
+}
+
+func toQueue(c Config, queue, flags uint16) expr.Any {
+	if c.NativeQueue {
+		return &expr.Queue{Num: queue, Total: 1, Flag: expr.QueueFlag(flags)}
+	}
+	info := binary.NativeEndian.AppendUint16(nil, queue) // struct xt_NFQ_info_v3, aligned to 8 bytes
 	info = binary.NativeEndian.AppendUint16(info, 1)
 	info = binary.NativeEndian.AppendUint16(info, flags)
 	info = append(info, 0, 0)
-	return []expr.Any{&expr.Target{Name: "NFQUEUE", Rev: 3, Info: (*xt.Unknown)(&info)}}
+	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: (*xt.Unknown)(&info)}
 }
-
-func queueText(c Config) string { return fmt.Sprintf("queue flags bypass to %d", c.Queue) }

@@ -1,12 +1,11 @@
 package ruleset_test
 
 import (
-	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
-	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
@@ -27,8 +25,15 @@ const patience = 20 * time.Second
 
 func TestTextIsTheGoldenTable(t *testing.T) {
 	for file, c := range map[string]ruleset.Config{
-		"inner.nft":    {Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true},
-		"no-inner.nft": {Table: "ftpalg_b", Ports: []uint16{21}, Queue: 0, Helper: conntrack.HelperCarrier, Priority: -160},
+		"inner.nft": {
+			Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true,
+		},
+		"workers.nft": {
+			Ports: []uint16{21}, Queue: queue, Workers: 3, Helper: conntrack.HelperCarrier, InnerHeader: true,
+		},
+		"no-inner.nft": {
+			Table: "ftpalg_b", Ports: []uint16{21}, Helper: conntrack.HelperCarrier, Priority: -160,
+		},
 	} {
 		golden := filepath.Join("testdata", file)
 		got := ruleset.Text(c)
@@ -54,6 +59,7 @@ func TestConfigThatMakesNoSenseIsRefused(t *testing.T) {
 		{Ports: []uint16{21}, Priority: -100},
 		{Ports: []uint16{21}, Priority: -200},
 		{Ports: []uint16{21}, Table: "a { }"},
+		{Ports: []uint16{21}, Queue: 65535, Workers: 2},
 	} {
 		if err := ruleset.Install(c); err == nil {
 			t.Errorf("%+v was taken", c)
@@ -99,7 +105,7 @@ func tables(t testing.TB, n *netnstest.NS) (names []string) {
 func helperIn(t testing.TB, n *netnstest.NS) (name string) {
 	t.Helper()
 	n.Nft(func(c *nftables.Conn) {
-		objs, err := c.GetNamedObjects(&nftables.Table{Family: nftables.TableFamilyINet, Name: ruleset.DefaultTable})
+		objs, err := c.GetNamedObjects(ours)
 		if err != nil || len(objs) != 1 {
 			t.Errorf("%d objects, %v", len(objs), err)
 			return
@@ -174,92 +180,21 @@ func TestTextLoads(t *testing.T) {
 		t.Skip("NOT TESTED: there is no nft program")
 	}
 	n := netnstest.New(t)
-	c := config(t, n)
-	text := ruleset.Text(c)
-	if !c.NativeQueue {
-		t.Log("this kernel has no queue statement: it is replaced by accept")
-		text = strings.NewReplacer("queue flags bypass to 7", "accept", "queue to 7", "drop").Replace(text)
-	}
-	n.Do(func() {
-		cmd := exec.Command(nft, "-c", "-f", "-")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+	for workers := range 3 {
+		c := config(t, n)
+		c.Workers = workers
+		text := ruleset.Text(c)
+		if !c.NativeQueue {
+			t.Log("this kernel has no queue statement: it is replaced by accept")
+			text = regexp.MustCompile(`queue( flags bypass)? to \d+`).ReplaceAllString(text, "accept")
 		}
-	})
-}
-
-// watcher takes notes of the packets in the queue and accepts them.
-type watcher struct{ notes chan string }
-
-// watch serves the queue until the test ends.
-func watch(t testing.TB, n *netnstest.NS) *watcher {
-	t.Helper()
-	var q *nfqueue.Queue
-	n.Do(func() {
-		var err error
-		if q, err = nfqueue.Open(nfqueue.Config{Queue: queue}); err != nil {
-			t.Error(err)
-		}
-	})
-	w, done := &watcher{make(chan string, 100)}, make(chan struct{})
-	go func() {
-		defer close(done)
-		pkts := make([]nfqueue.Packet, 8)
-		for {
-			n, err := q.Receive(pkts)
-			if errors.Is(err, os.ErrClosed) {
-				return
+		n.Do(func() {
+			cmd := exec.Command(nft, "-c", "-f", "-")
+			cmd.Stdin = strings.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
 			}
-			for _, p := range pkts[:n] {
-				w.note(p.Payload)
-				_ = q.Verdict(p.ID, nfqueue.Accept, nil)
-			}
-		}
-	}()
-	t.Cleanup(func() { _ = q.Close(); <-done })
-	return w
-}
-
-// note writes down flags and payload of an IPv4 or IPv6 TCP packet.
-func (w *watcher) note(p []byte) {
-	at := 40
-	if p[0]>>4 == 4 {
-		at = int(p[0]&15) * 4
-	}
-	tcp := p[at:]
-	var s string
-	for i, name := range []string{"F", "S", "R"} {
-		if tcp[13]&(1<<i) != 0 {
-			s += name
-		}
-	}
-	if tcp[13]&0x10 != 0 {
-		s += "."
-	}
-	s += string(tcp[tcp[12]>>4*4:])
-	w.notes <- s
-}
-
-// expect waits for these packets, and then for a while for others, of which there must
-// be none.
-func (w *watcher) expect(t testing.TB, when, want string) {
-	t.Helper()
-	var got []string
-	for wait, missing := patience, len(strings.Fields(want)); ; missing-- {
-		if missing == 0 {
-			wait = 60 * time.Millisecond // longer than a delayed ACK
-		}
-		select {
-		case s := <-w.notes:
-			got = append(got, s)
-			continue
-		case <-time.After(wait):
-		}
-		break
-	}
-	if s := strings.Join(got, " "); s != want {
-		t.Errorf("%s: queued %q, want %q", when, s, want)
+		})
 	}
 }
 
@@ -314,7 +249,8 @@ func queuedPackets(t *testing.T, r *netnstest.Router, server string) {
 // set writes the bits that the rules read: the given ones and no other.
 func set(t testing.TB, ct *conntrack.Conn, orig conntrack.Tuple, s conntrack.State) {
 	t.Helper()
-	u := conntrack.Update{StateMask: conntrack.StateBusy | conntrack.StateOpaque | conntrack.StateNoBypass, State: s}
+	const all = conntrack.StateBusy | conntrack.StateOpaque | conntrack.StateNoBypass
+	u := conntrack.Update{StateMask: all, State: s}
 	if err := ct.Update(orig, u); err != nil {
 		t.Fatal(err)
 	}
@@ -378,55 +314,4 @@ func TestConnectionThatNeedsTheProgramWaitsForIt(t *testing.T) {
 	}
 	set(t, ct, orig, 0)
 	say(t, peer, client, "200")
-}
-
-func dial(t testing.TB, n *netnstest.NS) (c *conntrack.Conn) {
-	t.Helper()
-	n.Do(func() {
-		var err error
-		if c, err = conntrack.Dial(); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-func connect(t testing.TB, r *netnstest.Router, server, port string) (client, peer net.Conn) {
-	t.Helper()
-	return meet(t, r.Client, r.Server.Listen(net.JoinHostPort(server, port)))
-}
-
-func meet(t testing.TB, from *netnstest.NS, l net.Listener) (client, peer net.Conn) {
-	t.Helper()
-	client, err := from.Dial(nil, l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if peer, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = peer.Close() })
-	return client, peer
-}
-
-func say(t testing.TB, from, to net.Conn, text string) {
-	t.Helper()
-	if _, err := from.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 64)
-	_ = to.SetReadDeadline(time.Now().Add(patience))
-	if n, err := to.Read(b); err != nil || string(b[:n]) != text {
-		t.Fatalf("read %q, %v", b[:n], err)
-	}
-}
-
-func addrPort(t testing.TB, a net.Addr) netip.AddrPort {
-	t.Helper()
-	p, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }

@@ -71,6 +71,9 @@ queue: 7
 table: fw_ftp
 rules: external
 helper: ftp-20021
+events: off
+socket: {path: /run/x/y, group: adm}
+privacy: {users: false, files: false}
 metrics: {address: "[::1]:9000", path: /m}
 log: {format: json, level: debug}
 active: false
@@ -103,12 +106,10 @@ policies:
 
 func TestEveryKeyIsRead(t *testing.T) {
 	c, err := load(t, everyKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
 		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug},
+		Socket: Socket{"/run/x/y", "adm"},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
 			Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
@@ -122,9 +123,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 				PerClient: policy.Limit{Sessions: 4, Open: 5, CommandsPerSecond: 50,
 					FailedLoginsPerMinute: 6}, IPv4Bits: 24, IPv6Bits: 56},
 			Strict: policy.Strict{Allow: []string{"RETR", "LIST"}, Deny: []string{"SITE"}, ReadOnly: true,
-				MaxLine: 512,
-				Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true, Direction: true,
-				MaskBanner: true, MaskSYST: true,
+				MaxLine: 512, Enabled: true, MaxTrailing: 8, WaitForReply: true, NeedCRLF: true,
+				Direction: true, MaskBanner: true, MaskSYST: true,
 				DenyUsers: []*regexp.Regexp{regexp.MustCompile(`^ftp$`)},
 				DenyFiles: []*regexp.Regexp{regexp.MustCompile(`\.exe$`), regexp.MustCompile(`a{1,2}`)},
 				Reset:     true},
@@ -138,8 +138,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 		{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 			Policy: two},
 	}
-	if !reflect.DeepEqual(c, want) {
-		t.Errorf("got\n%+v, want\n%+v", c, want)
+	if err != nil || !reflect.DeepEqual(c, want) {
+		t.Errorf("got\n%+v, %v, want\n%+v", c, err, want)
 	}
 }
 

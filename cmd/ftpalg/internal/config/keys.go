@@ -22,6 +22,7 @@ const maxLimit = 1_000_000_000
 
 var (
 	tableName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,30}$`)
+	groupName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$`)
 	helperName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`)
 )
 
@@ -38,8 +39,15 @@ var programKeys = []key{
 		option[bool]{"managed", false}, option[bool]{"external", true})},
 	{"helper", name("auto, or the name of a conntrack helper, of at most 15 characters", helperName,
 		func(c *Config) *string { return &c.Helper })},
+	{"events", choice(func(c *Config) *bool { return &c.Events },
+		option[bool]{"on", true}, option[bool]{off, false})},
 	{"metrics.address", listener(func(c *Config) *string { return &c.Metrics.Address })},
 	{"metrics.path", path(func(c *Config) *string { return &c.Metrics.Path })},
+	{"socket.path", socket(func(c *Config) *string { return &c.Socket.Path })},
+	{"socket.group", optional(`the name or number of a group, or ""`, groupName,
+		func(c *Config) *string { return &c.Socket.Group })},
+	{"privacy.users", yes(func(c *Config) *bool { return &c.Names.Users })},
+	{"privacy.files", yes(func(c *Config) *bool { return &c.Names.Files })},
 	{"log.format", choice(func(c *Config) *bool { return &c.Log.JSON },
 		option[bool]{"text", false}, option[bool]{"json", true})},
 	{"log.level", choice(func(c *Config) *slog.Level { return &c.Log.Level },

@@ -11,8 +11,8 @@ import (
 
 func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; allowed: ports, queue, table, " +
-			"rules, helper, metrics, log, limits, active,"},
+		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; " +
+			"allowed: ports, queue, table, rules, helper, events, metrics, socket, privacy, log, limits,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
 		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; " +
 			"allowed: address, path"},
@@ -47,8 +47,9 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"metrics: {address: 127.0.0.300:1}\n", `f.yaml:1: metrics.address: "127.0.0.300" is not an address`},
 		{"metrics: {address: \":0\"}\n", "f.yaml:1: metrics.address: port 0 is out of range"},
 		{"metrics: {path: metrics}\n", `f.yaml:1: metrics.path: "metrics" is not a path`},
-		{"metrics: off\n",
-			"f.yaml:1: metrics: this is not a list of keys with values; allowed: address, path"},
+		{"metrics: off\n", "f.yaml:1: metrics: this is not a list of keys with values; allowed: address"},
+		{"socket: {path: run/x}\n", `f.yaml:1: socket.path: "run/x" is not the path of a socket; allowed:`},
+		{"socket: {group: \"a b\"}\n", `f.yaml:1: socket.group: "a b" is not a name`},
 		{"log:\n  level: loud\n",
 			`f.yaml:2: log.level: "loud" is not one of them; allowed: debug, info, warn, error`},
 		{"port_range: 50000-40000\n", "f.yaml:1: port_range: 50000 is above 40000; allowed: FIRST-LAST"},

@@ -139,6 +139,36 @@ func listener(at func(*Config) *string) value {
 		})
 }
 
+// optional is a name, or nothing.
+func optional(allowed string, form *regexp.Regexp, at func(*Config) *string) value {
+	v := name(allowed, form, at)
+	set := v.set
+	v.set = func(c *Config, texts []string) error {
+		if texts[0] == "" {
+			*at(c) = ""
+			return nil
+		}
+		return set(c, texts)
+	}
+	return v
+}
+
+// maxSocketPath is what fits into struct sockaddr_un with its NUL.
+const maxSocketPath = 107
+
+func socket(at func(*Config) *string) value {
+	return one(`an absolute path of at most 107 bytes, or "" or off`, func(c *Config, text string) error {
+		switch {
+		case text == "" || text == off:
+			text = ""
+		case !strings.HasPrefix(text, "/") || len(text) > maxSocketPath || strings.ContainsRune(text, 0):
+			return fmt.Errorf("%q is not the path of a socket", text)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
 func path(at func(*Config) *string) value {
 	return one("a path that begins with /, without blanks", func(c *Config, text string) error {
 		if !strings.HasPrefix(text, "/") ||

@@ -18,16 +18,18 @@ import (
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
 func metricsOf(s *alg.Stats) *Metrics {
 	queue := func() (nfqueue.Stats, error) {
-		return nfqueue.Stats{Waiting: 3, QueueDropped: 4,
-			UserDropped: 5}, nil
+		return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil
 	}
-	return New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m.Rules(&ruleset.WatchStats{})
+	return m
 }
 
 func scrape(t *testing.T, m *Metrics) string {

@@ -1,0 +1,35 @@
+package alg_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+)
+
+var (
+	switches  = flag.Int("switches", 2000, "how many random schedules the model of two gateways runs")
+	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
+)
+
+// runPair moves the traffic of one session to and fro between two gateways, each of which goes on with
+// what it remembers from when it had the session last.
+func runPair(t testing.TB, seed uint64, trace bool) {
+	w := newConversation(t, seed, 2)
+	w.Switches, w.Trace = 1+w.IntN(8), trace
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)
+		}
+	}()
+	w.run()
+}
+
+func TestTwoGatewaysThatTakeTurnsKeepBothEndsInStep(t *testing.T) {
+	if *switchOne >= 0 {
+		runPair(t, uint64(*switchOne), true)
+		return
+	}
+	for seed := range uint64(*switches) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runPair(t, seed, false) })
+	}
+}

@@ -1,0 +1,178 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// arrive is what the queue rules do with a packet.
+func (w *World) arrive(n *Node, dir conntrack.Dir, s Segment) {
+	f := n.Kernel.fate(&s)
+	switch {
+	case f != passes && n.Program != nil:
+		n.queue = append(n.queue, waiting{dir, Packet(n.Kernel.Entry.Tuple[dir], s)})
+	case f == waits:
+		w.Tracef("%v is dropped", dir)
+	default:
+		w.leave(n, dir, s)
+	}
+}
+
+func (w *World) leave(n *Node, dir conntrack.Dir, s Segment) {
+	n.Kernel.adjust(dir, &s)
+	w.toss(&w.far[dir], s)
+}
+
+// work has the program take a packet from the queue, or tick.
+func (w *World) work(n *Node, tick bool) {
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errKilled:
+			w.die(n)
+		default:
+			panic(r)
+		}
+	}()
+	if tick {
+		n.Program.Tick(w.now())
+	} else {
+		q := n.queue[0]
+		n.queue = n.queue[1:]
+		w.handle(n, q.dir, q.pkt)
+	}
+	for h, ok := n.Program.Next(); ok; h, ok = n.Program.Next() {
+		if !h.Drop {
+			var p rewrite.Packet
+			p.Parse(h.Data)
+			w.handle(n, n.Kernel.Entry.Direction(conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}), h.Data)
+		}
+	}
+}
+
+func (w *World) handle(n *Node, dir conntrack.Dir, pkt []byte) {
+	var p rewrite.Packet
+	p.Parse(pkt)
+	w.Tracef("gateway %d takes %v %d %q ack %d",
+		slices.Index(w.nodes, n), dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
+	v, out := n.Program.Handle(w.now(), uint32(w.Step), pkt)
+	switch v {
+	case Rewrite:
+		if !p.Parse(out) || !p.ChecksumOK() {
+			w.T.Fatalf("a broken packet left: % x", out)
+		}
+		w.Tracef("  goes as %d %q ack %d",
+			p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
+	case Hold, Drop:
+		w.Tracef("  is held or dropped")
+		return
+	}
+	w.leave(n, dir, segmentOf(&p))
+}
+
+// called kills a program in the middle of a packet.
+func (w *World) called(n *Node, what string) {
+	f := &n.Kernel.Entry
+	w.Tracef("  %s: state %b flight %+v seq %+v", what, f.State, f.Flight, f.Seq)
+	if !w.settling && w.Deaths > 0 && w.IntN(20) == 0 {
+		w.Tracef("  killed %s", what)
+		panic(errKilled)
+	}
+}
+
+// die ends the program with all packets that it has or that wait for it.
+func (w *World) die(n *Node) {
+	w.Deaths--
+	n.Program, n.queue, n.back = nil, nil, w.Step
+	sudden := w.IntN(2) == 0
+	if !sudden {
+		n.back += w.IntN(400)
+	}
+	w.noteInFlight()
+	f := &n.Kernel.Entry
+	w.Tracef("dead till %d: state %b flight %+v seq %+v", n.back, f.State, f.Flight, f.Seq)
+	if sudden {
+		w.revive(n, true)
+	}
+}
+
+func (w *World) noteInFlight() {
+	for dir, e := range w.End {
+		w.inFlight[dir] = e.offset(e.Una)
+	}
+}
+
+// revive starts the next program; sudden tells that none was missed.
+func (w *World) revive(n *Node, sudden bool) {
+	w.Tracef("a new program")
+	w.notePickUp(n.Kernel, sudden)
+	n.Program = w.Start(n.Kernel)
+}
+
+// notePickUp notes what a program that begins in the middle with what k has cannot know.
+func (w *World) notePickUp(k *Kernel, sudden bool) {
+	if w.Picked != nil {
+		w.Picked()
+	}
+	for dir, e := range w.End {
+		behind := len(w.End[1-dir].early)+len(w.far[dir]) > 0
+		if !w.Whole || !sudden {
+			e.spoil(w.inFlight[dir], Damaged)
+			e.spoilNext(e.Nxt) // what precedes it may never be seen
+			if w.Tears && behind && !w.Whole && k.Entry.Flight[dir].End != 0 {
+				e.spoil(w.inFlight[dir], Torn)
+			}
+		} else if behind {
+			e.spoil(e.offset(e.Una), Plain) // of what lies behind a gap it is not known who passed it on
+		}
+	}
+}
+
+// move has the traffic go through the other gateway, to which the entry was replicated. What is on the
+// way to the old one may still pass it, and then the other has its entry anew; from the first packet that the
+// other has to itself on, it is lost.
+func (w *World) move() {
+	w.Switches--
+	w.moved = w.Step
+	w.noteInFlight()
+	w.active = 1 - w.active
+	w.Tracef("the traffic moves to gateway %d", w.active)
+	w.node().took = false
+	w.replicate()
+	w.notePickUp(w.Kernel(), true)
+}
+
+// replicate copies the entry, and the expectations with it, to the gateway that has the traffic.
+func (w *World) replicate() {
+	from, to := w.nodes[1-w.active].Kernel, w.Kernel()
+	to.Entry, to.Expects = from.Entry, slices.Clone(from.Expects)
+	if r, ok := w.node().Program.(Replica); ok {
+		r.Replicated()
+	}
+}
+
+// abandon loses what is on the way to the gateway that had the traffic.
+func (w *World) abandon() {
+	if n := w.node(); !n.took && len(w.nodes) > 1 {
+		n.took = true
+		old := w.nodes[1-w.active]
+		old.near, old.queue = [2][]Segment{}, nil
+	}
+}
+
+// stepLate has the gateway that had the traffic before take a packet that was on the way to it.
+func (w *World) stepLate(dir conntrack.Dir) {
+	old := w.nodes[1-w.active]
+	switch {
+	case w.node().took:
+	case len(old.queue) > 0:
+		w.work(old, false)
+	case len(old.near[dir]) > 0:
+		w.arrive(old, dir, w.take(&old.near[dir]))
+	}
+	if !w.node().took {
+		w.replicate()
+	}
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// Kernel is a connection tracker with one entry. It answers as conntrack.Conn does.
+type Kernel struct {
+	Entry   conntrack.Flow
+	Expects []conntrack.Expectation
+	Made    []conntrack.Expectation // all that there were ever
+	Called  func(what string)       // called around each change; nil: nobody cares
+}
+
+func (k *Kernel) called(what string) {
+	if k.Called != nil {
+		k.Called(what)
+	}
+}
+
+// Flow looks the entry up by the tuple of either direction.
+func (k *Kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
+	if t != k.Entry.Tuple[0] && t != k.Entry.Tuple[1] {
+		return conntrack.Flow{}, conntrack.ErrNotFound
+	}
+	return k.Entry, nil
+}
+
+// Update changes the entry. As the kernel does it ignores offsets for which there is no room.
+func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
+	k.called("before Update")
+	f := &k.Entry
+	f.State = f.State&^u.StateMask | u.State&u.StateMask
+	for d := range u.Seq {
+		if u.SetFlight[d] {
+			f.Flight[d] = u.Flight[d]
+		}
+		if u.SetSeq[d] && f.HasSeq {
+			f.Seq[d] = u.Seq[d]
+		}
+	}
+	k.called("after Update")
+	return nil
+}
+
+// Expect makes an expectation, in place of one for the same peer and place.
+func (k *Kernel) Expect(e conntrack.Expectation) error {
+	k.Expects = slices.DeleteFunc(k.Expects, func(old conntrack.Expectation) bool {
+		return old.Src == e.Src && old.Dst == e.Dst
+	})
+	k.Expects, k.Made = append(k.Expects, e), append(k.Made, e)
+	k.called("after Expect")
+	return nil
+}
+
+// Withdraw takes an expectation back.
+func (k *Kernel) Withdraw(e conntrack.Expectation) error {
+	k.Expects = slices.DeleteFunc(k.Expects, func(old conntrack.Expectation) bool { return old == e })
+	return nil
+}
+
+// fate is what the queue rules do with a packet; see conntrack/ruleset.
+type fate uint8
+
+const (
+	passes fate = iota // unseen
+	queued             // if a program has the queue; else it passes
+	waits              // is queued; without a program it is dropped
+)
+
+func (k *Kernel) fate(s *Segment) fate {
+	const always = rewrite.FIN | rewrite.RST | rewrite.SYN
+	state := k.Entry.State
+	switch {
+	case state&conntrack.StateNoBypass != 0:
+		return waits
+	case s.Flags&always != 0:
+		return queued
+	case state&conntrack.StateOpaque != 0:
+		return passes
+	case len(s.Data) > 0, state&conntrack.StateBusy != 0:
+		return queued
+	}
+	return passes
+}
+
+// adjust is the kernel's sequence adjustment of a packet that leaves (nf_ct_seq_adjust).
+func (k *Kernel) adjust(dir conntrack.Dir, s *Segment) {
+	this, other := k.Entry.Seq[dir], k.Entry.Seq[dir.Opposite()]
+	if after(s.Seq, this.Pos) {
+		s.Seq += uint32(this.After)
+	} else {
+		s.Seq += uint32(this.Before)
+	}
+	if after(s.Ack-uint32(other.Before), other.Pos) {
+		s.Ack -= uint32(other.After)
+	} else {
+		s.Ack -= uint32(other.Before)
+	}
+}
