@@ -141,7 +141,7 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 	}
 }
 
-// transferAnswered takes the outcome of a command that the door is for.
+// transferAnswered shuts the door that a command asked for or used, when that has its final reply.
 func (d *Dialogue) transferAnswered(verb ftp.Verb, failed bool, x *call) {
 	switch {
 	case int32(d.asks.out-d.doorAsk) < 0: // answers a command from before the port was opened

@@ -98,7 +98,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"foreign_address",
 		"The address in the line is not the sender's own.",
 		"For a server that knows itself by another address, any_passive_address; for transfers between " +
-			"servers, fxp.",
+			"servers, fxp_networks.",
 	},
 	LowPort:    {"low_port", "The port is below the lowest one allowed.", "See min_port."},
 	HighPort:   {"high_port", "The port is above the highest one allowed.", "See max_port."},
@@ -126,7 +126,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	PortTaken: {
 		"port_taken",
 		"No free port was found.",
-		"Widen ports.first to ports.last, or look for what holds so many.",
+		"Widen port_range, or look for what holds so many.",
 	},
 	TableFull: {
 		"table_full",
