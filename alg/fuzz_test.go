@@ -16,6 +16,7 @@ import (
 // two streams line by line, knows nothing of segments, and allows rather more than the gateway does.
 type oracle struct {
 	rest     [2]string // the unfinished line of each direction
+	spoke    bool      // the server has said something
 	greeted  bool
 	asked    bool // USER or PASS was sent
 	loggedIn bool
@@ -37,6 +38,7 @@ var (
 	lastNumber  = regexp.MustCompile(`\d+`)
 	askPassive  = regexp.MustCompile(`(?i)(PASV|EPSV|CPSV)`)
 	askLogin    = regexp.MustCompile(`(?i)(USER|PASS|ACCT)`)
+	aReply      = regexp.MustCompile(`^[1-6]\d\d`)
 	httpRequest = regexp.MustCompile(`^(GET|POST) /`)
 )
 
@@ -92,11 +94,12 @@ func (o *oracle) reply(ln string) {
 		o.multi = ln[:3]
 		return
 	}
-	o.greeted = o.greeted || strings.HasPrefix(ln, "220")
-	if o.asked && (strings.HasPrefix(ln, "230") || strings.HasPrefix(ln, "232") || strings.HasPrefix(ln,
-		"202")) {
-		o.loggedIn = true
-	}
+	// A server may take the client for logged in at once; to USER, PASS and ACCT any 2xx says so (RFC 1123
+	// 4.1.2.11).
+	o.loggedIn = o.loggedIn || !o.spoke && strings.HasPrefix(ln, "230") || o.asked &&
+		strings.HasPrefix(ln, "2")
+	o.greeted = o.greeted || aReply.MatchString(ln) && ln[0] < '3'
+	o.spoke = o.spoke || aReply.MatchString(ln) && ln[:2] != "22" || strings.HasPrefix(ln, "220")
 	if o.passive == 0 || !o.loggedIn || !strings.HasPrefix(ln, "227") && !strings.HasPrefix(ln, "229") {
 		return
 	}

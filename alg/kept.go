@@ -149,7 +149,7 @@ const verifyEvery = 50 * time.Millisecond
 func (g *Gateway) knows(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	strange := s.conn.Strange(dir, p)
 	switch {
-	case strange && s.shared && (s.kept.flight == [2]conntrack.Flight{} || s.conn.Unsent(dir, p)):
+	case s.shared && s.conn.Unsent(dir, p):
 		return false // another program let pass what we did not see
 	case strange, g.now.Sub(s.lastSeen) >= verifyEvery:
 		// What another program did while we had no packet need not look strange: it may have edited
@@ -193,16 +193,17 @@ func (g *Gateway) verify(s *session) bool {
 	return same
 }
 
-// Changed tells that another program wrote the kernel's entry with this original tuple. If what we wrote
-// there last is not there any more then the session is picked up anew; else as soon as something of it
-// went by unseen.
+// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the
+// session. What we remember of it counts only where edits are in flight that it did not touch; else the
+// session is picked up anew.
 func (g *Gateway) Changed(original conntrack.Tuple) {
 	s := g.table.find(original)
 	if s == nil || s.original() != original {
 		return
 	}
 	s.checked = time.Time{}
-	if s.shared = g.verify(s); !s.shared {
+	s.shared = g.verify(s) && s.kept.flight != [2]conntrack.Flight{}
+	if !s.shared {
 		g.drop(s)
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	switches  = flag.Int("switches", 2000, "how many random schedules the model of two gateways runs")
+	switches  = flag.Int("switches", 4000, "how many random schedules the model of two gateways runs")
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
@@ -15,7 +15,7 @@ var (
 // what it remembers from when it had the session last.
 func runPair(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
-	w.Switches, w.Trace = 1+w.IntN(8), trace
+	w.Switches, w.Tears, w.Trace = 1+w.IntN(8), true, trace
 	defer func() {
 		if t.Failed() {
 			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)

@@ -39,17 +39,22 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	return dst, true
 }
 
-// probeBack is how many bytes before a packet its probe is: more than can be in flight, so
-// that the receiver has had what is there, or takes it for a repetition.
+// probeBack is how many bytes before a packet, or before what is not acknowledged, its probe is: where
+// nothing is known more than will be in flight, so that the receiver has had what is there, or takes it
+// for a repetition.
 const probeBack = 1 << 16
 
 // Probe appends to dst a packet in place of p that asks its receiver
 // what it has: one old byte, like a keep-alive (RFC 9293 section 3.8.4). It is
 // acknowledged and thrown away, and the sender of p repeats p.
 func (c *Conn) Probe(dst []byte, dir Dir, p *Packet) []byte {
-	recv := &c.half[dir.Opposite()]
+	send, recv := &c.half[dir], &c.half[dir.Opposite()]
 	ack, sack := recv.acknowledgement(p)
-	dst, q := p.AppendChanged(dst, p.Seq()-probeBack, ack, p.Flags()&^(FIN|PSH|URG), []byte{0})
+	at := p.Seq()
+	if known := send.stream.Original(send.stream.acked); !send.unsure && after(at, known) {
+		at = known
+	}
+	dst, q := p.AppendChanged(dst, at-probeBack, ack, p.Flags()&^(FIN|PSH|URG), []byte{0})
 	if sack != nil {
 		recv.translateSACK(findOption(q.options(), optSACK))
 	}

@@ -1,0 +1,36 @@
+package rewrite
+
+import (
+	"testing"
+	"time"
+)
+
+// A receiver that is told of a window beyond 64 KB may lack what lies 64 KB before a packet that is late: the
+// byte of a probe there would be data.
+func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
+	var c Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	now := time.Unix(1e9, 0)
+	c.PickUp(Kept{}, Kernel, false)
+	c.Begin(5000, 1000)
+	var first, last Packet
+	first.Parse(segment(false, 5000, 1000, make([]byte, 1000), nil))
+	if a := c.Receive(Original, &first, &room); a.Fate != Go || len(a.New) != 1000 {
+		t.Fatalf("the first packet is to %+v", a)
+	}
+	c.Take(Original, first.Payload(), nil)
+	last.Parse(segment(false, 5100+probeBack, 1000, []byte("a"), nil))
+	if a := c.Receive(Original, &last, &room); a.Fate != Wait {
+		t.Fatalf("the last packet is to %+v", a)
+	}
+	c.Hold(now, Original, &last, 1, false, &room)
+	c.Expire(now.Add(holdTime))
+	if a := c.Receive(Original, &last, &room); a.Fate != Ask {
+		t.Fatalf("the late packet is to %+v", a)
+	}
+	var p Packet
+	p.Parse(c.Probe(nil, Original, &last))
+	if !before(p.Seq(), 5000) {
+		t.Errorf("the probe has number %d, but from 5000 on nothing is acknowledged", p.Seq())
+	}
+}
