@@ -31,7 +31,8 @@ var linesToSay = []string{
 	"PORT 10,0,13,222,39,136\r\n", "EPRT |1|10.0.13.222|10137|\r\n", "PASV\r\n", "EPSV\r\n",
 	"227 x (10,0,1,66,39,138)\r\n", "229 x (|||10139|)\r\n", "200 ok\r\n", "NOOP  a\r\n", "DELE  a\r\n",
 	"227 y (10,0,1,66,4,1)\r\nPORT 10,0,13,222,4,2\r\n", "STOR PORT 10,0,13,222,39,140\r\n",
-	"150-x\r\n226 y\r\n150 z\r\n", "CWD a\nPORT 10,0,13,222,39,141\r\n", "AUTH TLS\r\n", "234 x\r\n", "REIN\r\n",
+	"150-x\r\n226 y\r\n150 z\r\n", "CWD a\nPORT 10,0,13,222,39,141\r\n",
+	"AUTH TLS\r\n", "234 x\r\n", "REIN\r\n",
 }
 
 const fromS = 1 << 4 // the direction bit of a step
