@@ -107,7 +107,8 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 	case ftp.None, ftp.Other:
 		// Out of step, or picked up in the middle, but the server says so.
 		switch {
-		case (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn):
+		case (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn) &&
+			(d.running || verb == ftp.None):
 			d.loggedIn()
 		case code == codeTLS:
 			d.goOpaque(x)
