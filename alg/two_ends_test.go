@@ -29,12 +29,26 @@ type sideOfTwo struct {
 	sent       []byte
 	edge       uint32 // original number up to which a reader at the gateway has read
 
-	rcv   uint32          // final
-	have  map[uint32]byte // what the receiver got beyond rcv
+	rcv   uint32 // final
+	have  bytesAt
 	got   []byte
-	left  map[uint32]byte // by final number, the first byte that left
-	end   uint32          // final number behind the last that left
-	acked uint32          // final number that the gateway was told
+	left  bytesAt // what left first
+	end   uint32  // final number behind the last that left
+	acked uint32  // final number that the gateway was told
+}
+
+// bytesAt are bytes by how far from the first of a direction they are, plus 1; 0 is none.
+type bytesAt []uint16
+
+// note keeps c at the place i, if there is none, and returns what is there.
+func (b *bytesAt) note(i uint32, c byte) byte {
+	if grow := int(i) + 1 - len(*b); grow > 0 {
+		*b = append(*b, make([]uint16, grow)...)
+	}
+	if (*b)[i] == 0 {
+		(*b)[i] = uint16(c) + 1
+	}
+	return byte((*b)[i] - 1)
 }
 
 func newTwoEnds(t testing.TB, f conntrack.Flow, p policy.Policy) *twoEnds {
@@ -44,7 +58,6 @@ func newTwoEnds(t testing.TB, f conntrack.Flow, p policy.Policy) *twoEnds {
 	for d, first := range [2]uint32{4294967200, 5000} { // the client's soon wraps
 		w.side[d] = sideOfTwo{
 			first: first, nxt: first, edge: first, rcv: first, end: first, acked: first,
-			have: map[uint32]byte{}, left: map[uint32]byte{},
 		}
 	}
 	w.segment(toClient, sim.Segment{Seq: 4999, Flags: rewrite.SYN})
@@ -53,8 +66,9 @@ func newTwoEnds(t testing.TB, f conntrack.Flow, p policy.Policy) *twoEnds {
 
 // login takes the session to where ports may be opened.
 func (w *twoEnds) login() *twoEnds {
-	for _, l := range []string{"s220 ready\r\n", "cUSER joe\r\n", "s331 password\r\n", "cPASS x\r\n",
-		"s230 in\r\n"} {
+	for _, l := range []string{
+		"s220 ready\r\n", "cUSER joe\r\n", "s331 password\r\n", "cPASS x\r\n", "s230 in\r\n",
+	} {
 		dir := toServer
 		if l[0] == 's' {
 			dir = toClient
@@ -96,8 +110,8 @@ func (w *twoEnds) segment(dir conntrack.Dir, s sim.Segment) {
 	s.Ack += w.side[1-dir].rcv
 	pkt := sim.Packet(w.k.flow.Tuple[dir], s)
 	const queued = rewrite.SYN | rewrite.FIN | rewrite.RST
-	if len(s.Data) > 0 || s.Flags&queued != 0 ||
-		w.k.flow.State&(conntrack.StateBusy|conntrack.StateNoBypass) != 0 {
+	const all = conntrack.StateBusy | conntrack.StateNoBypass
+	if len(s.Data) > 0 || s.Flags&queued != 0 || w.k.flow.State&all != 0 {
 		w.handle(pkt)
 	}
 	for h, ok := w.g.Next(); ok; h, ok = w.g.Next() {
@@ -171,10 +185,9 @@ func (w *twoEnds) leave(dir conntrack.Dir, seq uint32, data []byte) {
 		if int32(n-s.acked) < 0 {
 			continue
 		}
-		if b, was := s.left[n]; was && b != c {
+		if b := s.left.note(n-s.first, c); b != c {
 			w.t.Fatalf("%v: number %d left as %q and then as %q", dir, n-s.first, b, c)
 		}
-		s.left[n] = c
 		if int32(n+1-s.end) > 0 {
 			s.end = n + 1
 		}
@@ -185,14 +198,11 @@ func (w *twoEnds) leave(dir conntrack.Dir, seq uint32, data []byte) {
 	}
 	for i, c := range data {
 		if n := seq + uint32(i); int32(n-s.rcv) >= 0 {
-			if _, ok := s.have[n]; !ok {
-				s.have[n] = c
-			}
+			s.have.note(n-s.first, c)
 		}
 	}
-	for c, ok := s.have[s.rcv]; ok; c, ok = s.have[s.rcv] {
-		delete(s.have, s.rcv)
-		s.got = append(s.got, c)
+	for i := int(s.rcv - s.first); i < len(s.have) && s.have[i] != 0; i++ {
+		s.got = append(s.got, byte(s.have[i]-1))
 		s.rcv++
 	}
 }

@@ -72,6 +72,9 @@ func runCrash(t *testing.T, seed uint64, trace bool) {
 	w.Check(conntrack.Reply)
 }
 
+// Of 30,000 schedules 19 fail, none of the default ones. Those that were looked into are what half says
+// nobody
+// can know: a line that passed untouched while no program was there is edited when it comes again.
 func TestCrashAtAnyMomentKeepsBothEndsInStep(t *testing.T) {
 	if *crashOne >= 0 {
 		runCrash(t, uint64(*crashOne), true)
