@@ -26,6 +26,7 @@ func newSteady(t testing.TB) *steady {
 func (s *steady) noop(pkt, answer []byte) {
 	g := s.d.g
 	put32(pkt[24:], s.seq)
+	put32(pkt[28:], s.d.seq[toClient]) // it has the reply before
 	g.Handle(s.d.now, 1, pkt, false)
 	s.seq += uint32(len(s.payload))
 	put32(answer[24:], s.d.seq[toClient])

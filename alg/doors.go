@@ -18,12 +18,14 @@ type door struct {
 	mode        dialogue.Mode
 	opened      time.Time
 	expectation conntrack.Expectation
+	story       *story
 }
 
 // DataChannel tells of a port that was opened.
 type DataChannel struct {
 	Mode           dialogue.Mode
 	Client, Server netip.AddrPort // of the control connection, as they know themselves
+	User           string         // if Names says so, as sent
 	Open           netip.AddrPort // where the connection is expected
 	For            netip.Addr     // whose connection
 	Target         netip.AddrPort // where it is led
@@ -33,6 +35,7 @@ type DataChannel struct {
 // Refusal tells of a line for which no port was opened.
 type Refusal struct {
 	Client, Server netip.AddrPort
+	User           string // if Names says so, as sent
 	Reason         policy.Reason
 	Line           []byte // not kept
 }
@@ -88,7 +91,9 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
-			s.door = &door{mode: m, opened: g.now, expectation: e}
+			s.story = g.await(m, s.dialogue.Endpoints(), &e)
+			s.story.User = s.user()
+			s.door = &door{mode: m, opened: g.now, expectation: e, story: s.story}
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -132,6 +137,7 @@ func (s *session) Shut(why policy.Reason) {
 	if s.door == nil {
 		return
 	}
+	s.gateway.giveUp(s.door.story, why, s.gateway.now)
 	if why != policy.Used {
 		if err := s.gateway.kernel.Withdraw(s.door.expectation); err != nil {
 			s.gateway.kernelError("withdraw an expectation", err)
@@ -161,16 +167,21 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
 			x := &d.expectation
 			g.OnOpened(DataChannel{
-				Mode: d.mode, Client: e.Client, Server: e.Server,
+				Mode: d.mode, Client: e.Client, Server: e.Server, User: s.user(),
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
 			})
 		}
 	case dialogue.Refused:
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
-			g.OnRefused(Refusal{Client: e.Client, Server: e.Server, Reason: n.Why, Line: n.Line})
+			g.OnRefused(Refusal{
+				Client: e.Client, Server: e.Server, User: s.user(), Reason: n.Why, Line: n.Line,
+			})
 		}
+	case dialogue.Reply:
+		s.hearReply(&n)
 	case dialogue.Command:
+		s.hear(&n)
 		return s.client.command(s.policy.Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
 		s.client.loginFailed(s.policy.Limits.PerClient, g.now)

@@ -18,8 +18,9 @@ func TestPacketThatComesAgainAsItLeftIsNotChangedTwice(t *testing.T) {
 	pkt := numbered(1, tcpPacket(d.k.flow.Tuple[toServer], at, d.ackOf(toServer), rewrite.ACK, []byte(line)))
 	_, out := d.g.Handle(d.now, 1, pkt, false)
 	first := slices.Clone(out)
-	next := numbered(2, tcpPacket(d.k.flow.Tuple[toServer], at+uint32(len(line)), d.ackOf(toServer), rewrite.ACK, []byte("NOOP\r\n")))
-	_, out = d.g.Handle(d.now, 2, next, false)
+	at += uint32(len(line))
+	next := tcpPacket(d.k.flow.Tuple[toServer], at, d.ackOf(toServer), rewrite.ACK, []byte("NOOP\r\n"))
+	_, out = d.g.Handle(d.now, 2, numbered(2, next), false)
 	second := slices.Clone(out)
 	for _, p := range [][]byte{first, second} {
 		if v, out := d.g.Handle(d.now, 3, p, false); v != Accept {

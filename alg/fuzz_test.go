@@ -28,10 +28,13 @@ type oracle struct {
 	server   string
 }
 
+// sixNumbers are the numbers of a PORT or 227.
+var sixNumbers = `0*(\d+)` + strings.Repeat(`[ \t]*,[ \t]*0*(\d+)`, 5)
+
 var (
-	portLine    = regexp.MustCompile(`(?i)PORT[ \t]+0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*\r*$`)
+	portLine    = regexp.MustCompile(`(?i)PORT[ \t]+` + sixNumbers + `[ \t]*\r*$`)
 	eprtLine    = regexp.MustCompile(`(?i)EPRT[ \t]+(.)[12](.)([^ ]*?)(.)0*(\d+)(.)[ \t]*\r*$`)
-	six         = regexp.MustCompile(`0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)[ \t]*,[ \t]*0*(\d+)`)
+	six         = regexp.MustCompile(sixNumbers)
 	lastNumber  = regexp.MustCompile(`\d+`)
 	askPassive  = regexp.MustCompile(`(?i)(PASV|EPSV|CPSV)`)
 	askLogin    = regexp.MustCompile(`(?i)(USER|PASS|ACCT)`)
@@ -94,7 +97,8 @@ func (o *oracle) reply(ln string) {
 	}
 	// A server may take the client for logged in at once; to USER, PASS and ACCT any 2xx says so (RFC 1123
 	// section 4.1.2.11).
-	o.loggedIn = o.loggedIn || !o.spoke && strings.HasPrefix(ln, "230") || o.asked && strings.HasPrefix(ln, "2")
+	atOnce := !o.spoke && strings.HasPrefix(ln, "230")
+	o.loggedIn = o.loggedIn || atOnce || o.asked && strings.HasPrefix(ln, "2")
 	o.greeted = o.greeted || aReply.MatchString(ln) && ln[0] < '3'
 	o.spoke = o.spoke || final.MatchString(ln)
 	if o.passive == 0 || !o.loggedIn || !strings.HasPrefix(ln, "227") && !strings.HasPrefix(ln, "229") {
@@ -156,7 +160,8 @@ func FuzzNoPortOpensWithoutAReason(f *testing.F) {
 		{"c>EPSV ALL\r\n", "s>200 x\r\n", "c>REIN\r\n", "s>220 x\r\n", "c>PORT 10,0,13,222,39,136\r\n"},
 		{"c>CWD a", killed, "c>PORT 10,0,13,222,39,136\r\n", "s>250 ok\r\n"},
 		{"c>PASV\r\n", killed, "s>227 x (10,0,1,66,39,136)\r\n", killed, "c>PASV\r\n", "s>150 x"},
-		{"c>PORT 10,0,13,222,39,136\r\n", killed, "s>200 ok\r\n", "c>RETR a", killed, "c>PORT 10,0,13,222,39,137\r\n"},
+		{"c>PORT 10,0,13,222,39,136\r\n", killed, "s>200 ok\r\n", "c>RETR a", killed,
+			"c>PORT 10,0,13,222,39,137\r\n"},
 		{"c>PASV\r\n", "s>227-a (10,0,1,66,39,136)\r\n227 b 10,0,1,66,39,137\r\n"},
 	} {
 		f.Add(encode(append(in[:5:5], seed...)...))
@@ -175,7 +180,8 @@ func converse(t *testing.T, flow conntrack.Flow, input []byte) {
 	r := &recorder{fakeKernel: *d.k}
 	d.k = &r.fakeKernel
 	d.g.kernel = r
-	o := &oracle{allowed: map[string]bool{}, client: clientIn.Addr().String(), server: serverAddr.Addr().String()}
+	o := &oracle{allowed: map[string]bool{}, client: clientIn.Addr().String(),
+		server: serverAddr.Addr().String()}
 	var sent [2]int
 	for len(input) > 1 {
 		dir := conntrack.Dir(input[0] & 1)
@@ -183,7 +189,8 @@ func converse(t *testing.T, flow conntrack.Flow, input []byte) {
 		text := string(input[1 : 1+n])
 		input = input[1+n:]
 		if n == 0 {
-			if s := d.g.table.find(flow.Tuple[0]); s != nil && s.conn.Carrier() == rewrite.Program && d.k.flow.State&conntrack.StateBusy != 0 {
+			if s := d.g.table.find(flow.Tuple[0]); s != nil && s.conn.Carrier() == rewrite.Program &&
+				d.k.flow.State&conntrack.StateBusy != 0 {
 				return // it dies with the program
 			}
 			d.restart()

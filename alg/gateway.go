@@ -36,7 +36,14 @@ type Gateway struct {
 	Stats         Stats
 	OnOpened      func(DataChannel)
 	OnRefused     func(Refusal)
+	OnFate        func(*Fate) // valid during the call
 	OnKernelError func(doing string, err error)
+
+	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
+	// data connections is told late, and control connections are not kept alive during transfers.
+	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
+
+	Names Names // what is kept of names
 
 	kernel  Kernel
 	policy  policy.Policy
@@ -44,6 +51,7 @@ type Gateway struct {
 	table   table
 	clients clients
 	orphans orphans
+	stories stories
 	half    halfOpen
 	room    rewrite.Room
 	ready   []*session        // may have packets that can go on
@@ -63,6 +71,7 @@ func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g.table.init()
 	g.clients.init()
 	g.orphans.init()
+	g.stories.init()
 	g.SetPolicy(p, between...)
 	return g
 }

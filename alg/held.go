@@ -38,7 +38,7 @@ func (g *Gateway) Next() (Held, bool) {
 
 // Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
 func (g *Gateway) Idle() bool {
-	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none()
+	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.stories.none()
 }
 
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
@@ -54,4 +54,5 @@ func (g *Gateway) Tick(now time.Time) {
 		}
 	}
 	g.sweep()
+	g.sweepFates()
 }

@@ -32,6 +32,7 @@ type fakeKernel struct {
 	expects []conntrack.Expectation
 	taken   map[uint16]bool
 	fail    error
+	updated func(conntrack.Update) // nil: nobody looks
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
@@ -42,6 +43,9 @@ func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 }
 
 func (k *fakeKernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
+	if k.updated != nil {
+		k.updated(u)
+	}
 	k.flow.State = k.flow.State&^u.StateMask | u.State&u.StateMask
 	for d := range u.Seq {
 		if u.SetFlight[d] {

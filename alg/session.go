@@ -33,6 +33,12 @@ type session struct {
 	shut     bool // nothing was opened for the line at hand, though it is edited
 	shared   bool // another program wrote its entry, but nothing in it that we know: it may have the session
 
+	story   *story // of the last door; nil: there was none
+	said    *said  // nil: there is nothing to tell
+	command [maxCommand]byte
+	shown   uint32 // the last snapshot that it was in
+	since   time.Time
+
 	checked    time.Time // when the kernel was asked for its entry last
 	lastSeen   time.Time
 	prev, next *session // in order of lastSeen, or of their end

@@ -25,5 +25,9 @@ type Stats struct {
 	Opened        [len(dialogue.Modes)]atomic.Uint64
 	Closed        [policy.NumReasons]atomic.Uint64
 	Refused       [policy.NumReasons]atomic.Uint64
+	Fates         [len(dialogue.Modes)][len(Outcomes)]atomic.Uint64
+	Bytes         [len(dialogue.Modes)][2]atomic.Uint64 // of data, from the client and the server
+	Data          atomic.Int64                          // data connections now
+	Renewed       atomic.Uint64                         // timeouts of control connections, during transfers
 	KernelErrors  atomic.Uint64
 }

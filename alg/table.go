@@ -39,7 +39,8 @@ type table struct {
 	live    session  // head of the ring; next is the longest idle
 	over    session  // head of the ring of the ended ones
 	cursor  *session // the one of the living that is looked at next
-	n       int      // those that live
+	picture picture
+	n       int // those that live
 	ended   int
 }
 
@@ -76,6 +77,9 @@ func (t *table) touch(s *session, now time.Time) {
 func (t *table) unlink(s *session) {
 	if t.cursor == s {
 		t.cursor = s.next
+	}
+	if t.picture.next == s {
+		t.picture.next = s.next
 	}
 	s.prev.next, s.next.prev = s.next, s.prev
 }
@@ -120,7 +124,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.drop(t.live.next)
 		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now}
+	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now, since: g.now}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
 		SNAT: f.SNAT, DNAT: f.DNAT,
@@ -140,6 +144,8 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		if e.Src == s.dialogue.Endpoints().Server.Addr() {
 			s.door.mode = dialogue.PORT
 		}
+		s.door.story = g.again(s.door.mode, s.dialogue.Endpoints(), &s.door.expectation)
+		s.story = s.door.story
 		g.clients.opened(s.client)
 	}
 	return s
@@ -205,6 +211,9 @@ func (g *Gateway) revive(s *session, dir rewrite.Dir) {
 // Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
 func (g *Gateway) Destroyed(original conntrack.Tuple) {
 	if s := g.table.find(original); s != nil && s.original() == original {
+		if s.door != nil {
+			g.giveUp(s.door.story, policy.SessionEnded, g.now)
+		}
 		s.forgetDoor()
 		g.drop(s)
 		g.Stats.Vanished.Add(1)
@@ -228,7 +237,10 @@ func (g *Gateway) sweep() {
 			s.conn.Rest()
 		}
 		if d := s.door; d != nil && now.Sub(d.opened) > d.expectation.Timeout {
-			g.Stats.Closed[policy.Expired].Add(1)
+			if d.story.came.IsZero() {
+				g.Stats.Closed[policy.Expired].Add(1)
+			}
+			g.giveUp(d.story, policy.Expired, g.now)
 			s.forgetDoor() // the kernel let it go
 		}
 		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {

@@ -37,13 +37,16 @@ var helperFamilies = [2]uint16{unix.AF_INET, unix.AF_INET6}
 // program is not privileged in the initial user namespace.
 func (c *Conn) RegisterHelper(name string, maxExpected int, timeout time.Duration) error {
 	if name == "" || len(name) > maxHelperName {
-		return fmt.Errorf("register conntrack helper %q: the name must have 1 to %d characters", name, maxHelperName)
+		return fmt.Errorf("register conntrack helper %q: the name must have 1 to %d characters", name,
+			maxHelperName)
 	}
 	if maxExpected < 1 || maxExpected > 255 {
-		return fmt.Errorf("register conntrack helper %q: %d expectations a connection are not in 1 to 255", name, maxExpected)
+		return fmt.Errorf("register conntrack helper %q: %d expectations a connection are not in 1 to 255",
+			name, maxExpected)
 	}
 	for _, family := range helperFamilies {
-		c.start(subsysHelper|msgNew, unix.NLM_F_CREATE, unix.AF_UNSPEC).helper(name, family, maxExpected, timeout)
+		c.start(subsysHelper|msgNew, unix.NLM_F_CREATE, unix.AF_UNSPEC).helper(name, family, maxExpected,
+			timeout)
 		if err := c.do(); err != nil {
 			return fmt.Errorf("register conntrack helper %q: %w", name, registryError(err))
 		}
@@ -98,11 +101,13 @@ func (c *Conn) CanRegisterHelper() error {
 func registryError(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: it needs CAP_NET_ADMIN in the initial user namespace (%w)", ErrUnsupported, err)
+		return fmt.Errorf("%w: it needs CAP_NET_ADMIN in the initial user namespace (%w)", ErrUnsupported,
+			err)
 	case errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("a helper that is built into the kernel has this name: %w", err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("%w: no nfnetlink_cthelper module (CONFIG_NF_CT_NETLINK_HELPER) (%w)", ErrUnsupported, err)
+		return fmt.Errorf("%w: no nfnetlink_cthelper module (CONFIG_NF_CT_NETLINK_HELPER) (%w)",
+			ErrUnsupported, err)
 	}
 	return err
 }

@@ -11,16 +11,19 @@ import (
 
 // Abilities is what Try found out of the kernel: nil where it can.
 type Abilities struct {
-	Flows     error // making, looking up and removing a conntrack entry
-	SeqAdj    error // moving sequence numbers
-	Expect    error // expecting a connection
-	Translate error // expecting one and translating its addresses, which works only while NAT is in use; nil if no helper was given
+	Flows  error // making, looking up and removing a conntrack entry
+	SeqAdj error // moving sequence numbers
+	Expect error // expecting a connection
+	// Translate is expecting one and translating its addresses, which works only while NAT is in use; nil if
+	// no helper was given.
+	Translate error
 }
 
 // The entry that Try makes lies between addresses that are reserved for
 // documentation (RFC 5737), so it meets no traffic.
 var (
-	tryTuple  = Tuple{Src: netip.MustParseAddrPort("192.0.2.1:1"), Dst: netip.MustParseAddrPort("198.51.100.1:21")}
+	tryTuple = Tuple{Src: netip.MustParseAddrPort("192.0.2.1:1"),
+		Dst: netip.MustParseAddrPort("198.51.100.1:21")}
 	trySeqAdj = SeqAdj{Pos: 1, Before: -1, After: 1}
 )
 
@@ -33,7 +36,8 @@ func (c *Conn) Try(helper string) Abilities {
 		return Abilities{Flows: err, SeqAdj: err, Expect: err, Translate: err}
 	}
 	a := Abilities{SeqAdj: c.trySeqAdj()}
-	e := Expectation{Master: tryTuple, Src: tryTuple.Src.Addr(), Dst: netip.AddrPortFrom(tryTuple.Dst.Addr(), 2), Timeout: time.Second}
+	e := Expectation{Master: tryTuple, Src: tryTuple.Src.Addr(),
+		Dst: netip.AddrPortFrom(tryTuple.Dst.Addr(), 2), Timeout: time.Second}
 	a.Expect = c.tryExpect(e, helper)
 	if helper != "" {
 		e.Translate, e.Target = true, e.Dst
@@ -67,7 +71,8 @@ func (c *Conn) removeEntry() error {
 }
 
 func (c *Conn) trySeqAdj() error {
-	if err := c.Update(tryTuple, Update{Seq: [2]SeqAdj{trySeqAdj, trySeqAdj}, SetSeq: [2]bool{true, true}}); err != nil {
+	moved := Update{Seq: [2]SeqAdj{trySeqAdj, trySeqAdj}, SetSeq: [2]bool{true, true}}
+	if err := c.Update(tryTuple, moved); err != nil {
 		return err
 	}
 	f, err := c.Flow(tryTuple)

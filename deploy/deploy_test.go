@@ -104,6 +104,23 @@ func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
+	unit := read(t, "ftpalg.service")
+	for _, want := range []string{
+		"RuntimeDirectory=ftpalg", "Environment=FTPALG_SOCKET_PATH=/run/ftpalg/ftpalg.sock",
+		"RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX",
+	} {
+		if !strings.Contains(unit, "\n"+want+"\n") {
+			t.Errorf("the unit has no %s", want)
+		}
+	}
+	compose := at(t, documents(t, "compose.yaml")[0], "services", "ftpalg")
+	equal(t, "tmpfs of compose", at(t, compose, "tmpfs"), []any{"/run"})
+	if !strings.Contains(read(t, "kubernetes.yaml"), "{name: run, mountPath: /run}") {
+		t.Error("the DaemonSet has no volume at /run")
+	}
+}
+
 // TestAlertsNameMetricsAndReasonsThatExist compares with the metrics' own golden file.
 func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
 	documents(t, "alerts.yaml")

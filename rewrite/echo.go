@@ -11,7 +11,8 @@ import (
 // net/bridge/br_netfilter_hooks.c lets only the first of them by). What is changed already must not be
 // changed again.
 type echoes struct {
-	of   [64]echo // as many as one large packet has segments
+	seqs [64]uint32 // as many as one large packet has segments; the numbers alone tell most packets apart
+	of   [64]echo
 	next int
 }
 
@@ -26,16 +27,10 @@ var echoSeed = maphash.MakeSeed()
 // echoSum is different for any two packets that a sender sends, repetitions too: by the identification
 // of IPv4, by the timestamp of TCP. It is 0 for packets that have neither.
 func echoSum(p *Packet) uint64 {
-	var h maphash.Hash
-	h.SetSeed(echoSeed)
-	switch id := p.raw[4:6]; {
-	case !p.v6 && id[0]|id[1] != 0:
-		h.Write(id)
-	case findOption(p.options(), optTimestamp) == nil:
+	if (p.v6 || p.raw[4]|p.raw[5] == 0) && findOption(p.options(), optTimestamp) == nil {
 		return 0
 	}
-	h.Write(p.raw[p.tcp:])
-	return h.Sum64() | 1
+	return maphash.Bytes(echoSeed, p.raw) | 1
 }
 
 // Echo tells whether the packet is one that left us changed a moment ago. It appends to dst what must
@@ -44,7 +39,7 @@ func (c *Conn) Echo(dst []byte, dir Dir, p *Packet) (out []byte, echo, changed b
 	if c.echoes == nil {
 		return dst, false, false
 	}
-	e := c.echoes.find(echoSum(p))
+	e := c.echoes.find(p)
 	if e == nil {
 		return dst, false, false
 	}
@@ -54,7 +49,8 @@ func (c *Conn) Echo(dst []byte, dir Dir, p *Packet) (out []byte, echo, changed b
 	}
 	back := dir.Opposite()
 	moved := uint32(now[back] - e.carried[back])
-	dst, q := p.AppendChanged(dst, p.Seq()-uint32(now[dir]-e.carried[dir]), p.Ack()+moved, p.Flags(), p.Payload())
+	seq := p.Seq() - uint32(now[dir]-e.carried[dir])
+	dst, q := p.AppendChanged(dst, seq, p.Ack()+moved, p.Flags(), p.Payload())
 	for b := q.SACK(); len(b) >= sackUnit; b = b[sackUnit:] {
 		binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)+moved)
 		binary.BigEndian.PutUint32(b[4:], binary.BigEndian.Uint32(b[4:])+moved)
@@ -63,8 +59,15 @@ func (c *Conn) Echo(dst []byte, dir Dir, p *Packet) (out []byte, echo, changed b
 	return dst, true, true
 }
 
-func (e *echoes) find(sum uint64) *echo {
-	for i := range e.of {
+func (e *echoes) find(p *Packet) *echo {
+	seq, sum := p.Seq(), uint64(0)
+	for i := range e.seqs[:min(e.next, len(e.seqs))] {
+		if e.seqs[i] != seq {
+			continue
+		}
+		if sum == 0 {
+			sum = echoSum(p)
+		}
 		if e.of[i].sum == sum && sum != 0 {
 			return &e.of[i]
 		}
@@ -85,7 +88,8 @@ func (c *Conn) changed(q *Packet) {
 		c.echoes = &echoes{}
 	}
 	if sum := echoSum(q); sum != 0 {
-		c.echoes.of[c.echoes.next%len(c.echoes.of)] = echo{sum, c.carried()}
+		i := c.echoes.next % len(c.echoes.of)
+		c.echoes.seqs[i], c.echoes.of[i] = q.Seq(), echo{sum, c.carried()}
 		c.echoes.next++
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// edited is a connection whose bytes of direction dir from 1000 on had del of them at offset at replaced by text.
+// edited is a connection whose bytes of direction dir from 1000 on had del of them at offset at replaced
+// by text.
 func edited(dir Dir, data string, at, del int, text string) *Conn {
 	c := &Conn{}
 	c.half[dir].begin(1000)
@@ -30,7 +31,8 @@ func TestSACKBlocksAreTranslatedOrLeftOut(t *testing.T) {
 		{"from within the edit on", []uint32{1010, 1020}, []uint32{1010, 1015}},
 		{"up to within the edit", []uint32{1002, 1012}, []uint32{1002, 1005}},
 		{"one left out of two", []uint32{1007, 1010, 1016, 1020}, []uint32{1011, 1015}},
-		{"one left out of three", []uint32{1001, 1003, 1006, 1007, 1018, 1020}, []uint32{1001, 1003, 1013, 1015}},
+		{"one left out of three", []uint32{1001, 1003, 1006, 1007, 1018, 1020},
+			[]uint32{1001, 1003, 1013, 1015}},
 		{"forgotten", []uint32{500, 600}, nil},
 	} {
 		b := segment(true, 1000, 1000, nil, c.blocks)
@@ -78,7 +80,8 @@ func TestUrgentPointerAndFINFollowTheEdit(t *testing.T) {
 		{"urgent behind a shrinking edit", ACK | URG, 15, 12, "BB", false, 17},
 		{"urgent at the end", ACK | URG, 20, 23, "BBBBBBBB", false, 23},
 		{"FIN with data that fits", ACK | FIN, 0, 0, "BBBBBBBB", true, 23},
-		{"FIN with data that does not", ACK | FIN, 0, 0, string(bytes.Repeat([]byte("B"), 600)), false, alwaysFits4 - 40},
+		{"FIN with data that does not", ACK | FIN, 0, 0, string(bytes.Repeat([]byte("B"), 600)), false,
+			alwaysFits4 - 40},
 	} {
 		data := bytes.Repeat([]byte("a"), 20)
 		pkt := ip4(tcp(c.flags, nil, data))

@@ -91,7 +91,8 @@ func (w *world) stepBack(b []byte) {
 	carried := uint32(w.carried[Original])
 	ack := q.Ack() - carried
 	if after(ack, limit) {
-		w.t.Fatalf("original %d is acknowledged, but only %d is known to have arrived", ack-w.isn, limit-w.isn)
+		w.t.Fatalf("original %d is acknowledged, but only %d is known to have arrived", ack-w.isn,
+			limit-w.isn)
 	}
 	binary.BigEndian.PutUint32(out[28:], ack)
 	for s := q.SACK(); len(s) >= sackUnit; s = s[sackUnit:] {

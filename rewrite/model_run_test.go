@@ -13,7 +13,8 @@ func (w *world) run() {
 	const patience = 60000
 	for step := 0; w.una != w.edge(); step++ {
 		if step > patience {
-			w.t.Fatalf("the sender stalls at %d of %d (sent %d), the receiver has %d of %d", w.una-w.isn, len(w.data), w.nxt-w.isn, len(w.got), len(w.want))
+			w.t.Fatalf("the sender stalls at %d of %d (sent %d), the receiver has %d of %d", w.una-w.isn,
+				len(w.data), w.nxt-w.isn, len(w.got), len(w.want))
 		}
 		w.limited = step > patience/2
 		w.idle++
@@ -41,7 +42,8 @@ func (w *world) run() {
 }
 
 func (w *world) String() string {
-	return fmt.Sprintf("loss %d reorder %d nagle %v kernel %v mss %d %d bytes %+v", w.loss, w.reorder, w.nagle, w.kernel, w.mss, len(w.data), w.plan)
+	return fmt.Sprintf("loss %d reorder %d nagle %v kernel %v mss %d %d bytes %+v", w.loss, w.reorder,
+		w.nagle, w.kernel, w.mss, len(w.data), w.plan)
 }
 
 func TestBothEndsSeeWhatAPerfectProxyWouldGive(t *testing.T) {

@@ -224,7 +224,8 @@ func (w *world) stepReceiver(b []byte) {
 			continue
 		}
 		if at := int(s - w.isn); at >= len(w.want) || w.want[at] != c {
-			w.t.Fatalf("byte %d arrived as %q; a proxy would have sent %q", at, c, w.want[min(at, len(w.want)):min(at+1, len(w.want))])
+			w.t.Fatalf("byte %d arrived as %q; a proxy would have sent %q", at, c,
+				w.want[min(at, len(w.want)):min(at+1, len(w.want))])
 		}
 		w.early[s] = c
 	}

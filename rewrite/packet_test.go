@@ -46,9 +46,11 @@ func set(b []byte, at int, v ...byte) []byte {
 func TestPacketParse(t *testing.T) {
 	seg := tcp(ACK|PSH, nil, []byte("NOOP\r\n"))
 	plain4, plain6 := ip4(seg), ip6(protoTCP, nil, seg)
-	hop, dest := []byte{60, 0, 1, 4, 0, 0, 0, 0}, []byte{protoTCP, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	hop, dest := []byte{60, 0, 1, 4, 0, 0, 0, 0}, []byte{protoTCP, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 0}
 	auth := []byte{protoTCP, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-	withOptions4 := set(slices.Concat(plain4[:20], []byte{1, 1, 1, 1}, plain4[20:]), 0, 0x46, 0, 0, byte(len(plain4)+4))
+	withOptions4 := set(slices.Concat(plain4[:20], []byte{1, 1, 1, 1}, plain4[20:]), 0, 0x46, 0, 0,
+		byte(len(plain4)+4))
 	for _, c := range []struct {
 		name    string
 		b       []byte
@@ -60,9 +62,11 @@ func TestPacketParse(t *testing.T) {
 		{"IPv4 without payload", ip4(tcp(ACK, nil, nil)), ""},
 		{"IPv6", plain6, "NOOP\r\n"},
 		{"IPv6 with padding behind", append(slices.Clone(plain6), 0, 0, 0), "NOOP\r\n"},
-		{"IPv6 with hop-by-hop and destination options", ip6(0, append(hop, dest...), seg), "NOOP\r\n"}, // RFC 8200 section 4.1
+		// RFC 8200 section 4.1
+		{"IPv6 with hop-by-hop and destination options", ip6(0, append(hop, dest...), seg), "NOOP\r\n"},
 		{"IPv6 with a routing header", ip6(43, []byte{protoTCP, 0, 0, 0, 0, 0, 0, 0}, seg), "NOOP\r\n"},
-		{"IPv6 with an authentication header", ip6(51, auth, seg), "NOOP\r\n"}, // RFC 4302: 4-byte units less 2
+		// RFC 4302: 4-byte units less 2
+		{"IPv6 with an authentication header", ip6(51, auth, seg), "NOOP\r\n"},
 		{"TCP options", ip4(tcp(ACK, []byte{1, 1, 1, 0}, []byte("x"))), "x"},
 		{"nothing", nil, "-"},
 		{"one byte", []byte{0x45}, "-"},
@@ -95,7 +99,9 @@ func TestPacketParse(t *testing.T) {
 			t.Errorf("%s: parsed: %v", c.name, ok)
 			continue
 		}
-		if ok && (string(p.Payload()) != c.payload || p.Src().Port() != 40000 || p.Dst().Port() != 21 || p.Seq() != 1000 || p.Ack() != 2000 || p.IPv6() != (c.b[0]>>4 == 6) || p.HeaderLen()+len(c.payload) != p.Len()) {
+		if ok && (string(p.Payload()) != c.payload || p.Src().Port() != 40000 || p.Dst().Port() != 21 ||
+			p.Seq() != 1000 || p.Ack() != 2000 || p.IPv6() != (c.b[0]>>4 == 6) ||
+			p.HeaderLen()+len(c.payload) != p.Len()) {
 			t.Errorf("%s: %v to %v, %d, %d, %q", c.name, p.Src(), p.Dst(), p.Seq(), p.Ack(), p.Payload())
 		}
 	}
@@ -111,7 +117,8 @@ func TestOptionsAreFoundWhateverStandsAround(t *testing.T) {
 	}{
 		{"none", nil, false, nil},
 		{"timestamps", []byte{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}, false, nil},
-		{"SACK behind timestamps", append([]byte{8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1, 1, 5, 10}, block...), false, block},
+		{"SACK behind timestamps", append([]byte{8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1, 1, 5, 10},
+			block...), false, block},
 		{"SACK of half a block", []byte{5, 6, 0, 0, 0, 1, 1, 1}, false, []byte{}},
 		{"SACK of one and a half", append([]byte{5, 14}, append(block, 9, 9, 9, 9, 1, 1)...), false, block},
 		{"MD5", append([]byte{19, 18}, make([]byte, 18)...), true, nil}, // RFC 2385
@@ -176,7 +183,8 @@ func FuzzPacket(f *testing.F) {
 		if !p.Parse(b) {
 			return
 		}
-		if p.Len() > len(b) || p.HeaderLen() < 40 || p.HeaderLen()+len(p.Payload()) != p.Len() || len(p.SACK())%sackUnit != 0 {
+		if p.Len() > len(b) || p.HeaderLen() < 40 || p.HeaderLen()+len(p.Payload()) != p.Len() ||
+			len(p.SACK())%sackUnit != 0 {
 			t.Fatalf("%d of %d bytes, header %d", p.Len(), len(b), p.HeaderLen())
 		}
 		p.Signed()
@@ -188,24 +196,30 @@ func FuzzPacket(f *testing.F) {
 		checkSums(t, &q)
 		var r Packet
 		if string(out[:6]) != "before" || !r.Parse(out[6:]) || !bytes.Equal(r.Payload(), payload) ||
-			r.Seq() != 7 || r.Ack() != 8 || r.Flags() != FIN|ACK || r.Src() != p.Src() || r.Dst() != p.Dst() ||
+			r.Seq() != 7 || r.Ack() != 8 || r.Flags() != FIN|ACK || r.Src() != p.Src() ||
+			r.Dst() != p.Dst() ||
 			!bytes.Equal(r.options(), p.options()) {
 			t.Fatalf("% x was changed to % x", b, out[6:])
 		}
 		if !bytes.Equal(b, had) {
 			t.Fatal("the packet itself was changed")
 		}
-		// Any stream may meet any packet.
-		var c Conn
-		c.half[Original].stream.Start(p.Seq(), 3)
-		c.Take(Original, p.Payload(), nil)
-		c.half[Reply].begin(p.Ack() - 5)
-		c.Take(Reply, []byte("12345"), []Edit{{At: 1, Del: 2, Text: []byte("abcdef")}})
-		if out, changed := c.Emit(nil, Original, &p); changed && p.Len() < 60000 {
-			if !r.Parse(out) {
-				t.Fatalf("% x was translated to % x", b, out)
-			}
-			checkSums(t, &r)
-		}
+		meetStreams(t, &p)
 	})
+}
+
+// meetStreams passes the packet through streams: any may meet any.
+func meetStreams(t *testing.T, p *Packet) {
+	var c Conn
+	c.half[Original].stream.Start(p.Seq(), 3)
+	c.Take(Original, p.Payload(), nil)
+	c.half[Reply].begin(p.Ack() - 5)
+	c.Take(Reply, []byte("12345"), []Edit{{At: 1, Del: 2, Text: []byte("abcdef")}})
+	var r Packet
+	if out, changed := c.Emit(nil, Original, p); changed && p.Len() < 60000 {
+		if !r.Parse(out) {
+			t.Fatalf("% x was translated to % x", p.raw, out)
+		}
+		checkSums(t, &r)
+	}
 }

@@ -59,9 +59,6 @@ func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
 	if m&AskedPassive != 0 {
 		d.asks.push(ftp.Pasv)
 	}
-	if m&LoggingIn != 0 {
-		d.asks.push(ftp.Pass)
-	}
 	if running && p.TrustRunning {
 		d.memory |= Greeted | LoggedIn
 		d.welcomed, d.answered = true, true

@@ -28,7 +28,8 @@ var states = []struct {
 	{"200 to USER", []string{in[0], in[1], "s>200 fine, proceed\r\n", port}, true},
 	{"232 to PASS", []string{in[0], in[1], in[2], in[3], "s>232 in\r\n", port}, true},
 	{"200 to NOOP", []string{in[0], in[1], in[2], "c>NOOP\r\n", "s>200 ok\r\n", port}, false},
-	{"230 out of step, a login under way", []string{in[0], in[1], in[2], "c>NOOP\r\n", "s>230 in\r\n", port}, true},
+	{"230 out of step, a login under way",
+		[]string{in[0], in[1], in[2], "c>NOOP\r\n", "s>230 in\r\n", port}, false},
 	{"ACCT", []string{in[0], in[1], in[2], in[3], "s>332 account\r\n", "c>ACCT x\r\n", "s>230 in\r\n",
 		port}, true},
 	{"pipelined login", []string{in[0], "c>USER a\r\nPASS b\r\n", "s>331 pw\r\n230 in\r\n", port}, true},
@@ -131,7 +132,8 @@ func TestRestartGoesOnWhereItWas(t *testing.T) {
 		opens bool
 	}{
 		{"between PASS and 230", append(in[:4:4], "", in[4], port), true},
-		{"between PASS and 200, NOOP first", append(in[:4:4], "", "c>NOOP\r\n", "s>200 in\r\n", port), true},
+		{"between PASS and a 200 that may be for NOOP",
+			append(in[:4:4], "", "c>NOOP\r\n", "s>200 in\r\n", port), false},
 		{"between USER and 331", append(in[:2:2], "", in[2], in[3], in[4], port), true},
 		{"behind a pipelined login", []string{in[0], "c>USER a\r\nPASS b\r\n", "", "s>331 pw\r\n230 in\r\n",
 			port}, true},

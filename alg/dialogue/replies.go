@@ -107,7 +107,8 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 	case ftp.None, ftp.Other:
 		// Out of step, or picked up in the middle, but the server says so.
 		switch {
-		case (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn):
+		case (code == codeLoggedIn || code == codeAuthLogin) && d.has(LoggingIn) &&
+			(d.running || verb == ftp.None):
 			d.loggedIn()
 		case code == codeTLS:
 			d.goOpaque(x)
@@ -137,13 +138,18 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 			d.set(EPSVAll, false)
 		}
 	case ftp.Port, ftp.EPRT, ftp.Pasv, ftp.CPSV, ftp.EPSV, ftp.Transfer:
-		switch {
-		case int32(d.asks.out-d.doorAsk) < 0: // answers a command from before the port was opened
-		case failed:
-			x.gate.Shut(policy.ServerRefused)
-		case verb == ftp.Transfer:
-			x.gate.Shut(policy.Used)
-		}
+		d.transferAnswered(verb, failed, x)
+	}
+}
+
+// transferAnswered shuts the door that a command asked for or used, when that has its final reply.
+func (d *Dialogue) transferAnswered(verb ftp.Verb, failed bool, x *call) {
+	switch {
+	case int32(d.asks.out-d.doorAsk) < 0: // answers a command from before the port was opened
+	case failed:
+		x.gate.Shut(policy.ServerRefused)
+	case verb == ftp.Transfer:
+		x.gate.Shut(policy.Used)
 	}
 }
 

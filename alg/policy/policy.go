@@ -87,7 +87,7 @@ type Limit struct {
 func Default() Policy {
 	return Policy{
 		Active: true, Passive: true,
-		MinPort:   1024,
+		MinPort: 1024, MaxPort: 65535,
 		FirstPort: 32768, LastPort: 60999,
 		Timeout: 60 * time.Second,
 		Limits: Limits{

@@ -52,7 +52,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	SeenTwice: {
 		"seen_twice",
 		"The packet came through the queue twice, the second time as it was changed before.",
-		"Nothing: a bridge passes its packets to the IP hooks. net.bridge.bridge-nf-call-iptables=0 saves the detour.",
+		"Nothing: a bridge passes its packets to the IP hooks. bridge-nf-call-iptables=0 saves the detour.",
 	},
 	MissedSegments: {
 		"missed_segments",
@@ -98,7 +98,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"foreign_address",
 		"The address in the line is not the sender's own.",
 		"For a server that knows itself by another address, any_passive_address; for transfers between " +
-			"servers, fxp.",
+			"servers, fxp_networks.",
 	},
 	LowPort:    {"low_port", "The port is below the lowest one allowed.", "See min_port."},
 	HighPort:   {"high_port", "The port is above the highest one allowed.", "See max_port."},
@@ -126,7 +126,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	PortTaken: {
 		"port_taken",
 		"No free port was found.",
-		"Widen ports.first to ports.last, or look for what holds so many.",
+		"Widen port_range, or look for what holds so many.",
 	},
 	TableFull: {
 		"table_full",

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 )
 
 // newLogger writes lines for people or for programs.
@@ -27,12 +28,15 @@ type journal struct {
 	lines      *lineBuffer
 	left       int // lines of trouble for this second
 	suppressed int // lines not logged
+
+	ended func(*alg.Fate) // hears of each fate too; nil: nobody
+	hub   *api.Hub        // hears of all, however many
 }
 
 // newJournal returns a journal of one goroutine that writes to w, as newLogger does.
 func newJournal(w io.Writer, json bool, level slog.Leveler) *journal {
 	lines := &lineBuffer{w: w}
-	return &journal{log: newLogger(lines, json, level), lines: lines, left: troubleRate}
+	return &journal{log: newLogger(lines, json, level), lines: lines, left: troubleRate, hub: &api.Hub{}}
 }
 
 // flush writes out what was logged.
@@ -42,6 +46,9 @@ func (j *journal) flush() { j.lines.flush() }
 func (j *journal) quiet() bool { return j.left == troubleRate && j.suppressed == 0 }
 
 func (j *journal) opened(d alg.DataChannel) {
+	if j.hub.Wanted() {
+		j.hub.Publish(toldOpened(&d))
+	}
 	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel",
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),
@@ -51,6 +58,9 @@ func (j *journal) opened(d alg.DataChannel) {
 }
 
 func (j *journal) refused(r alg.Refusal) {
+	if j.hub.Wanted() {
+		j.hub.Publish(toldRefused(&r))
+	}
 	if !j.mayLog() {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 )
 
-// serveMetrics opens the only listener of the program.
+// serveMetrics opens the only listener of the program in the network.
 func (p *program) serveMetrics(m *metrics.Metrics) error {
 	if p.config.Metrics.Address == "" {
 		return nil
@@ -20,10 +20,11 @@ func (p *program) serveMetrics(m *metrics.Metrics) error {
 	l, err := net.Listen("tcp", p.config.Metrics.Address)
 	later := p.takeOver && errors.Is(err, unix.EADDRINUSE)
 	if err != nil && !later {
-		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
+		return fmt.Errorf("serve metrics: %w; choose another address with --metrics-address, "+
+			"FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
 	server := &http.Server{
-		Handler:           m.Handler(p.config.Metrics.Path),
+		Handler:           p.withProbes(m.Handler(p.config.Metrics.Path)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -47,6 +47,10 @@ type loop struct {
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
+	events    *events    // nil: there are none
+	snapshots *snapshots // nil: nobody asks for any
+	busy      bool       // one of them has more to do than was done in this round
+
 	calls   chan func()
 	ended   chan struct{} // closed when run returns
 	stopped bool
@@ -107,6 +111,10 @@ func (l *loop) stop() { l.call(func() { l.stopped = true }) }
 // once a second at most: one that is not needed any more is left to pass.
 func (l *loop) arm() error {
 	var at time.Time
+	if l.busy {
+		l.armed = time.Now().Add(busyRound)
+		return l.queue.SetDeadline(l.armed)
+	}
 	if l.idle == nil || !l.idle() || !l.journal.quiet() {
 		at = l.ticked.Add(tickTime)
 	}
@@ -143,6 +151,8 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
+	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
+	l.release(now)
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		l.handle(now, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
@@ -150,6 +160,9 @@ func (l *loop) round() (int, error) {
 	}
 	l.flush()
 	l.observe(now, l.packets[:n])
+	if l.snapshots != nil && l.snapshots.step(l.gateway, now) {
+		l.busy = true
+	}
 	if now.Sub(l.ticked) >= tickTime {
 		l.tick(now)
 	}

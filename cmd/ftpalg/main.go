@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 )
@@ -15,11 +14,10 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	if err := newRoot().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "ftpalg:", err)
-		if errors.As(err, new(badConfig)) {
-			return 2
+		if _, silent := err.(exitCode); !silent {
+			fmt.Fprintln(os.Stderr, "ftpalg:", err)
 		}
-		return 1
+		return codeOf(err)
 	}
 	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
@@ -47,6 +48,12 @@ type program struct {
 	journal *journal
 	loop    *loop
 	super   *supervisor
+	events  *events // nil: they are off
+
+	snapshots  *snapshots
+	started    time.Time
+	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
+	eventsLost *atomic.Uint64
 
 	takeOver    bool           // from a process that has the table
 	queueNumber uint16         // the configured one, but for a takeover
@@ -89,15 +96,16 @@ func (p *program) setUp() error {
 	}
 	info := build.Read(version)
 	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
+	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
+	ports := p.config.Ports
+	p.served.Store(&ports)
+	if err := p.openEvents(); err != nil {
+		return err
+	}
+	p.makeLoop(m)
 	if err := p.serveMetrics(m); err != nil {
 		return err
 	}
-	p.loop = newLoop()
-	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
-	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
-	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
-	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
-	p.kernel.flush = p.loop.flush
 	if err := p.watchRules(); err != nil {
 		return err
 	}
@@ -112,8 +120,21 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.logReady(info)
+	p.serveSocket(info)
 	p.super.ready(p.status())
 	return nil
+}
+
+// makeLoop joins what handles packets.
+func (p *program) makeLoop(m *metrics.Metrics) {
+	p.loop = newLoop()
+	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
+	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
+	p.snapshots = newSnapshots(p.queue.Wake)
+	p.loop.events, p.loop.snapshots = p.events, p.snapshots
+	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
+	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
+	p.kernel.flush = p.loop.flush
 }
 
 // choose finds out how the job is done on this kernel.
@@ -144,8 +165,10 @@ func (p *program) openConntrack() error {
 	}
 	p.kernel = &inOrder{kernel: conn}
 	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
+	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
+	p.gateway.OnFate = p.journal.fate
 	p.gateway.OnKernelError = p.journal.kernelError
 	return nil
 }
@@ -202,8 +225,9 @@ func (p *program) logReady(info build.Info) {
 	if p.config.ExternalRules {
 		rules = "external"
 	}
+	events, bytes := p.hears()
 	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.queueNumber,
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
-		"metrics", p.config.Metrics.Address)
+		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes)
 }

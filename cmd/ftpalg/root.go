@@ -18,6 +18,7 @@ that was negotiated. Data never passes through it.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newCheck(), newDemo(), newInspect(), newRules(), newVersion(), newManual())
+	root.AddCommand(newRun(), newCheck(), newDemo(), newInspect(), newExplain(), newRules(), newVersion(),
+		newManual(), newSessions(), newStatus(), newEvents())
 	return root
 }

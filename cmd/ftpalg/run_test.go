@@ -71,8 +71,8 @@ type process struct {
 
 func commandLine(args ...string) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", args...)
-	c.Env = append(slices.DeleteFunc(os.Environ(),
-		func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }), asProgram+"=1")
+	ours := func(v string) bool { return strings.HasPrefix(v, "FTPALG_") }
+	c.Env = append(slices.DeleteFunc(os.Environ(), ours), asProgram+"=1", "FTPALG_SOCKET_PATH=off")
 	return c
 }
 
@@ -182,7 +182,8 @@ func TestRunWithoutConfiguration(t *testing.T) {
 			t.Errorf("no %q in the metrics: %s", want, page)
 		}
 	}
-	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, "belongs to process "+strconv.Itoa(p.Process.Pid)) {
+	owner := "belongs to process " + strconv.Itoa(p.Process.Pid)
+	if out := fails(t, "run", "--metrics-address", "off"); !strings.Contains(out, owner) {
 		t.Errorf("a second one says %s", out)
 	}
 	wantPorts(t, "21")
@@ -212,14 +213,16 @@ func wantCapabilities(t *testing.T, pid int) {
 }
 
 // get asks by hand, because an HTTP client dials from another thread.
-func get(t *testing.T, addr string) string {
+func get(t *testing.T, addr string) string { t.Helper(); return getPage(t, addr, "/metrics") }
+
+func getPage(t *testing.T, addr, path string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := io.WriteString(c, "GET /metrics HTTP/1.0\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	page, err := io.ReadAll(c)

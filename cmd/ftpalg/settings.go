@@ -17,6 +17,7 @@ var flagged = []struct{ key, usage string }{
 	{"external_address", "public address of a gateway behind one-to-one NAT"},
 	{"tls", "what happens to AUTH TLS"},
 	{"metrics.address", "where metrics are served"},
+	{"socket.path", "Unix socket of sessions, status and events"},
 	{"log.format", "form of the log"},
 	{"log.level", "least important lines to log"},
 }

@@ -68,6 +68,20 @@ func TestQueueOfAnotherProgramIsErrBound(t *testing.T) {
 	}
 }
 
+// decide gives the verdict that the text of a UDP packet asks for.
+func decide(q *Queue, p *Packet) error {
+	const text = 28 // IPv4 and UDP header
+	switch string(p.Payload[text:]) {
+	case "drop":
+		return q.Verdict(p.ID, Drop, nil)
+	case "same":
+		return q.Verdict(p.ID, Accept, nil)
+	}
+	changed := bytes.Replace(p.Payload, []byte("old"), []byte("new"), 1)
+	changed[26], changed[27] = 0, 0 // no UDP checksum
+	return q.Verdict(p.ID, Accept, changed)
+}
+
 func TestPacketsWaitForTheirVerdict(t *testing.T) {
 	ns := queued(t)
 	from, to := sockets(t, ns)
@@ -87,18 +101,7 @@ func TestPacketsWaitForTheirVerdict(t *testing.T) {
 			if p.OutDev != 1 || p.Truncated { // lo is the first interface
 				t.Errorf("%+v", p)
 			}
-			const text = 28 // IPv4 and UDP header
-			switch v := string(p.Payload[text:]); v {
-			case "drop":
-				err = q.Verdict(p.ID, Drop, nil)
-			case "same":
-				err = q.Verdict(p.ID, Accept, nil)
-			default:
-				changed := bytes.Replace(p.Payload, []byte("old"), []byte("new"), 1)
-				changed[26], changed[27] = 0, 0 // no UDP checksum
-				err = q.Verdict(p.ID, Accept, changed)
-			}
-			if err != nil {
+			if err := decide(q, &p); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -162,7 +162,8 @@ func (p *prober) rules() {
 
 	p.option("connection hash", "several workers can share the connections", "one worker at most",
 		ruleset.Try(p.table, ruleset.Spread))
-	p.option(itemInner, "pure ACKs stay in the kernel", "pure ACKs are queued too, which costs some speed (Linux 5.16 has it)",
+	p.option(itemInner, "pure ACKs stay in the kernel",
+		"pure ACKs are queued too, which costs some speed (Linux 5.16 has it)",
 		ruleset.Try(p.table, ruleset.InnerHeader))
 }
 

@@ -51,7 +51,8 @@ func TestWhatIsChosenCanBeInstalled(t *testing.T) {
 			choice.Helper = fmt.Sprintf("ftpalg-p%d", os.Getpid())
 			register(t, choice.Helper)
 		}
-		c := ruleset.Config{Ports: []uint16{21}, Queue: 7, Helper: choice.Helper, NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader}
+		c := ruleset.Config{Ports: []uint16{21}, Queue: 7, Helper: choice.Helper,
+			NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader}
 		self, err := ruleset.Self()
 		if err != nil {
 			t.Error(err)

@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/test/lab"
 )
@@ -20,4 +24,25 @@ func dial(from *lab.Host, to string) error {
 		c.Close()
 	}
 	return err
+}
+
+// awaitAcknowledgement waits until the other side has acknowledged all that was sent.
+func (d *dialogue) awaitAcknowledgement(c *net.TCPConn) {
+	d.Helper()
+	for deadline := time.Now().Add(patience); d.queued(c, unix.SIOCOUTQ) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.Fatal("what was said is not acknowledged")
+		}
+	}
+}
+
+// queued is how many bytes a socket has received and not given, or sent without an acknowledgement.
+func (d *dialogue) queued(c *net.TCPConn, what uint) (n int) {
+	d.Helper()
+	raw, err := c.SyscallConn()
+	must(d, err)
+	var asked error
+	must(d, raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetInt(int(fd), what) }))
+	must(d, asked)
+	return n
 }

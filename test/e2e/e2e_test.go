@@ -95,7 +95,7 @@ func withConfig(t testing.TB, h *lab.Host, yaml string, args ...string) *gateway
 
 func (g *gateway) start() {
 	g.t.Helper()
-	args := append([]string{"run", "--metrics-address", ""}, g.args...)
+	args := append([]string{"run", "--metrics-address", "", "--socket-path", ""}, g.args...)
 	g.cmd = g.host.Command(context.Background(), program, args...)
 	out, w := io.Pipe()
 	g.cmd.Stdout, g.cmd.Stderr = w, w

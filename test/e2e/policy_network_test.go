@@ -273,27 +273,6 @@ func (d *dialogue) receive(from, to *net.TCPConn, said string) string {
 	return string(got)
 }
 
-// awaitAcknowledgement waits until the other side has acknowledged all that was sent.
-func (d *dialogue) awaitAcknowledgement(c *net.TCPConn) {
-	d.Helper()
-	for deadline := time.Now().Add(patience); d.queued(c, unix.SIOCOUTQ) > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			d.Fatal("what was said is not acknowledged")
-		}
-	}
-}
-
-// queued is how many bytes a socket has received and not given, or sent without an acknowledgement.
-func (d *dialogue) queued(c *net.TCPConn, what uint) (n int) {
-	d.Helper()
-	raw, err := c.SyscallConn()
-	must(d, err)
-	var asked error
-	must(d, raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetInt(int(fd), what) }))
-	must(d, asked)
-	return n
-}
-
 // original is the tuple by which the kernel knows the control connection.
 func (d *dialogue) original() conntrack.Tuple {
 	return conntrack.Tuple{
@@ -357,20 +336,4 @@ func (g *gateway) wantRefusals(t testing.TB, skip int, want ...string) {
 	if got := g.refusals()[skip:]; !slices.Equal(got, want) {
 		t.Errorf("the log gives the reasons %q, want %q", got, want)
 	}
-}
-
-// refusals are the reasons in the log, in order.
-func (g *gateway) refusals() []string { return refusals(g.logged()) }
-
-func refusals(log string) (reasons []string) {
-	for line := range strings.Lines(log) {
-		if fields := strings.Fields(line); slices.Contains(fields, "msg=refused") {
-			for _, f := range fields {
-				if reason, ok := strings.CutPrefix(f, "reason="); ok {
-					reasons = append(reasons, reason)
-				}
-			}
-		}
-	}
-	return reasons
 }

@@ -44,6 +44,8 @@ type DNAT struct {
 // device, and new TCP connections that are accepted by name.
 type Policy struct {
 	Accept []Accept
+	// DropRelated has expected connections dropped too, an operator's mistake.
+	DropRelated bool
 }
 
 // Accept lets new TCP connections pass.
@@ -167,7 +169,11 @@ func (b *builder) policy(name string, hook *nftables.ChainHook, p *Policy) {
 		return
 	}
 	c := b.chain(name, nftables.ChainTypeFilter, hook, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
-	b.rule(c, ctBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept())
+	known := uint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
+	if p.DropRelated {
+		known = expr.CtStateBitESTABLISHED
+	}
+	b.rule(c, ctBits(expr.CtKeySTATE, known), accept())
 	b.rule(c, device(expr.MetaKeyIIFNAME, "lo"), accept())
 	b.rule(c, protocol(unix.IPPROTO_ICMP), accept())
 	b.rule(c, protocol(unix.IPPROTO_ICMPV6), accept())

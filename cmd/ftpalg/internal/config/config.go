@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 
+	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
@@ -16,7 +17,10 @@ type Config struct {
 	Table         string // name of the nftables table
 	ExternalRules bool   // the operator manages the rules
 	Helper        string // HelperAuto or the name of a conntrack helper
+	Events        bool   // whether the kernel's events are listened to
 	Metrics       Metrics
+	Socket        Socket
+	Names         alg.Names // of strangers, that are kept to be shown
 	Log           Log
 	Policy        policy.Policy
 	Policies      []policy.Network // in place of Policy between some networks
@@ -26,6 +30,12 @@ type Config struct {
 type Metrics struct {
 	Address string // empty: nowhere
 	Path    string
+}
+
+// Socket says where the program tells what it does.
+type Socket struct {
+	Path  string // empty: nowhere
+	Group string // name or number of the group that may ask; empty: the program's own
 }
 
 // Log says how the program logs.
@@ -41,7 +51,10 @@ func Default() Config {
 		Queue:   2121,
 		Table:   "ftpalg",
 		Helper:  HelperAuto,
+		Events:  true,
 		Metrics: Metrics{Address: "127.0.0.1:9821", Path: "/metrics"},
+		Socket:  Socket{Path: "/run/ftpalg.sock"},
+		Names:   alg.Names{Users: true, Files: true},
 		Policy:  policy.Default(),
 	}
 }

@@ -12,7 +12,10 @@ func Fixed(a, b Config) []string {
 		{"table", a.Table != b.Table},
 		{"rules", a.ExternalRules != b.ExternalRules},
 		{"helper", a.Helper != b.Helper},
+		{"events", a.Events != b.Events},
 		{"metrics", a.Metrics != b.Metrics},
+		{"socket", a.Socket != b.Socket},
+		{"privacy", a.Names != b.Names},
 		{"log.format", a.Log.JSON != b.Log.JSON},
 	} {
 		if k.differs {

@@ -22,6 +22,7 @@ const maxLimit = 1_000_000_000
 
 var (
 	tableName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,30}$`)
+	groupName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$`)
 	helperName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`)
 )
 
@@ -38,8 +39,15 @@ var programKeys = []key{
 		option[bool]{"managed", false}, option[bool]{"external", true})},
 	{"helper", name("auto, or the name of a conntrack helper, of at most 15 characters", helperName,
 		func(c *Config) *string { return &c.Helper })},
+	{"events", choice(func(c *Config) *bool { return &c.Events },
+		option[bool]{"on", true}, option[bool]{off, false})},
 	{"metrics.address", listener(func(c *Config) *string { return &c.Metrics.Address })},
 	{"metrics.path", path(func(c *Config) *string { return &c.Metrics.Path })},
+	{"socket.path", socket(func(c *Config) *string { return &c.Socket.Path })},
+	{"socket.group", optional(`the name or number of a group, or ""`, groupName,
+		func(c *Config) *string { return &c.Socket.Group })},
+	{"privacy.users", yes(func(c *Config) *bool { return &c.Names.Users })},
+	{"privacy.files", yes(func(c *Config) *bool { return &c.Names.Files })},
 	{"log.format", choice(func(c *Config) *bool { return &c.Log.JSON },
 		option[bool]{"text", false}, option[bool]{"json", true})},
 	{"log.level", choice(func(c *Config) *slog.Level { return &c.Log.Level },
@@ -59,9 +67,12 @@ var policyKeys = []key{
 	{"any_passive_address", yes(func(c *Config) *bool { return &c.Policy.AnyPassiveAddress })},
 	{"fxp_networks", networks(func(c *Config) *[]netip.Prefix { return &c.Policy.FXP })},
 	{"min_port", number(1, 65535, func(c *Config) *uint16 { return &c.Policy.MinPort })},
+	{"max_port", number(1, 65535, func(c *Config) *uint16 { return &c.Policy.MaxPort })},
+	{"deny_ports", denyPorts()},
 	{"port_range", portRange()},
 	{"pinhole_timeout",
 		duration(time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Policy.Timeout })},
+	{"trust_running", yes(func(c *Config) *bool { return &c.Policy.TrustRunning })},
 	{"tls", choice(func(c *Config) *policy.TLS { return &c.Policy.TLS },
 		option[policy.TLS]{"pass", policy.TLSPass}, option[policy.TLS]{"watch", policy.TLSWatch},
 		option[policy.TLS]{"deny", policy.TLSDeny})},
@@ -70,6 +81,10 @@ var policyKeys = []key{
 	{"limits.per_client.open", limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.Open })},
 	{"limits.per_client.new_per_minute",
 		limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.NewPerMinute })},
+	{"limits.per_client.commands_per_second",
+		limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.CommandsPerSecond })},
+	{"limits.per_client.failed_logins_per_minute",
+		limit(func(p *policy.Policy) *int { return &p.Limits.PerClient.FailedLoginsPerMinute })},
 	{"limits.per_client.ipv4_prefix",
 		number(8, 32, func(c *Config) *int { return &c.Policy.Limits.IPv4Bits })},
 	{"limits.per_client.ipv6_prefix",

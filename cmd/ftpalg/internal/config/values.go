@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // value is how the text of a key becomes part of the configuration.
@@ -137,6 +139,36 @@ func listener(at func(*Config) *string) value {
 		})
 }
 
+// optional is a name, or nothing.
+func optional(allowed string, form *regexp.Regexp, at func(*Config) *string) value {
+	v := name(allowed, form, at)
+	set := v.set
+	v.set = func(c *Config, texts []string) error {
+		if texts[0] == "" {
+			*at(c) = ""
+			return nil
+		}
+		return set(c, texts)
+	}
+	return v
+}
+
+// maxSocketPath is what fits into struct sockaddr_un with its NUL.
+const maxSocketPath = 107
+
+func socket(at func(*Config) *string) value {
+	return one(`an absolute path of at most 107 bytes, or "" or off`, func(c *Config, text string) error {
+		switch {
+		case text == "" || text == off:
+			text = ""
+		case !strings.HasPrefix(text, "/") || len(text) > maxSocketPath || strings.ContainsRune(text, 0):
+			return fmt.Errorf("%q is not the path of a socket", text)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
 func path(at func(*Config) *string) value {
 	return one("a path that begins with /, without blanks", func(c *Config, text string) error {
 		if !strings.HasPrefix(text, "/") ||
@@ -212,21 +244,59 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 func portRange() value {
 	return one("FIRST-LAST within 1024 to 65535, as in 32768-60999", func(c *Config, text string) error {
-		a, b, ok := strings.Cut(text, "-")
-		if !ok {
+		if !strings.Contains(text, "-") {
 			return fmt.Errorf("%q is not a range", text)
 		}
-		first, err1 := parseNumber[uint16](strings.TrimSpace(a), 1024, 65535)
-		last, err2 := parseNumber[uint16](strings.TrimSpace(b), 1024, 65535)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
+		r, err := parsePorts(text, 1024)
+		if err == nil {
+			c.Policy.FirstPort, c.Policy.LastPort = r.First, r.Last
 		}
-		if first > last {
-			return fmt.Errorf("%d is above %d", first, last)
-		}
-		c.Policy.FirstPort, c.Policy.LastPort = first, last
-		return nil
+		return err
 	})
+}
+
+// parsePorts reads a port or FIRST-LAST, from lo on.
+func parsePorts(text string, lo uint16) (policy.PortRange, error) {
+	a, b, two := strings.Cut(text, "-")
+	if !two {
+		b = a
+	}
+	first, err := parseNumber(strings.TrimSpace(a), lo, 65535)
+	last, err2 := parseNumber(strings.TrimSpace(b), lo, 65535)
+	if two {
+		err = errors.Join(err, err2)
+	}
+	if err == nil && first > last {
+		err = fmt.Errorf("%d is above %d", first, last)
+	}
+	return policy.PortRange{First: first, Last: last}, err
+}
+
+// services stands in deny_ports for policy.Services.
+const services = "services"
+
+// denyPorts sets the ports that no data connection may have.
+func denyPorts() value {
+	const allowed = "ports and ranges as in 3306 or 6000-6063, and the word " + services
+	return value{allowed: allowed, list: true, set: func(c *Config, texts []string) error {
+		var list []policy.PortRange
+		var errs []error
+		for i, t := range texts {
+			r, err := parsePorts(t, 1)
+			switch {
+			case slices.Contains(texts[:i], t):
+				errs = append(errs, fmt.Errorf("%q is there twice", t))
+			case t == services:
+				list = append(list, policy.Services...)
+			case err != nil:
+				errs = append(errs, err)
+			default:
+				list = append(list, r)
+			}
+		}
+		c.Policy.DenyPorts = list
+		return errors.Join(errs...)
+	}}
 }
 
 var command = regexp.MustCompile(`^[A-Za-z]{1,16}$`)

@@ -19,6 +19,10 @@ type Metrics struct {
 	Overruns atomic.Uint64       // times that packets passed because the queue's buffer was full
 	Lost     atomic.Uint64       // packets that did
 
+	EventsLost atomic.Uint64 // times that events of the kernel were lost
+
+	times times
+
 	registry *prometheus.Registry
 }
 
@@ -32,10 +36,12 @@ func New(s *alg.Stats, queue func() (nfqueue.Stats, error), b build.Info) *Metri
 		Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3,
 			50e-3, 100e-3},
 	})
-	m := &Metrics{Latency: latency, registry: prometheus.NewRegistry()}
+	m := &Metrics{Latency: latency, times: newTimes(), registry: prometheus.NewRegistry()}
+	m.times.begin()
 	m.registry.MustRegister(
-		latency,
+		latency, m.times.connect, m.times.duration,
 		collector(families(s, &m.Overruns, &m.Lost, queue, b)),
+		collector(fateFamilies(s, m.EventsLost.Load)),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -24,7 +24,9 @@ import (
 var update = flag.Bool("update", false, "write the golden file anew")
 
 func metricsOf(s *alg.Stats) *Metrics {
-	queue := func() (nfqueue.Stats, error) { return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil }
+	queue := func() (nfqueue.Stats, error) {
+		return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil
+	}
 	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
 	m.Rules(&ruleset.WatchStats{})
 	return m

@@ -12,13 +12,15 @@ func (m *Metrics) Rules(s *ruleset.WatchStats) {
 				e(0)
 			}
 		}),
-		counter("rules_repaired_total", "Repairs of the nftables table, by what was found: it was gone, or altered.",
+		counter("rules_repaired_total",
+			"Repairs of the nftables table, by what was found: it was gone, or altered.",
 			func(e emit) {
 				e(float64(s.Repaired[ruleset.Gone].Load()), "gone")
 				e(float64(s.Repaired[ruleset.Altered].Load()), "altered")
 			}, "found"),
 		counter("rules_repairs_failed_total", "Repairs of the nftables table that failed.", one(&s.Failed)),
-		counter("rules_events_lost_total", "Times that words of changes to nftables were lost, and the table was looked at whole.",
+		counter("rules_events_lost_total",
+			"Times that words of changes to nftables were lost, and the table was looked at whole.",
 			one(&s.Overruns)),
 	})
 }

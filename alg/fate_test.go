@@ -1,0 +1,239 @@
+package alg
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// watched is a talk whose kernel tells of events, as far as the test has it do so.
+type watched struct {
+	*talk
+	fates   []Fate
+	entries map[conntrack.Tuple]conntrack.Entry
+	updates []time.Duration // timeouts set
+}
+
+func newWatched(t testing.TB) *watched {
+	w := &watched{talk: newTalk(t, snatFlow(), policy.Default()).login()}
+	w.entries = map[conntrack.Tuple]conntrack.Entry{}
+	w.g.OnFate = func(f *Fate) { w.fates = append(w.fates, *f) }
+	w.g.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
+		have, ok := w.entries[orig]
+		if *e = have; !ok {
+			return conntrack.ErrNotFound
+		}
+		return nil
+	}
+	return w
+}
+
+// counted is an entry with counters.
+func counted(original, reply conntrack.Counter) conntrack.Entry {
+	return conntrack.Entry{HasCounters: true, Counters: [2]conntrack.Counter{original, reply}}
+}
+
+// open has the client ask for a data connection and returns the expectation and the original tuple
+// of the connection that the server would make.
+func (w *watched) open() (conntrack.Expectation, conntrack.Tuple) {
+	w.t.Helper()
+	w.c(portLine1 + "\r\n")
+	w.s("200 ok\r\n")
+	x := w.k.expects[len(w.k.expects)-1]
+	return x, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}
+}
+
+// later lets time pass, and ticks.
+func (w *watched) later(d time.Duration) {
+	w.now = w.now.Add(d)
+	w.tick(toServer)
+}
+
+func (w *watched) want(want ...Outcome) {
+	w.t.Helper()
+	var have []Outcome
+	for _, f := range w.fates {
+		have = append(have, f.Outcome)
+		if n := w.g.Stats.Fates[f.Mode][f.Outcome].Load(); n == 0 {
+			w.t.Errorf("%v of mode %v is not counted", f.Outcome, f.Mode)
+		}
+	}
+	if len(have) != len(want) {
+		w.t.Fatalf("the fates are %v, want %v", have, want)
+	}
+	for i := range want {
+		if have[i] != want[i] {
+			w.t.Errorf("the fates are %v, want %v", have, want)
+		}
+	}
+}
+
+const (
+	syn   = conntrack.TCPSynSent
+	done  = conntrack.TCPTimeWait
+	reset = conntrack.TCPClosed
+)
+
+var doors = []struct {
+	name string
+	run  func(w *watched, x conntrack.Expectation, data conntrack.Tuple)
+	want Outcome
+	end  Ending
+}{
+	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.s("226 done\r\n")
+		w.g.DataChanged(w.now, data, done)
+	}, Used, Closed},
+	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.DataChanged(w.now, data, reset)
+	}, Used, Reset},
+	{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.c("STOR a\r\n")
+		w.s("150 go\r\n226 done\r\n")
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
+	}, Used, TimedOut},
+	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
+		e.TCP.State = syn
+		w.g.DataEnded(w.now, &e)
+	}, Unanswered, TimedOut},
+	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
+		w.g.DataStarted(w.now, data, x.Master)
+		w.g.DataChanged(w.now, data, reset)
+	}, Rejected, Reset},
+	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.later(settleTime)
+	}, Dropped, NoEnding},
+	{"nobody came", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
+		w.later(time.Minute + settleTime)
+	}, Expired, NoEnding},
+	{"the server refused", func(w *watched, _ conntrack.Expectation, _ conntrack.Tuple) {
+		w.c("RETR a\r\n")
+		w.s("550 no\r\n")
+		w.later(settleTime)
+	}, Withdrawn, NoEnding},
+	{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
+		w.g.Destroyed(x.Master)
+		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.later(settleTime)
+	}, Withdrawn, NoEnding},
+}
+
+func TestFateOfADoor(t *testing.T) {
+	for _, c := range doors {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWatched(t)
+			x, data := w.open()
+			w.g.DoorSeen(x.Master, x.Dst)
+			c.run(w, x, data)
+			w.want(c.want)
+			if end := w.fates[0].Ending; end != c.end {
+				t.Errorf("it ended as %v, want %v", end, c.end)
+			}
+			if failed := w.fates[0].Outcome.Failed(); failed != (c.want.Likely(w.fates[0].Mode) != "") {
+				t.Errorf("failed is %v, and the likely cause %q", failed, c.want.Likely(w.fates[0].Mode))
+			}
+			w.later(time.Hour)
+			w.want(c.want)
+			if n := w.g.Stats.Data.Load(); n != 0 {
+				t.Errorf("%d data connections are counted at the end", n)
+			}
+		})
+	}
+}
+
+func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
+	w := newWatched(t)
+	w.open() // no DoorSeen
+	for range 4 {
+		w.later(time.Minute)
+	}
+	w.want(Unknown)
+
+	w = newWatched(t)
+	x, _ := w.open()
+	w.g.DoorSeen(x.Master, x.Dst)
+	w.g.EventsLost()
+	for range 4 {
+		w.later(time.Minute)
+	}
+	w.want(Unknown)
+}
+
+func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	w.entries[data] = counted(
+		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
+	w.g.DataStarted(w.now.Add(time.Second), data, x.Master)
+	w.g.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
+	w.g.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
+	w.want(Used)
+	f := w.fates[0]
+	if f.Waited != time.Second || f.Lasted != 4*time.Second || !f.Counted || f.FromServer.Bytes != 300 ||
+		f.FromClient.Packets != 2 {
+		t.Errorf("%+v", f)
+	}
+	sent := &w.g.Stats.Bytes[f.Mode]
+	if up, down := sent[0].Load(), sent[1].Load(); up != 80 || down != 300 {
+		t.Errorf("%d bytes up and %d down are counted", up, down)
+	}
+}
+
+func TestLostEndOfADataConnectionIsFoundByAsking(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	w.g.DataStarted(w.now, data, x.Master)
+	w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: conntrack.TCPEstablished}}
+	w.g.EventsLost()
+	w.later(time.Second)
+	w.want()
+	delete(w.entries, data)
+	w.g.EventsLost()
+	w.later(time.Second)
+	w.want(Used)
+}
+
+func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	left := 8 * time.Second
+	w.k.updated = func(u conntrack.Update) {
+		if u.Timeout > 0 {
+			w.updates = append(w.updates, u.Timeout)
+			left = u.Timeout
+		}
+	}
+	w.g.DataStarted(w.now, data, x.Master)
+	for range 40 {
+		w.entries[x.Master] = conntrack.Entry{Timeout: left}
+		w.later(time.Second)
+		if left -= time.Second; left <= 0 {
+			t.Fatal("it expired")
+		}
+	}
+	if n := len(w.updates); n == 0 || n > 20 || w.updates[0] != 8*time.Second {
+		t.Errorf("timeouts were set to %v", w.updates)
+	}
+	w.updates = nil
+	w.g.DataChanged(w.now, data, conntrack.TCPTimeWait)
+	for range 7 {
+		w.later(time.Second)
+	}
+	if w.updates != nil {
+		t.Errorf("after the transfer timeouts were set to %v", w.updates)
+	}
+}

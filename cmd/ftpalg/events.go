@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+const (
+	// eventBuffer is the receive buffer of events, bytes.
+	eventBuffer = 4 << 20
+	// eventsWaiting is how many may wait for the end of a round.
+	eventsWaiting = 4096
+	// eventsARound bounds how many are handled between two rounds, so that no packet waits for long.
+	eventsARound = 256
+)
+
+// happening is what the gateway needs of an event.
+type happening struct {
+	kind    conntrack.Kind
+	at      time.Time
+	master  conntrack.Tuple // original tuple of the control connection
+	open    netip.AddrPort  // where a data connection was expected
+	early   bool            // an expectation is gone before its timeout
+	tuple   conntrack.Tuple // original tuple of an entry
+	state   conntrack.TCPState
+	counted bool
+	counter [2]conntrack.Counter
+}
+
+// events brings what the kernel tells of data connections and of the end of control connections to the
+// packet loop. What the loop does not take in time is lost and counted: nothing waits for it.
+type events struct {
+	listener *conntrack.Listener
+	wake     func() error // ends the round of the loop that waits
+	own      uint32       // netlink port id of our own requests
+	ready    chan happening
+	lost     *atomic.Uint64 // counts how often events were lost
+	missed   atomic.Bool    // since the loop looked last
+	told     bool           // that they can be lost
+	broken   chan error     // what ended the listening
+}
+
+// watch listens to the events, of control connections at ports. It must be called before there are
+// connections to be told of. own is the netlink port id of the program's own requests.
+func watch(ports []uint16, own uint32, lost *atomic.Uint64, wake func() error) (*events, error) {
+	const kinds = conntrack.AllEvents
+	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Filter(ports); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	e := &events{
+		listener: l, own: own, lost: lost, wake: wake,
+		ready: make(chan happening, eventsWaiting), broken: make(chan error, 1),
+	}
+	go e.listen()
+	return e, nil
+}
+
+// listen receives until the listener is closed.
+func (e *events) listen() {
+	for {
+		err := e.listener.Receive(e.take)
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return
+		case errors.Is(err, conntrack.ErrEventsLost):
+			e.lose()
+		case err != nil:
+			e.lose()
+			e.broken <- err
+			return
+		}
+	}
+}
+
+func (e *events) lose() {
+	e.lost.Add(1)
+	e.missed.Store(true)
+}
+
+// take hands an event on, if there is room.
+func (e *events) take(ev *conntrack.Event) {
+	h := happening{kind: ev.Kind, at: time.Now()}
+	switch ev.Kind {
+	case conntrack.ExpectNew, conntrack.ExpectDestroy:
+		if ev.Kind == conntrack.ExpectDestroy && ev.PortID == e.own {
+			return // the gateway knows what it withdrew
+		}
+		h.master, h.open, h.early = ev.Expect.Master, ev.Expect.Dst, ev.Expect.Timeout > 0
+	default:
+		x := &ev.Entry
+		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
+		h.counted, h.counter = x.HasCounters, x.Counters
+	}
+	select {
+	case e.ready <- h:
+		if len(e.ready) == 1 {
+			_ = e.wake() // fails if the loop has ended
+		}
+	default:
+		e.lose()
+	}
+}
+
+// pass gives the gateway what has happened since the last round, and tells whether there is more.
+func (e *events) pass(g *alg.Gateway, j *journal) bool {
+	if e.missed.Swap(false) {
+		g.EventsLost()
+		if !e.told {
+			e.told = true
+			j.log.Warn("events of the kernel were lost: what came of some data connections stays unknown; " +
+				"this is told once, ftpalg_events_lost_total counts")
+		}
+	}
+	for range eventsARound {
+		select {
+		case h := <-e.ready:
+			h.tell(g)
+		case err := <-e.broken:
+			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (h *happening) tell(g *alg.Gateway) {
+	switch h.kind {
+	case conntrack.ExpectNew:
+		g.DoorSeen(h.master, h.open)
+	case conntrack.ExpectDestroy:
+		g.DoorGone(h.at, h.master, h.open, h.early)
+	case conntrack.FlowNew:
+		g.DataStarted(h.at, h.tuple, h.master)
+	case conntrack.FlowUpdate:
+		g.DataChanged(h.at, h.tuple, h.state)
+	case conntrack.FlowDestroy:
+		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter}
+		e.Tuple[conntrack.Original], e.TCP.State = h.tuple, h.state
+		g.DataEnded(h.at, &e)
+		g.Destroyed(h.tuple)
+	}
+}
+
+// openEvents listens to the kernel from before the rules on, if it may.
+func (p *program) openEvents() error {
+	if !p.config.Events {
+		return nil
+	}
+	e, err := watch(p.config.Ports, p.conn.PortID(), p.eventsLost, p.queue.Wake)
+	if err != nil {
+		return fmt.Errorf("%w (events: off in the configuration does without)", err)
+	}
+	p.events = e
+	p.undo = append(p.undo, e.listener.Close)
+	p.gateway.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
+		return p.conn.Entry(t, conntrack.Zone{}, x)
+	}
+	return nil
+}
+
+// silent tells that a sysctl of connection tracking is 0.
+func silent(sysctl string) bool {
+	text, err := os.ReadFile("/proc/sys/net/netfilter/" + sysctl)
+	return err == nil && strings.TrimSpace(string(text)) == "0"
+}
+
+// hears says whether it will be known what comes of open ports, and how many bytes passed.
+func (p *program) hears() (events, bytes string) {
+	events, bytes = "on", "on"
+	switch {
+	case p.events == nil:
+		return "off", "off"
+	case silent("nf_conntrack_events"):
+		events = "off by net.netfilter.nf_conntrack_events"
+	}
+	if silent("nf_conntrack_acct") {
+		bytes = "off by net.netfilter.nf_conntrack_acct"
+	}
+	return events, bytes
+}

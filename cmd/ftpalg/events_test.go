@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+func newEventsOf(n int) *events {
+	return &events{
+		own: 7, lost: &atomic.Uint64{}, wake: func() error { return nil },
+		ready: make(chan happening, n), broken: make(chan error, 1),
+	}
+}
+
+func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
+	e := newEventsOf(2)
+	for range 5 {
+		e.take(&conntrack.Event{Kind: conntrack.FlowDestroy})
+	}
+	if n := e.lost.Load(); n != 3 || len(e.ready) != 2 {
+		t.Errorf("%d are lost and %d wait", n, len(e.ready))
+	}
+	var log bytes.Buffer
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	j := newJournal(&log, false, slog.LevelInfo)
+	e.pass(l.gateway, j)
+	e.lose()
+	e.broken <- errors.New("no more")
+	e.pass(l.gateway, j)
+	j.flush()
+	if n := strings.Count(log.String(), "events of the kernel were lost"); n != 1 {
+		t.Errorf("it is told %d times: %s", n, &log)
+	}
+	if !strings.Contains(log.String(), "do not come any more") || len(e.ready) != 0 {
+		t.Errorf("%d wait: %s", len(e.ready), &log)
+	}
+}
+
+func TestEventsBecomeAFate(t *testing.T) {
+	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}}
+	l := testLoop(t, q, io.Discard)
+	var fates []alg.Fate
+	l.gateway.OnFate = func(f *alg.Fate) { fates = append(fates, *f) }
+	rounds(t, l, q)
+	l.events = newEventsOf(100)
+	master := conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
+	open := netip.MustParseAddrPort("203.0.113.1:10120")
+	data := conntrack.Tuple{Src: netip.MustParseAddrPort("10.0.1.66:20"), Dst: open}
+	expect := func(k conntrack.Kind, by uint32) conntrack.Event {
+		e := conntrack.Event{Kind: k, PortID: by}
+		e.Expect.Master, e.Expect.Dst, e.Expect.Timeout = master, open, 1
+		return e
+	}
+	flow := func(k conntrack.Kind, s conntrack.TCPState) conntrack.Event {
+		e := conntrack.Event{Kind: k}
+		e.Entry.Master, e.Entry.Tuple[0], e.Entry.TCP.State = master, data, s
+		e.Entry.HasCounters, e.Entry.Counters[0].Bytes = true, 9
+		return e
+	}
+	for _, e := range []conntrack.Event{
+		expect(conntrack.ExpectNew, 7), expect(conntrack.ExpectDestroy, 7), // what we withdraw tells nothing
+		expect(conntrack.ExpectDestroy, 0), flow(conntrack.FlowNew, conntrack.TCPSynSent),
+		flow(conntrack.FlowUpdate, conntrack.TCPEstablished),
+		flow(conntrack.FlowDestroy, conntrack.TCPLastAck),
+	} {
+		l.events.take(&e)
+	}
+	if _, err := l.round(); err != nil {
+		t.Fatal(err)
+	}
+	if len(fates) != 1 || fates[0].Outcome != alg.Used || fates[0].Ending != alg.Closed ||
+		fates[0].FromServer.Bytes != 9 {
+		t.Errorf("%+v", fates)
+	}
+}
+
+func TestTakingAnEventAllocatesNothing(t *testing.T) {
+	e := newEventsOf(1)
+	ev := conntrack.Event{Kind: conntrack.FlowUpdate}
+	if n := testing.AllocsPerRun(100, func() { e.take(&ev); <-e.ready }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,87 @@
+package conntrack
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
+)
+
+// dialledAt opens a connection to the server's port, ends its entry, and returns its original tuple.
+func dialledAt(t testing.TB, r *netnstest.Router, c *Conn, port string) Tuple {
+	t.Helper()
+	l := r.Server.Listen(net.JoinHostPort(netnstest.Server, port))
+	defer func() { _ = l.Close() }()
+	client, err := r.Client.Dial(nil, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	orig := Tuple{
+		Src: netip.MustParseAddrPort(client.LocalAddr().String()),
+		Dst: netip.MustParseAddrPort(client.RemoteAddr().String()),
+	}
+	var e Entry
+	if err := c.Entry(orig, Zone{}, &e); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Remove(orig, Zone{}, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	return orig
+}
+
+func whatever(*Event) bool { return true }
+
+func TestFilterLetsOnlyExpectedConnectionsAndTheEndOfControlConnectionsThrough(t *testing.T) {
+	for _, ports := range [][]uint16{{2100, 21}, many(maxFiltered)} {
+		r, c := gateway(t)
+		l := listenIn(t, r.Gateway, AllEvents, 1<<20)
+		if err := l.Filter(ports); err != nil {
+			t.Fatal(err)
+		}
+		dialledAt(t, r, c, "2323")
+		ours := dialledAt(t, r, c, "21")
+		if e := await(t, l, whatever); e.Kind != FlowDestroy || e.Entry.Tuple[Original] != ours {
+			t.Errorf("with %d ports the first event is %+v", len(ports), e)
+		}
+		client, peer := open(t, r, netnstest.Server)
+		x := active(flow(t, c, client, peer), 40001)
+		r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
+		if err := c.Expect(x); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Server.Dial(nil, x.Dst.String()); err != nil {
+			t.Fatal(err)
+		}
+		var kinds []Kind
+		for range 3 {
+			kinds = append(kinds, await(t, l, func(e *Event) bool { return e.PortID != c.PortID() }).Kind)
+		}
+		if !slices.Equal(kinds, []Kind{ExpectDestroy, FlowNew, FlowUpdate}) {
+			t.Errorf("with %d ports the events of an expected connection are %v", len(ports), kinds)
+		}
+	}
+}
+
+// many returns n ports, the last of them 21.
+func many(n int) (ports []uint16) {
+	for i := range n - 1 {
+		ports = append(ports, uint16(3000+i))
+	}
+	return append(ports, 21)
+}
+
+func TestFilterOfManyPortsLetsTheEndOfEveryEntryThrough(t *testing.T) {
+	r, c := gateway(t)
+	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
+	if err := l.Filter(many(maxFiltered + 1)); err != nil {
+		t.Fatal(err)
+	}
+	other := dialledAt(t, r, c, "2323")
+	if e := await(t, l, whatever); e.Kind != FlowDestroy || e.Entry.Tuple[Original] != other {
+		t.Errorf("the first event is %+v", e)
+	}
+}
