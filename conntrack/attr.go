@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,9 +17,8 @@ type encoder struct {
 }
 
 const (
-	headerLen  = unix.NLMSG_HDRLEN + 4 // struct nlmsghdr and struct nfgenmsg
-	attrHeader = 4                     // struct nlattr
-	typeMask   = 0x3fff                // NLA_TYPE_MASK: without the NESTED and NET_BYTEORDER flags
+	genmsgLen = 4 // struct nfgenmsg
+	headerLen = unix.NLMSG_HDRLEN + genmsgLen
 )
 
 // start begins a datagram and its first message; family is the nfgen_family, an AF_
@@ -57,7 +57,7 @@ func (e *encoder) end(at int) {
 }
 
 func (e *encoder) header(typ uint16, size int) {
-	e.b = binary.NativeEndian.AppendUint16(e.b, uint16(attrHeader+size))
+	e.b = binary.NativeEndian.AppendUint16(e.b, uint16(unix.SizeofNlAttr+size))
 	e.b = binary.NativeEndian.AppendUint16(e.b, typ)
 }
 
@@ -123,71 +123,21 @@ func (e *encoder) addr(v4, v6 uint16, a netip.Addr) {
 	e.bytes(v6, b[:])
 }
 
-// nextAttr splits the first attribute off b. It returns ok false at the end and
-// at the first attribute that does not fit; what the kernel sends always fits,
-// so a decoder only has to be safe on other bytes.
-func nextAttr(b []byte) (typ uint16, value, rest []byte, ok bool) {
-	if len(b) < attrHeader {
-		return 0, nil, nil, false
-	}
-	size := int(binary.NativeEndian.Uint16(b))
-	if size < attrHeader || size > len(b) {
-		return 0, nil, nil, false
-	}
-	typ = binary.NativeEndian.Uint16(b[2:]) & typeMask
-	return typ, b[attrHeader:size], b[min(len(b), (size+3)&^3):], true
-}
-
-// attr finds one attribute; nil if it is not there.
-func attr(b []byte, want uint16) []byte {
-	for {
-		typ, v, rest, ok := nextAttr(b)
-		if !ok || typ == want {
-			return v
-		}
-		b = rest
-	}
-}
-
-// be16 and be32 read a number; 0 if the attribute is absent or short.
-func be16(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16(b)
-}
-
-func be32(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
-}
-
-// cstring cuts off the NUL and what follows.
-func cstring(b []byte) []byte {
-	for i, c := range b {
-		if c == 0 {
-			return b[:i]
-		}
-	}
-	return b
-}
-
 // parseTuple reads a nested tuple. What is missing stays invalid or zero.
 func parseTuple(b []byte) Tuple {
-	ip, l4 := attr(b, ctaTupleIP), attr(b, ctaTupleProto)
+	ip, l4 := nlread.Attr(b, ctaTupleIP), nlread.Attr(b, ctaTupleProto)
+	src, dst := nlread.U16(nlread.Attr(l4, ctaProtoSrcPort)), nlread.U16(nlread.Attr(l4, ctaProtoDstPort))
 	return Tuple{
-		Src: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Src, ctaIPv6Src), be16(attr(l4, ctaProtoSrcPort))),
-		Dst: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Dst, ctaIPv6Dst), be16(attr(l4, ctaProtoDstPort))),
+		Src: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Src, ctaIPv6Src), src),
+		Dst: netip.AddrPortFrom(parseAddr(ip, ctaIPv4Dst, ctaIPv6Dst), dst),
 	}
 }
 
 func parseAddr(b []byte, v4, v6 uint16) netip.Addr {
-	if a := attr(b, v4); len(a) == 4 {
+	if a := nlread.Attr(b, v4); len(a) == 4 {
 		return netip.AddrFrom4([4]byte(a))
 	}
-	if a := attr(b, v6); len(a) == 16 {
+	if a := nlread.Attr(b, v6); len(a) == 16 {
 		return netip.AddrFrom16([16]byte(a))
 	}
 	return netip.Addr{}

@@ -192,22 +192,6 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func FuzzSplitMessage(f *testing.F) {
-	var e encoder
-	e.start(subsysConntrack, 0, 1, unix.AF_INET)
-	f.Add(append([]byte(nil), e.finish()...))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for len(b) > 0 {
-			_, _, body, rest, ok := splitMessage(b)
-			if ok && len(rest) >= len(b) || !ok && len(rest) != 0 {
-				t.Fatalf("no progress: %d of %d bytes left", len(rest), len(b))
-			}
-			_ = errnoOf(body)
-			b = rest
-		}
-	})
-}
-
 func TestMixedAddressFamiliesAreRefused(t *testing.T) {
 	var c Conn
 	mixed := Tuple{client4, server6}

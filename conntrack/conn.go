@@ -1,12 +1,12 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -177,18 +177,18 @@ func (c *Conn) read() (seq uint32, attrs []byte, done bool, err error) {
 				return 0, nil, false, err
 			}
 		}
-		typ, seq, body, rest, ok := splitMessage(c.in)
+		m, rest, ok := nlread.NextMessage(c.in)
 		c.in = rest
-		if !ok || seq == 0 {
+		if !ok || m.Seq == 0 {
 			continue
 		}
-		switch typ {
+		switch m.Type {
 		case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-			return seq, nil, true, errnoOf(body)
+			return m.Seq, nil, true, nlread.Errno(m.Body)
 		case unix.NLMSG_NOOP:
 		default:
-			if len(body) >= headerLen-unix.NLMSG_HDRLEN {
-				return seq, body[headerLen-unix.NLMSG_HDRLEN:], false, nil
+			if len(m.Body) >= genmsgLen {
+				return m.Seq, m.Body[genmsgLen:], false, nil
 			}
 		}
 	}
@@ -209,31 +209,4 @@ func (c *Conn) receive() error {
 			return nil
 		}
 	}
-}
-
-// splitMessage splits the first netlink message off b. ok is false and rest
-// empty if there is none.
-func splitMessage(b []byte) (typ uint16, seq uint32, body, rest []byte, ok bool) {
-	if len(b) < unix.NLMSG_HDRLEN {
-		return 0, 0, nil, nil, false
-	}
-	size := binary.NativeEndian.Uint32(b)
-	if size < unix.NLMSG_HDRLEN || uint64(size) > uint64(len(b)) {
-		return 0, 0, nil, nil, false
-	}
-	n := int(size)
-	return binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]),
-		b[unix.NLMSG_HDRLEN:n], b[min(len(b), (n+3)&^3):], true
-}
-
-// errnoOf reads the negative errno with which struct nlmsgerr and NLMSG_DONE
-// begin; nil if it is 0.
-func errnoOf(body []byte) error {
-	if len(body) < 4 {
-		return nil
-	}
-	if n := int32(binary.NativeEndian.Uint32(body)); n != 0 {
-		return unix.Errno(-n)
-	}
-	return nil
 }

@@ -1,8 +1,9 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"time"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 )
 
 // Entry is all that the kernel tells of a conntrack entry. What it does not tell is zero;
@@ -92,7 +93,7 @@ type decoder struct {
 
 // name returns b, up to its NUL, as a string.
 func (d *decoder) name(b []byte) string {
-	b = cstring(b)
+	b = nlread.Text(b)
 	if len(b) == 0 {
 		return ""
 	}
@@ -110,7 +111,7 @@ func (d *decoder) name(b []byte) string {
 // flow fills f from the attributes of an IPCTNL_MSG_CT_NEW message.
 func (d *decoder) flow(b []byte, f *Flow) {
 	*f = Flow{}
-	for typ, v, rest, ok := nextAttr(b); ok; typ, v, rest, ok = nextAttr(rest) {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
 		d.flowAttr(typ, v, f)
 	}
 	f.HasSeq = f.HasSeq || f.NAT() && f.Helper != ""
@@ -124,12 +125,12 @@ func (d *decoder) flowAttr(typ uint16, v []byte, f *Flow) {
 	case ctaTupleReply:
 		f.Tuple[Reply] = parseTuple(v)
 	case ctaStatus:
-		status := Status(be32(v))
+		status := Status(nlread.U32(v))
 		f.SNAT, f.DNAT = status&StatusSrcNAT != 0, status&StatusDstNAT != 0
 	case ctaID:
-		f.ID = be32(v)
+		f.ID = nlread.U32(v)
 	case ctaHelp:
-		f.Helper = d.name(attr(v, ctaHelpName))
+		f.Helper = d.name(nlread.Attr(v, ctaHelpName))
 	case ctaLabels:
 		f.State, f.Flight, f.HasState = d.layout.parse(v)
 	case ctaSeqAdjOrig:
@@ -142,7 +143,7 @@ func (d *decoder) flowAttr(typ uint16, v []byte, f *Flow) {
 // entry fills e from the attributes of an IPCTNL_MSG_CT_NEW or _DELETE message.
 func (d *decoder) entry(b []byte, e *Entry) {
 	*e = Entry{}
-	for typ, v, rest, ok := nextAttr(b); ok; typ, v, rest, ok = nextAttr(rest) {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
 		d.flowAttr(typ, v, &e.Flow)
 		e.attr(typ, v)
 	}
@@ -156,24 +157,25 @@ func (e *Entry) attr(typ uint16, v []byte) {
 	case ctaTupleMaster:
 		e.Master = parseTuple(v)
 	case ctaStatus:
-		e.Status = Status(be32(v))
+		e.Status = Status(nlread.U32(v))
 	case ctaMark:
-		e.Mark = be32(v)
+		e.Mark = nlread.U32(v)
 	case ctaTimeout:
-		e.Timeout = time.Duration(be32(v)) * time.Second
+		e.Timeout = time.Duration(nlread.U32(v)) * time.Second
 	case ctaProtoInfo:
-		e.TCP = parseTCP(attr(v, ctaProtoInfoTCP))
+		e.TCP = parseTCP(nlread.Attr(v, ctaProtoInfoTCP))
 	case ctaCountersOrig:
 		e.Counters[Original], e.HasCounters = parseCounter(v), true
 	case ctaCountersReply:
 		e.Counters[Reply], e.HasCounters = parseCounter(v), true
 	case ctaTimestamp:
-		e.Start, e.Stop = int64(be64(attr(v, ctaTimestampStart))), int64(be64(attr(v, ctaTimestampStop)))
+		e.Start = int64(nlread.U64(nlread.Attr(v, ctaTimestampStart)))
+		e.Stop = int64(nlread.U64(nlread.Attr(v, ctaTimestampStop)))
 	}
 }
 
 func parseTCP(b []byte) (t TCP) {
-	for typ, v, rest, ok := nextAttr(b); ok; typ, v, rest, ok = nextAttr(rest) {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
 		if len(v) == 0 {
 			continue
 		}
@@ -194,20 +196,14 @@ func parseTCP(b []byte) (t TCP) {
 }
 
 func parseCounter(b []byte) Counter {
-	return Counter{Packets: be64(attr(b, ctaCountersPackets)), Bytes: be64(attr(b, ctaCountersBytes))}
+	packets, bytes := nlread.Attr(b, ctaCountersPackets), nlread.Attr(b, ctaCountersBytes)
+	return Counter{Packets: nlread.U64(packets), Bytes: nlread.U64(bytes)}
 }
 
 func parseSeqAdj(b []byte) SeqAdj {
 	return SeqAdj{
-		Pos:    be32(attr(b, ctaSeqAdjPos)),
-		Before: int32(be32(attr(b, ctaSeqAdjBefore))),
-		After:  int32(be32(attr(b, ctaSeqAdjAfter))),
+		Pos:    nlread.U32(nlread.Attr(b, ctaSeqAdjPos)),
+		Before: int32(nlread.U32(nlread.Attr(b, ctaSeqAdjBefore))),
+		After:  int32(nlread.U32(nlread.Attr(b, ctaSeqAdjAfter))),
 	}
-}
-
-func be64(b []byte) uint64 {
-	if len(b) < 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -132,7 +133,7 @@ func seconds(d time.Duration) uint32 {
 // expectation fills x from the attributes of an IPCTNL_MSG_EXP_NEW or _DELETE message.
 func (d *decoder) expectation(b []byte, x *ExpectEntry) {
 	*x = ExpectEntry{}
-	for typ, v, rest, ok := nextAttr(b); ok; typ, v, rest, ok = nextAttr(rest) {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
 		switch typ {
 		case expMaster:
 			x.Master = parseTuple(v)
@@ -142,19 +143,19 @@ func (d *decoder) expectation(b []byte, x *ExpectEntry) {
 		case expMask:
 			x.Mask = parseTuple(v)
 		case expTimeout:
-			x.Timeout = time.Duration(be32(v)) * time.Second
+			x.Timeout = time.Duration(nlread.U32(v)) * time.Second
 		case expID:
-			x.ID = be32(v)
+			x.ID = nlread.U32(v)
 		case expHelper:
 			x.Helper = d.name(v)
 		case expFlags:
-			x.Flags = be32(v)
+			x.Flags = nlread.U32(v)
 		case expClass:
-			x.Class = be32(v)
+			x.Class = nlread.U32(v)
 		case expNAT:
 			x.Translate = true
-			x.Dir = Dir(be32(attr(v, expNATDir)) & 1)
-			x.Target = parseTuple(attr(v, expNATTuple)).Src
+			x.Dir = Dir(nlread.U32(nlread.Attr(v, expNATDir)) & 1)
+			x.Target = parseTuple(nlread.Attr(v, expNATTuple)).Src
 		case expFn:
 			x.Fn = d.name(v)
 		}
@@ -163,6 +164,6 @@ func (d *decoder) expectation(b []byte, x *ExpectEntry) {
 
 // isTCP tells whether the tuple in an attribute of that type is one of TCP.
 func isTCP(b []byte, tuple uint16) bool {
-	p := attr(attr(attr(b, tuple), ctaTupleProto), ctaProtoNum)
+	p := nlread.Attr(nlread.Attr(nlread.Attr(b, tuple), ctaTupleProto), ctaProtoNum)
 	return len(p) == 1 && p[0] == unix.IPPROTO_TCP
 }

@@ -1,13 +1,13 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -141,14 +141,13 @@ func (r *Listener) datagram(fd uintptr) bool {
 
 // event fills e from the first message of b; ok is false if that is no event of TCP.
 func (d *decoder) event(b []byte, e *Event) (rest []byte, ok bool) {
-	typ, _, body, rest, ok := splitMessage(b)
-	const family = headerLen - unix.NLMSG_HDRLEN
-	if !ok || len(body) < family {
+	m, rest, ok := nlread.NextMessage(b)
+	if !ok || len(m.Body) < genmsgLen {
 		return rest, false
 	}
-	e.PortID = binary.NativeEndian.Uint32(b[12:])
-	isNew := binary.NativeEndian.Uint16(b[6:])&unix.NLM_F_CREATE != 0
-	attrs := body[family:]
+	e.PortID = m.PortID
+	isNew := m.Flags&unix.NLM_F_CREATE != 0
+	typ, attrs := m.Type, m.Body[genmsgLen:]
 	switch {
 	case typ == subsysConntrack|msgNew && isNew:
 		e.Kind = FlowNew

@@ -1,6 +1,9 @@
 package conntrack
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
+	"golang.org/x/sys/unix"
+)
 
 // Zone is the conntrack zone of a flow: tables apart, so that the same addresses can be
 // in use behind several interfaces ("ct zone set 5" of nftables). The zero value is the
@@ -24,9 +27,9 @@ const (
 func zoneIn(typ uint16, v []byte, z *Zone) {
 	switch typ {
 	case ctaZone:
-		*z = Zone{ID: be16(v)}
+		*z = Zone{ID: nlread.U16(v)}
 	case ctaTupleOrig, ctaTupleReply:
-		if id := be16(attr(v, ctaTupleZone)); id != 0 {
+		if id := nlread.U16(nlread.Attr(v, ctaTupleZone)); id != 0 {
 			*z = Zone{ID: id, Dir: ZoneDir(typ)}
 		}
 	}

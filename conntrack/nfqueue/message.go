@@ -5,6 +5,7 @@ import (
 	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,6 @@ const (
 )
 
 const (
-	typeMask     = 0x3fff // NLA_TYPE_MASK: an attribute type without its flags
 	genHeaderLen = 4
 	messageStart = unix.NLMSG_HDRLEN + genHeaderLen
 
@@ -112,9 +112,6 @@ func verdictID(msg []byte) uint32 {
 
 func seqOf(msg []byte) uint32 { return binary.NativeEndian.Uint32(msg[8:]) }
 
-// aligned rounds a length up to where the next message or attribute begins.
-func aligned(n int) int { return (n + 3) &^ 3 }
-
 func appendPadded(b, v []byte) []byte {
 	b = append(b, v...)
 	return append(b, padding[:-len(v)&3]...)
@@ -132,53 +129,38 @@ const (
 // decode reads the first message of a datagram; nfnetlink_queue puts one in
 // each. For an answer it returns the sequence number and the errno, 0 for success.
 func decode(b []byte, p *Packet) (k kind, seq uint32, errno unix.Errno) {
-	if len(b) < unix.NLMSG_HDRLEN {
-		return other, 0, 0
-	}
-	size := binary.NativeEndian.Uint32(b)
-	if size < unix.NLMSG_HDRLEN || uint64(size) > uint64(len(b)) {
-		return other, 0, 0
-	}
-	typ, seq := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:])
-	b = b[:size]
+	m, _, _ := nlread.NextMessage(b)
 	switch {
-	case typ == unix.NLMSG_ERROR && len(b) >= unix.NLMSG_HDRLEN+4:
-		code := int32(binary.NativeEndian.Uint32(b[unix.NLMSG_HDRLEN:]))
-		return answer, seq, unix.Errno(-code)
-	case typ == msgPacket && len(b) >= messageStart:
-		if parsePacket(b[messageStart:], p) {
-			return packet, seq, 0
+	case m.Type == unix.NLMSG_ERROR && len(m.Body) >= 4:
+		return answer, m.Seq, unix.Errno(-int32(binary.NativeEndian.Uint32(m.Body)))
+	case m.Type == msgPacket && len(m.Body) >= genHeaderLen:
+		if parsePacket(m.Body[genHeaderLen:], p) {
+			return packet, m.Seq, 0
 		}
 	}
-	return other, seq, 0
+	return other, m.Seq, 0
 }
 
 // parsePacket reads the attributes of a packet; false if it has no id to answer.
-func parsePacket(b []byte, p *Packet) (ok bool) {
+func parsePacket(b []byte, p *Packet) (found bool) {
 	*p = Packet{}
 	whole := -1
-	for len(b) >= unix.SizeofNlAttr {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofNlAttr || size > len(b) {
-			break
-		}
-		v := b[unix.SizeofNlAttr:size]
-		switch typ := binary.NativeEndian.Uint16(b[2:]) & typeMask; {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
+		switch {
 		case typ == attrPacketHeader && len(v) >= 4: // struct nfqnl_msg_packet_hdr
-			p.ID, ok = binary.BigEndian.Uint32(v), true
+			p.ID, found = nlread.U32(v), true
 		case typ == attrTimestamp && len(v) >= 16: // struct nfqnl_msg_packet_timestamp, in seconds and µs
-			p.Time = time.Unix(int64(binary.BigEndian.Uint64(v)), int64(binary.BigEndian.Uint64(v[8:]))*1000)
-		case typ == attrInDev && len(v) >= 4:
-			p.InDev = binary.BigEndian.Uint32(v)
-		case typ == attrOutDev && len(v) >= 4:
-			p.OutDev = binary.BigEndian.Uint32(v)
+			p.Time = time.Unix(int64(nlread.U64(v)), int64(nlread.U64(v[8:]))*1000)
+		case typ == attrInDev:
+			p.InDev = nlread.U32(v)
+		case typ == attrOutDev:
+			p.OutDev = nlread.U32(v)
 		case typ == attrPayload:
 			p.Payload = v
 		case typ == attrCapLen && len(v) >= 4:
-			whole = int(binary.BigEndian.Uint32(v))
+			whole = int(nlread.U32(v))
 		}
-		b = b[min(len(b), aligned(size)):]
 	}
 	p.Truncated = whole > len(p.Payload)
-	return ok
+	return found
 }

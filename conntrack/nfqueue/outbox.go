@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -151,7 +152,7 @@ func errnoIn(err error) unix.Errno {
 // it is the first.
 func halfOf(b []byte) int {
 	for at := 0; at < len(b); {
-		next := at + aligned(int(binary.NativeEndian.Uint32(b[at:])))
+		next := at + nlread.Aligned(int(binary.NativeEndian.Uint32(b[at:])))
 		if next > len(b)/2 {
 			if at == 0 {
 				return min(next, len(b))

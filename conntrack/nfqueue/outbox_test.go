@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +30,7 @@ func datagrams(t *testing.T, kernel *net.UnixConn) (all [][]byte) {
 // ids returns the packets of the verdicts in a datagram; 0 stands for another message.
 func ids(b []byte) (all []uint32) {
 	for len(b) > 0 {
-		size := aligned(int(binary.NativeEndian.Uint32(b)))
+		size := nlread.Aligned(int(binary.NativeEndian.Uint32(b)))
 		id := uint32(0)
 		if binary.NativeEndian.Uint16(b[4:]) == msgVerdict {
 			id = verdictID(b)

@@ -3,6 +3,7 @@ package ruleset
 import (
 	"errors"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,27 +33,27 @@ func (s *socket) contents(table string) (contents, error) {
 	c := contents{table: table, hooks: map[string]hook{}}
 	err := errors.Join(
 		s.dump(unix.NFT_MSG_GETCHAIN, table, func(b []byte) {
-			name := text(attribute(b, unix.NFTA_CHAIN_NAME))
+			name := text(nlread.Attr(b, unix.NFTA_CHAIN_NAME))
 			c.chains = append(c.chains, name)
-			h := attribute(b, unix.NFTA_CHAIN_HOOK)
-			if h == nil || text(attribute(b, unix.NFTA_CHAIN_TYPE)) != "filter" {
+			h := nlread.Attr(b, unix.NFTA_CHAIN_HOOK)
+			if h == nil || text(nlread.Attr(b, unix.NFTA_CHAIN_TYPE)) != "filter" {
 				return
 			}
 			c.hooks[name] = hook{
-				number:   be32(attribute(h, unix.NFTA_HOOK_HOOKNUM)),
-				priority: int32(be32(attribute(h, unix.NFTA_HOOK_PRIORITY))),
-				policy:   be32(attribute(b, unix.NFTA_CHAIN_POLICY)),
+				number:   nlread.U32(nlread.Attr(h, unix.NFTA_HOOK_HOOKNUM)),
+				priority: int32(nlread.U32(nlread.Attr(h, unix.NFTA_HOOK_PRIORITY))),
+				policy:   nlread.U32(nlread.Attr(b, unix.NFTA_CHAIN_POLICY)),
 			}
 		}),
 		s.dump(unix.NFT_MSG_GETSET, table, func(b []byte) {
-			flags := be32(attribute(b, unix.NFTA_SET_FLAGS))
+			flags := nlread.U32(nlread.Attr(b, unix.NFTA_SET_FLAGS))
 			if flags&unix.NFT_SET_ANONYMOUS == 0 { // those go with their rules
-				c.sets = append(c.sets, text(attribute(b, unix.NFTA_SET_NAME)))
+				c.sets = append(c.sets, text(nlread.Attr(b, unix.NFTA_SET_NAME)))
 			}
 		}),
 		s.dump(unix.NFT_MSG_GETOBJ, table, func(b []byte) {
-			name, kind := attribute(b, unix.NFTA_OBJ_NAME), attribute(b, unix.NFTA_OBJ_TYPE)
-			c.objects = append(c.objects, object{text(name), be32(kind)})
+			name, kind := nlread.Attr(b, unix.NFTA_OBJ_NAME), nlread.Attr(b, unix.NFTA_OBJ_TYPE)
+			c.objects = append(c.objects, object{text(name), nlread.U32(kind)})
 		}),
 	)
 	return c, err

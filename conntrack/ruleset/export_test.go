@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +46,8 @@ func (w *Watch) ShrinkBuffer(t *testing.T) {
 func (t *Table) ChainHandles() (map[string]uint64, error) {
 	handles := map[string]uint64{}
 	err := t.sock.dump(unix.NFT_MSG_GETCHAIN, t.name, func(b []byte) {
-		handles[text(attribute(b, unix.NFTA_CHAIN_NAME))] = be64(attribute(b, unix.NFTA_CHAIN_HANDLE))
+		name := text(nlread.Attr(b, unix.NFTA_CHAIN_NAME))
+		handles[name] = nlread.U64(nlread.Attr(b, unix.NFTA_CHAIN_HANDLE))
 	})
 	return handles, err
 }

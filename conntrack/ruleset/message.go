@@ -9,10 +9,8 @@ import (
 )
 
 const (
-	genmsgLen    = 4 // struct nfgenmsg
-	batchGenID   = 1 // NFNL_BATCH_GENID, nfnetlink.h
-	typeMask     = 0x3fff
-	attrHeader   = 4  // struct nlattr
+	genmsgLen    = 4  // struct nfgenmsg
+	batchGenID   = 1  // NFNL_BATCH_GENID, nfnetlink.h
 	inetService  = 13 // nft's number of the type, which the kernel only keeps
 	acceptPolicy = 1  // NF_ACCEPT
 	udataComment = 7  // NFTNL_UDATA_SET_COMMENT, udata.h of libnftnl
@@ -48,7 +46,7 @@ func appendMessage(b []byte, typ, flags uint16, seq uint32, resID uint16, body [
 func batchEdge(b []byte, typ uint16, seq, gen uint32) []byte {
 	var body []byte
 	if gen != 0 {
-		body = binary.NativeEndian.AppendUint16(nil, attrHeader+4)
+		body = binary.NativeEndian.AppendUint16(nil, unix.SizeofNlAttr+4)
 		body = binary.NativeEndian.AppendUint16(body, batchGenID)
 		body = binary.BigEndian.AppendUint32(body, gen)
 	}
@@ -197,52 +195,4 @@ func (b *batch) addRule(table, chain string, exprs []expr.Any) {
 			}
 		})
 	})
-}
-
-// each gives f the attributes in b. What the kernel sends always fits; other
-// bytes end it.
-func each(b []byte, f func(typ uint16, value []byte)) {
-	for len(b) >= attrHeader {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < attrHeader || size > len(b) {
-			return
-		}
-		f(binary.NativeEndian.Uint16(b[2:])&typeMask, b[attrHeader:size])
-		b = b[min(len(b), (size+3)&^3):]
-	}
-}
-
-// attribute finds one attribute; nil if it is not there.
-func attribute(b []byte, want uint16) (found []byte) {
-	each(b, func(typ uint16, v []byte) {
-		if typ == want && found == nil {
-			found = v
-		}
-	})
-	return found
-}
-
-// be32 and be64 read a number; 0 if the attribute is absent or short.
-func be32(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
-}
-
-func be64(b []byte) uint64 {
-	if len(b) < 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
-}
-
-// text cuts off the NUL and what follows.
-func text(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
 }

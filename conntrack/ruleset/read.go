@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ func (s *socket) owner(table string) (o Owner, found bool, err error) {
 		e.String(unix.NFTA_SET_TABLE, table)
 		e.String(unix.NFTA_SET_NAME, portSet)
 	}, func(m message) {
-		o, found = parseOwner(commentOf(attribute(m.body, unix.NFTA_SET_USERDATA)))
+		o, found = parseOwner(commentOf(nlread.Attr(m.body, unix.NFTA_SET_USERDATA)))
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return Owner{}, false, nil
@@ -51,7 +52,7 @@ const tableName = 1
 func (s *socket) dump(typ uint16, table string, f func(body []byte)) error {
 	err := s.request(typ, unix.NLM_F_DUMP, func(e *attrs) { e.String(tableName, table) }, func(m message) {
 		// Kernels differ in which dumps heed the name.
-		if m.family == unix.NFPROTO_INET && text(attribute(m.body, tableName)) == table {
+		if m.family == unix.NFPROTO_INET && text(nlread.Attr(m.body, tableName)) == table {
 			f(m.body)
 		}
 	})
@@ -79,19 +80,19 @@ func (s *socket) digest(table string) (uint64, error) {
 	}
 	rules := uint64(0)
 	err := errors.Join(
-		s.dump(unix.NFT_MSG_GETTABLE, table, func(b []byte) { add(attribute(b, unix.NFTA_TABLE_FLAGS)) }),
+		s.dump(unix.NFT_MSG_GETTABLE, table, func(b []byte) { add(nlread.Attr(b, unix.NFTA_TABLE_FLAGS)) }),
 		s.dump(unix.NFT_MSG_GETCHAIN, table, func(b []byte) {
-			add(attribute(b, unix.NFTA_CHAIN_NAME), attribute(b, unix.NFTA_CHAIN_HOOK),
-				attribute(b, unix.NFTA_CHAIN_POLICY))
+			add(nlread.Attr(b, unix.NFTA_CHAIN_NAME), nlread.Attr(b, unix.NFTA_CHAIN_HOOK),
+				nlread.Attr(b, unix.NFTA_CHAIN_POLICY))
 		}),
 		s.dump(unix.NFT_MSG_GETOBJ, table, func(b []byte) {
-			add(attribute(b, unix.NFTA_OBJ_NAME), attribute(b, unix.NFTA_OBJ_DATA))
+			add(nlread.Attr(b, unix.NFTA_OBJ_NAME), nlread.Attr(b, unix.NFTA_OBJ_DATA))
 		}),
 		s.ports(table, func(key []byte) { add(key) }),
 		s.dump(unix.NFT_MSG_GETRULE, table, func(b []byte) {
 			rules++
 			place := binary.NativeEndian.AppendUint64(nil, rules)
-			parts := [][]byte{attribute(b, unix.NFTA_RULE_CHAIN), place}
+			parts := [][]byte{nlread.Attr(b, unix.NFTA_RULE_CHAIN), place}
 			expressions(b, func(name string, data []byte) {
 				if name == "counter" {
 					data = nil
@@ -113,8 +114,8 @@ func (s *socket) ports(table string, f func(key []byte)) error {
 		e.String(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 		e.String(unix.NFTA_SET_ELEM_LIST_SET, portSet)
 	}, func(m message) {
-		each(attribute(m.body, unix.NFTA_SET_ELEM_LIST_ELEMENTS), func(_ uint16, elem []byte) {
-			f(attribute(elem, unix.NFTA_SET_ELEM_KEY))
+		each(nlread.Attr(m.body, unix.NFTA_SET_ELEM_LIST_ELEMENTS), func(_ uint16, elem []byte) {
+			f(nlread.Attr(elem, unix.NFTA_SET_ELEM_KEY))
 		})
 	})
 	if errors.Is(err, unix.ENOENT) {
@@ -125,8 +126,8 @@ func (s *socket) ports(table string, f func(key []byte)) error {
 
 // expressions gives f those of a rule.
 func expressions(rule []byte, f func(name string, data []byte)) {
-	each(attribute(rule, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) {
-		f(text(attribute(e, unix.NFTA_EXPR_NAME)), attribute(e, unix.NFTA_EXPR_DATA))
+	each(nlread.Attr(rule, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) {
+		f(text(nlread.Attr(e, unix.NFTA_EXPR_NAME)), nlread.Attr(e, unix.NFTA_EXPR_DATA))
 	})
 }
 
@@ -138,12 +139,12 @@ func (s *socket) counters(table string) (c Counters, err error) {
 			var flags uint16
 			switch name {
 			case "counter":
-				packets = be64(attribute(data, unix.NFTA_COUNTER_PACKETS))
+				packets = nlread.U64(nlread.Attr(data, unix.NFTA_COUNTER_PACKETS))
 				return
 			case "queue":
-				flags = be16(attribute(data, unix.NFTA_QUEUE_FLAGS))
+				flags = nlread.U16(nlread.Attr(data, unix.NFTA_QUEUE_FLAGS))
 			case "target":
-				flags = targetFlags(attribute(data, unix.NFTA_TARGET_INFO))
+				flags = targetFlags(nlread.Attr(data, unix.NFTA_TARGET_INFO))
 			default:
 				return
 			}
@@ -169,9 +170,12 @@ func targetFlags(info []byte) uint16 {
 	return binary.NativeEndian.Uint16(info[at:])
 }
 
-func be16(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
+// text is what a string of the kernel's says.
+func text(b []byte) string { return string(nlread.Text(b)) }
+
+// each gives f the attributes in b.
+func each(b []byte, f func(typ uint16, value []byte)) {
+	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
+		f(typ, v)
 	}
-	return binary.BigEndian.Uint16(b)
 }

@@ -1,13 +1,12 @@
 package ruleset
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,23 +80,14 @@ func (s *socket) receive(f func(message)) error {
 	if err != nil {
 		return err
 	}
-	for b := s.buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.NLMSG_HDRLEN || size > len(b) {
-			return nil
-		}
-		f(parseMessage(b[:size]))
-		b = b[min(len(b), (size+3)&^3):]
+	for m, rest, ok := nlread.NextMessage(s.buf[:n]); ok; m, rest, ok = nlread.NextMessage(rest) {
+		f(parseMessage(m))
 	}
 	return nil
 }
 
-func parseMessage(b []byte) message {
-	m := message{
-		typ: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
-		seq: binary.NativeEndian.Uint32(b[8:]), portID: binary.NativeEndian.Uint32(b[12:]),
-		body: b[unix.NLMSG_HDRLEN:],
-	}
+func parseMessage(in nlread.Message) message {
+	m := message{typ: in.Type, flags: in.Flags, seq: in.Seq, portID: in.PortID, body: in.Body}
 	if m.typ>>8 == unix.NFNL_SUBSYS_NFTABLES && len(m.body) >= genmsgLen {
 		m.nft, m.typ, m.family, m.body = true, m.typ&0xff, m.body[0], m.body[genmsgLen:]
 	}
@@ -127,7 +117,7 @@ func (s *socket) exchange(out []byte, first, last uint32, f func(message)) error
 				}
 				f(m)
 			case m.typ == unix.NLMSG_ERROR, m.typ == unix.NLMSG_DONE:
-				if err := errnoOf(m.body); err != nil && refused == nil {
+				if err := nlread.Errno(m.body); err != nil && refused == nil {
 					refused = err
 				}
 				// An error of the first message can be that of the whole batch.
@@ -139,18 +129,6 @@ func (s *socket) exchange(out []byte, first, last uint32, f func(message)) error
 		}
 	}
 	return explain(refused)
-}
-
-// errnoOf reads the negative errno with which struct nlmsgerr and NLMSG_DONE
-// begin; nil if it is 0.
-func errnoOf(body []byte) error {
-	if len(body) < 4 {
-		return nil
-	}
-	if n := int32(binary.NativeEndian.Uint32(body)); n != 0 {
-		return syscall.Errno(-n)
-	}
-	return nil
 }
 
 func explain(err error) error {
@@ -181,7 +159,7 @@ func (s *socket) request(typ, flags uint16, fill func(*attrs), f func(message)) 
 // every transaction of whatever program makes another.
 func (s *socket) generation() (gen uint32, err error) {
 	err = s.request(unix.NFT_MSG_GETGEN, 0, func(*attrs) {}, func(m message) {
-		gen = be32(attribute(m.body, unix.NFTA_GEN_ID))
+		gen = nlread.U32(nlread.Attr(m.body, unix.NFTA_GEN_ID))
 	})
 	return gen, err
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -118,11 +119,11 @@ func (w *Watch) event(m message) {
 		if w.touched {
 			w.touched = false
 			w.damaged(Event{
-				Program: text(attribute(m.body, unix.NFTA_GEN_PROC_NAME)),
-				Thread:  be32(attribute(m.body, unix.NFTA_GEN_PROC_PID)),
+				Program: text(nlread.Attr(m.body, unix.NFTA_GEN_PROC_NAME)),
+				Thread:  nlread.U32(nlread.Attr(m.body, unix.NFTA_GEN_PROC_PID)),
 			})
 		}
-	case m.family == unix.NFPROTO_INET && text(attribute(m.body, tableName)) == w.table.name:
+	case m.family == unix.NFPROTO_INET && text(nlread.Attr(m.body, tableName)) == w.table.name:
 		w.touched = true
 	}
 }
