@@ -26,9 +26,8 @@ type said struct {
 // hear keeps what is to be shown of a command. It allocates nothing for a name that is no longer than
 // the last one.
 func (s *session) hear(n *dialogue.Notice) {
-	c := ftp.ParseCommand(n.Line)
-	copyUpper(&s.command, c.Name)
-	arg := n.Line[c.ArgStart:c.ArgEnd]
+	copyUpper(&s.command, n.Name)
+	arg := n.Arg
 	if len(arg) > maxName {
 		arg = arg[:maxName]
 	}

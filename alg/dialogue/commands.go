@@ -56,7 +56,8 @@ func (d *Dialogue) foreign(ln []byte, c *ftp.Command) bool {
 // judge decides about a command.
 func (d *Dialogue) judge(ln []byte, c *ftp.Command, smuggled bool, x *call) (change, policy.Reason) {
 	name := blanked(c.NameStart, c.NameEnd)
-	if why := x.gate.Tell(Notice{What: Command, Verb: c.Verb, Line: ln}); why != policy.None {
+	told := Notice{What: Command, Verb: c.Verb, Name: c.Name, Arg: ln[c.ArgStart:c.ArgEnd], Line: ln}
+	if why := x.gate.Tell(told); why != policy.None {
 		return name, why
 	}
 	if why := d.denies(ln, c); why != policy.None {

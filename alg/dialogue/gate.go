@@ -77,6 +77,8 @@ type Notice struct {
 	Mode    Mode
 	Verb    ftp.Verb
 	Code    int    // of a reply
+	Name    []byte // of a command, as it was sent
+	Arg     []byte // of a command, without the blanks around it
 	Line    []byte // as it was sent
 	Was, Is []byte // the address in it, before and after
 }
@@ -85,7 +87,7 @@ type Notice struct {
 type NoticeKind uint8
 
 const (
-	Command     NoticeKind = iota // the client said Line; Verb
+	Command     NoticeKind = iota // the client said Line; Verb, Name, Arg
 	Reply                         // the server answered the command Verb: Line; Code
 	Opened                        // Mode; Was, Is: its address was passed on
 	Refused                       // Why; Line
