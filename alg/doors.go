@@ -112,7 +112,7 @@ func (s *session) mayOpen() policy.Reason {
 	switch {
 	case !s.helper:
 		return policy.NoHelper
-	case s.standing != admitted:
+	case !s.counted:
 		return policy.SessionLimit
 	}
 	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total,

@@ -24,14 +24,14 @@ type session struct {
 	door     *door // nil: none is open
 	client   *client
 
-	begun    bool   // the server's SYN/ACK was seen
-	first    uint32 // sequence number of the server's first byte then
-	reset    uint8  // directions in which it was reset, as bits
-	standing standing
-	ended    bool // it is in the ring of the ended ones
-	helper   bool // a data connection can be expected
-	shut     bool // nothing was opened for the line at hand, though it is edited
-	shared   bool // another program wrote its entry, but nothing in it that we know: it may have the session
+	begun   bool   // the server's SYN/ACK was seen
+	first   uint32 // sequence number of the server's first byte then
+	reset   uint8  // directions in which it was reset, as bits
+	counted bool   // it has a place among those of its client, and may open ports
+	ended   bool   // it is in the ring of the ended ones
+	helper  bool   // a data connection can be expected
+	shut    bool   // nothing was opened for the line at hand, though it is edited
+	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 
 	story   *story // of the last door; nil: there was none
 	said    *said  // nil: there is nothing to tell
@@ -97,30 +97,19 @@ func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 	}
 }
 
-// standing says whether a session counts against the limits of its client.
-type standing uint8
-
-const (
-	silent   standing = iota // the server has not greeted or the client not answered: anybody can have such
-	waiting                  // it came when the client had too many
-	admitted                 // it counts, and may open ports
-)
-
-// stand counts the session if its client answered the greeting, and if there is room.
+// stand counts the session against the limits of its client if that has answered the greeting,
+// for anybody can have sessions in which it has not, and if there is room.
 func (s *session) stand() {
-	switch {
-	case s.standing == admitted || s.dialogue.Over() || !s.dialogue.Answered():
-	case s.client.admit(s.policy.Limits.PerClient.Sessions):
-		s.standing = admitted
-	default:
-		s.standing = waiting
+	if s.counted || s.dialogue.Over() || !s.dialogue.Answered() {
+		return
 	}
+	s.counted = s.client.admit(s.policy.Limits.PerClient.Sessions)
 }
 
-// step down gives back the session's place among those of its client.
+// stepDown gives back the session's place among those of its client.
 func (s *session) stepDown() {
-	if s.standing == admitted {
+	if s.counted {
 		s.client.sessions--
 	}
-	s.standing = silent
+	s.counted = false
 }

@@ -42,7 +42,7 @@ func (d *Dialogue) command(ln []byte, x *call) (change, policy.Reason) {
 		verb = askEPSVAll
 	}
 	d.asks.push(verb)
-	if policy.Listed([]string{"ABOR"}, c.Name) {
+	if isAbort(c.Name) {
 		d.waived, d.lag = d.asks.in, 1 // what follows need not wait for the transfer's reply
 	}
 	return ch, why

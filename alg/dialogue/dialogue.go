@@ -221,6 +221,12 @@ func (d *Dialogue) records(from Side) *tlsRecords {
 	return d.side[from].tls
 }
 
+// end takes the session for ended: it is still read, but opens nothing any more.
+func (d *Dialogue) end(x *call) {
+	d.over = true
+	x.gate.Shut(policy.SessionEnded)
+}
+
 // goOpaque stops reading.
 func (d *Dialogue) goOpaque(x *call) {
 	x.counts.Opaque.Add(1)

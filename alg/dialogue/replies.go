@@ -59,8 +59,7 @@ func (d *Dialogue) reply(ln []byte, x *call) (change, policy.Reason) {
 // final judges a reply that ends a command, or the greeting.
 func (d *Dialogue) final(ln []byte, code int, multi bool, x *call) (change, policy.Reason) {
 	if code == codeClosing {
-		d.over = true
-		x.gate.Shut(policy.SessionEnded)
+		d.end(x)
 	}
 	if isPassive(code) {
 		ch, why := d.passiveReply(ln, code, multi, x)
@@ -126,8 +125,7 @@ func (d *Dialogue) answer(verb ftp.Verb, code int, x *call) {
 		}
 	case ftp.Quit:
 		if !failed {
-			d.over = true
-			x.gate.Shut(policy.SessionEnded)
+			d.end(x)
 		}
 	case ftp.Auth:
 		if code == codeTLS || code == codeSecurity {

@@ -55,9 +55,10 @@ func (d *Dialogue) replyAwaited() bool {
 // interrupts tells whether the command may be sent while another waits for its reply (RFC 959 section
 // 4.1.3): ABOR always, to whatever is under way; QUIT and STAT during a transfer.
 func (d *Dialogue) interrupts(name []byte) bool {
-	return policy.Listed([]string{"ABOR"}, name) ||
-		d.asks.has(ftp.Transfer) && policy.Listed([]string{"STAT", "QUIT"}, name)
+	return isAbort(name) || d.asks.has(ftp.Transfer) && policy.Listed([]string{"STAT", "QUIT"}, name)
 }
+
+func isAbort(name []byte) bool { return policy.Listed([]string{"ABOR"}, name) }
 
 // isPassiveReply tells whether a line is what only servers send.
 func isPassiveReply(ln []byte) bool {
@@ -95,8 +96,7 @@ func behindPort(v ftp.Verb, arg []byte) int {
 // keepOut refuses a line of another protocol. Under the strict policy the session is still
 // read: else such a line would be the way around every rule.
 func (d *Dialogue) keepOut(ln []byte, c *ftp.Command, x *call) change {
-	d.over = true
-	x.gate.Shut(policy.SessionEnded)
+	d.end(x)
 	d.refuse(policy.NotFTP, ln, x)
 	x.draft.Reset = x.draft.Reset || d.policy.Strict.Reset
 	d.asks.push(ftp.Other)
@@ -109,8 +109,7 @@ func (d *Dialogue) violated(why policy.Reason, x *call) {
 		return
 	}
 	if why == policy.WrongDirection || d.policy.Strict.Reset {
-		d.over = true
-		x.gate.Shut(policy.SessionEnded)
+		d.end(x)
 		d.set(LoggedIn, false) // outlives this process, as over does not
 	}
 	x.draft.Reset = x.draft.Reset || d.policy.Strict.Reset
