@@ -55,11 +55,12 @@ type SeqAdj struct {
 	After  int32  // bytes
 }
 
-// Flight is what must be known beside SeqAdj, which is that of the last edit, while edits
-// of one direction are not acknowledged yet. It lies in the label too. Bytes are the sender's.
+// Flight is what must be known beside SeqAdj while edits of one direction are not acknowledged
+// yet. It lies in the label too. While End is not 0, SeqAdj.Pos is where the line of the first
+// of them starts, and Before and After are both the offset in front of it. Bytes are the sender's.
 type Flight struct {
-	Back uint16 // how many bytes before Pos+1 the line of the first of them starts
-	Base int16  // what to add to Before for the offset there, in bytes
+	Back uint16 // has its place in the label, and nothing is kept in it: 0
+	Base int16  // how many bytes the edits in flight add
 	End  uint16 // how many bytes behind Pos the last of them ends; 0: none is in flight
 }
 

@@ -18,12 +18,12 @@ func (d Dir) Opposite() Dir { return d ^ 1 }
 //
 // It must be used from one goroutine.
 type Conn struct {
-	half    [2]half // by the direction in which they travel
-	carrier Carrier
-	blind   bool // nobody shows us acknowledgements on demand
-	plain   bool // nothing was edited before we came
-	size    int  // of the histories, as counted in Room
-	echoes  *echoes
+	half      [2]half // by the direction in which they travel
+	carrier   Carrier
+	blind     bool // nobody shows us acknowledgements on demand
+	untouched bool // nothing was edited before we came
+	size      int  // of the histories, as counted in Room
+	echoes    *echoes
 }
 
 // Carrier says who carries the offsets of a connection once its edits are acknowledged.
@@ -64,7 +64,7 @@ func (c *Conn) Begin(client, server uint32) {
 // PickUp starts in the middle of a connection of which an earlier program kept k. blind tells that
 // acknowledgements cannot be made visible on demand.
 func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
-	c.carrier, c.blind, c.plain = carrier, blind, k.Untouched
+	c.carrier, c.blind, c.untouched = carrier, blind, k.Untouched
 	for d := range c.half {
 		h := &c.half[d]
 		h.unsure = true
@@ -114,7 +114,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	late := h.late
 	h.late = false
 	if h.unsure && n > 0 {
-		if c.carrier == Kernel && !c.blind && !c.plain && h.ask() {
+		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask() {
 			return Arrival{Fate: Ask}
 		}
 		h.guess(p.Seq())
