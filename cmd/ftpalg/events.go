@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -171,22 +170,16 @@ func (p *program) openEvents() error {
 	return nil
 }
 
-// silent tells that a sysctl of connection tracking is 0.
-func silent(sysctl string) bool {
-	text, err := os.ReadFile("/proc/sys/net/netfilter/" + sysctl)
-	return err == nil && strings.TrimSpace(string(text)) == "0"
-}
-
 // hears says whether it will be known what comes of open ports, and how many bytes passed.
 func (p *program) hears() (events, bytes string) {
 	events, bytes = "on", "on"
-	switch {
-	case p.events == nil:
+	if p.events == nil {
 		return "off", "off"
-	case silent("nf_conntrack_events"):
+	}
+	if n, err := sysctl("nf_conntrack_events"); err == nil && n == 0 {
 		events = "off by net.netfilter.nf_conntrack_events"
 	}
-	if silent("nf_conntrack_acct") {
+	if n, err := sysctl("nf_conntrack_acct"); err == nil && n == 0 {
 		bytes = "off by net.netfilter.nf_conntrack_acct"
 	}
 	return events, bytes

@@ -141,6 +141,7 @@ func checkTable() api.Check {
 	return marked(c, n*10 > limit*9, api.Warning, c.Detail, "raise net.netfilter.nf_conntrack_max")
 }
 
+// sysctl reads a number of connection tracking's.
 func sysctl(name string) (int, error) {
 	text, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
 	if err != nil {
