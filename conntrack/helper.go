@@ -73,9 +73,9 @@ func (e *encoder) helper(name string, family uint16, maxExpected int, timeout ti
 }
 
 // UnregisterHelper removes the helper from the registry and from every
-// connection in every network namespace, whose expectations end with it. It is
-// an error (EBUSY) while nftables rules refer to it and none if there is no such
-// helper.
+// connection in every network namespace, whose expectations end with it. While
+// nftables rules refer to it, it is an error (EBUSY) up to kernel 6.18, but not
+// from 7.2 on. It is none if there is no such helper.
 func (c *Conn) UnregisterHelper(name string) error {
 	c.start(subsysHelper|msgDelete, 0, unix.AF_UNSPEC).str(cthName, name)
 	switch err := c.do(); {
