@@ -119,8 +119,8 @@ func (p *program) setUp() error {
 	if err := p.adopt(); err != nil {
 		return err
 	}
+	p.serveSocket(info) // before it is said to be ready: who waits for that may ask at once
 	p.logReady(info)
-	p.serveSocket(info)
 	p.super.ready(p.status())
 	return nil
 }
