@@ -3,23 +3,15 @@ package alg
 import (
 	"errors"
 	"net/netip"
-	"time"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
 // portTries is how many ports are tried before a request is refused.
 const portTries = 32
-
-// door is what is open for one data connection.
-type door struct {
-	mode        dialogue.Mode
-	opened      time.Time
-	expectation conntrack.Expectation
-	story       *story
-}
 
 // DataChannel tells of a port that was opened.
 type DataChannel struct {
@@ -91,9 +83,11 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
-			s.story = g.await(m, s.dialogue.Endpoints(), &e)
-			s.story.User = s.user()
-			s.door = &door{mode: m, opened: g.now, expectation: e, story: s.story}
+			ends := s.dialogue.Endpoints()
+			s.door = fate.NewStory(m, ends.Client, ends.Server, &e, g.now)
+			s.door.User = s.words.user
+			s.last = s.door
+			g.Fates.Begin(s.door, g.now)
 			g.clients.opened(s.client)
 			g.Stats.Opened[m].Add(1)
 			return e.Dst.Port(), policy.None
@@ -103,7 +97,7 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 		}
 		e.Dst = netip.AddrPortFrom(e.Dst.Addr(), s.policy.PickPort())
 	}
-	return 0, g.kernelReason(err)
+	return 0, s.whyNot(err)
 }
 
 // mayOpen tells which limit forbids the session another port, and takes it from the allowances if none does.
@@ -119,7 +113,8 @@ func (s *session) mayOpen() policy.Reason {
 		s.door != nil, s.gateway.now)
 }
 
-func (g *Gateway) kernelReason(err error) policy.Reason {
+// whyNot tells why the kernel does not expect a connection.
+func (s *session) whyNot(err error) policy.Reason {
 	switch {
 	case errors.Is(err, conntrack.ErrPortTaken):
 		return policy.PortTaken
@@ -128,7 +123,7 @@ func (g *Gateway) kernelReason(err error) policy.Reason {
 	case errors.Is(err, conntrack.ErrTableFull):
 		return policy.TableFull
 	}
-	g.kernelError("make an expectation", err)
+	s.gateway.kernelError("make an expectation", err)
 	return policy.KernelError
 }
 
@@ -137,9 +132,9 @@ func (s *session) Shut(why policy.Reason) {
 	if s.door == nil {
 		return
 	}
-	s.gateway.giveUp(s.door.story, why, s.gateway.now)
+	s.gateway.Fates.Shut(s.door, why, s.gateway.now)
 	if why != policy.Used {
-		if err := s.gateway.kernel.Withdraw(s.door.expectation); err != nil {
+		if err := s.gateway.kernel.Withdraw(s.door.Door); err != nil {
 			s.gateway.kernelError("withdraw an expectation", err)
 		}
 		s.gateway.Stats.Closed[why].Add(1)
@@ -165,9 +160,9 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 			g.Stats.Rewrites[n.Mode].Add(1)
 		}
 		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
-			x := &d.expectation
+			x := &d.Door
 			g.OnOpened(DataChannel{
-				Mode: d.mode, Client: e.Client, Server: e.Server, User: s.user(),
+				Mode: d.Mode, Client: e.Client, Server: e.Server, User: s.words.user,
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
 			})
 		}
@@ -175,60 +170,16 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
 			g.OnRefused(Refusal{
-				Client: e.Client, Server: e.Server, User: s.user(), Reason: n.Why, Line: n.Line,
+				Client: e.Client, Server: e.Server, User: s.words.user, Reason: n.Why, Line: n.Line,
 			})
 		}
 	case dialogue.Reply:
-		s.hearReply(&n)
+		s.words.reply(&n)
 	case dialogue.Command:
-		s.hear(&n)
+		s.words.command(&n, g.Names)
 		return s.client.command(s.policy.Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
 		s.client.loginFailed(s.policy.Limits.PerClient, g.now)
 	}
 	return policy.None
-}
-
-// orphans are expectations in the kernel whose session is not known, or not any more, by the original
-// tuple of its control connection. They are closed with it, and a line that
-// comes again is rewritten to the same port.
-type orphans struct {
-	byMaster map[conntrack.Tuple]conntrack.Expectation
-	until    time.Time // when the last of them is gone
-}
-
-func (o *orphans) init() { o.byMaster = map[conntrack.Tuple]conntrack.Expectation{} }
-
-func (o *orphans) none() bool { return len(o.byMaster) == 0 }
-
-func (o *orphans) of(master conntrack.Tuple) (conntrack.Expectation, bool) {
-	e, ok := o.byMaster[master]
-	return e, ok
-}
-
-func (o *orphans) add(e conntrack.Expectation, now time.Time) {
-	o.byMaster[e.Master] = e
-	if end := now.Add(e.Timeout); end.After(o.until) {
-		o.until = end
-	}
-}
-
-func (o *orphans) remove(master conntrack.Tuple) {
-	if len(o.byMaster) > 0 {
-		delete(o.byMaster, master)
-	}
-}
-
-func (o *orphans) sweep(now time.Time) {
-	if len(o.byMaster) > 0 && now.After(o.until) {
-		clear(o.byMaster)
-	}
-}
-
-// Adopt tells the gateway of expectations that an earlier process made.
-func (g *Gateway) Adopt(es []conntrack.Expectation) {
-	g.now = time.Now()
-	for _, e := range es {
-		g.orphans.add(e, g.now)
-	}
 }

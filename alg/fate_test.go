@@ -4,14 +4,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
+// settleTime is that of package fate.
+const settleTime = time.Second
+
 // watched is a talk whose kernel tells of events, as far as the test has it do so.
 type watched struct {
 	*talk
-	fates   []Fate
+	fates   []fate.Fate
 	entries map[conntrack.Tuple]conntrack.Entry
 	updates []time.Duration // timeouts set
 }
@@ -19,8 +23,8 @@ type watched struct {
 func newWatched(t testing.TB) *watched {
 	w := &watched{talk: newTalk(t, snatFlow(), policy.Default()).login()}
 	w.entries = map[conntrack.Tuple]conntrack.Entry{}
-	w.g.OnFate = func(f *Fate) { w.fates = append(w.fates, *f) }
-	w.g.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
+	w.g.Fates.OnFate = func(f *fate.Fate) { w.fates = append(w.fates, *f) }
+	w.g.Fates.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
 		have, ok := w.entries[orig]
 		if *e = have; !ok {
 			return conntrack.ErrNotFound
@@ -51,9 +55,9 @@ func (w *watched) later(d time.Duration) {
 	w.tick(toServer)
 }
 
-func (w *watched) want(want ...Outcome) {
+func (w *watched) want(want ...fate.Outcome) {
 	w.t.Helper()
-	var have []Outcome
+	var have []fate.Outcome
 	for _, f := range w.fates {
 		have = append(have, f.Outcome)
 		if n := w.g.Stats.Fates[f.Mode][f.Outcome].Load(); n == 0 {
@@ -79,56 +83,56 @@ const (
 var doors = []struct {
 	name string
 	run  func(w *watched, x conntrack.Expectation, data conntrack.Tuple)
-	want Outcome
-	end  Ending
+	want fate.Outcome
+	end  fate.Ending
 }{
 	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.DoorGone(w.now, x.Master, x.Dst, true)
-		w.g.DataStarted(w.now, data, x.Master)
-		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.s("226 done\r\n")
-		w.g.DataChanged(w.now, data, done)
-	}, Used, Closed},
+		w.g.Fates.DataChanged(w.now, data, done)
+	}, fate.Used, fate.Closed},
 	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.DataStarted(w.now, data, x.Master)
-		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-		w.g.DataChanged(w.now, data, reset)
-	}, Used, Reset},
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.Fates.DataChanged(w.now, data, reset)
+	}, fate.Used, fate.Reset},
 	{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.c("STOR a\r\n")
 		w.s("150 go\r\n226 done\r\n")
-		w.g.DataStarted(w.now, data, x.Master)
-		w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-		w.g.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
-	}, Used, TimedOut},
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.g.Fates.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
+	}, fate.Used, fate.TimedOut},
 	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.DataStarted(w.now, data, x.Master)
+		w.g.Fates.DataStarted(w.now, data, x.Master)
 		e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
 		e.TCP.State = syn
-		w.g.DataEnded(w.now, &e)
-	}, Unanswered, TimedOut},
+		w.g.Fates.DataEnded(w.now, &e)
+	}, fate.Unanswered, fate.TimedOut},
 	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.DataStarted(w.now, data, x.Master)
-		w.g.DataChanged(w.now, data, reset)
-	}, Rejected, Reset},
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Fates.DataChanged(w.now, data, reset)
+	}, fate.Rejected, fate.Reset},
 	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
 		w.later(settleTime)
-	}, Dropped, NoEnding},
+	}, fate.Dropped, fate.NoEnding},
 	{"nobody came", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-		w.g.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
+		w.g.Fates.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
 		w.later(time.Minute + settleTime)
-	}, Expired, NoEnding},
+	}, fate.Expired, fate.NoEnding},
 	{"the server refused", func(w *watched, _ conntrack.Expectation, _ conntrack.Tuple) {
 		w.c("RETR a\r\n")
 		w.s("550 no\r\n")
 		w.later(settleTime)
-	}, Withdrawn, NoEnding},
+	}, fate.Withdrawn, fate.NoEnding},
 	{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
 		w.g.Destroyed(x.Master)
-		w.g.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
 		w.later(settleTime)
-	}, Withdrawn, NoEnding},
+	}, fate.Withdrawn, fate.NoEnding},
 }
 
 func TestFateOfADoor(t *testing.T) {
@@ -136,7 +140,7 @@ func TestFateOfADoor(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWatched(t)
 			x, data := w.open()
-			w.g.DoorSeen(x.Master, x.Dst)
+			w.g.Fates.DoorSeen(x.Master, x.Dst)
 			c.run(w, x, data)
 			w.want(c.want)
 			if end := w.fates[0].Ending; end != c.end {
@@ -160,16 +164,16 @@ func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
 	for range 4 {
 		w.later(time.Minute)
 	}
-	w.want(Unknown)
+	w.want(fate.Unknown)
 
 	w = newWatched(t)
 	x, _ := w.open()
-	w.g.DoorSeen(x.Master, x.Dst)
-	w.g.EventsLost()
+	w.g.Fates.DoorSeen(x.Master, x.Dst)
+	w.g.Fates.EventsLost()
 	for range 4 {
 		w.later(time.Minute)
 	}
-	w.want(Unknown)
+	w.want(fate.Unknown)
 }
 
 func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
@@ -177,10 +181,10 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	x, data := w.open()
 	w.entries[data] = counted(
 		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
-	w.g.DataStarted(w.now.Add(time.Second), data, x.Master)
-	w.g.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
-	w.g.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
-	w.want(Used)
+	w.g.Fates.DataStarted(w.now.Add(time.Second), data, x.Master)
+	w.g.Fates.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
+	w.g.Fates.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
+	w.want(fate.Used)
 	f := w.fates[0]
 	if f.Waited != time.Second || f.Lasted != 4*time.Second || !f.Counted || f.FromServer.Bytes != 300 ||
 		f.FromClient.Packets != 2 {
@@ -195,16 +199,16 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 func TestLostEndOfADataConnectionIsFoundByAsking(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
-	w.g.DataStarted(w.now, data, x.Master)
-	w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
+	w.g.Fates.DataStarted(w.now, data, x.Master)
+	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: conntrack.TCPEstablished}}
-	w.g.EventsLost()
+	w.g.Fates.EventsLost()
 	w.later(time.Second)
 	w.want()
 	delete(w.entries, data)
-	w.g.EventsLost()
+	w.g.Fates.EventsLost()
 	w.later(time.Second)
-	w.want(Used)
+	w.want(fate.Used)
 }
 
 func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
@@ -217,7 +221,7 @@ func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
 			left = u.Timeout
 		}
 	}
-	w.g.DataStarted(w.now, data, x.Master)
+	w.g.Fates.DataStarted(w.now, data, x.Master)
 	for range 40 {
 		w.entries[x.Master] = conntrack.Entry{Timeout: left}
 		w.later(time.Second)
@@ -229,7 +233,7 @@ func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
 		t.Errorf("timeouts were set to %v", w.updates)
 	}
 	w.updates = nil
-	w.g.DataChanged(w.now, data, conntrack.TCPTimeWait)
+	w.g.Fates.DataChanged(w.now, data, conntrack.TCPTimeWait)
 	for range 7 {
 		w.later(time.Second)
 	}

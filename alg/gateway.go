@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -36,26 +37,20 @@ type Gateway struct {
 	Stats         Stats
 	OnOpened      func(DataChannel)
 	OnRefused     func(Refusal)
-	OnFate        func(*Fate) // valid during the call
 	OnKernelError func(doing string, err error)
 
-	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
-	// data connections is told late, and control connections are not kept alive during transfers.
-	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
+	Fates fate.Book // what comes of the doors; the kernel's events go there
+	Names Names     // what is kept of names
 
-	Names Names // what is kept of names
-
-	kernel  Kernel
-	policy  policy.Policy
-	between []policy.Network
-	table   table
-	clients clients
-	orphans orphans
-	stories stories
-	half    halfOpen
-	room    rewrite.Room
-	ready   []*session        // may have packets that can go on
-	dropped []rewrite.Waiting // waited in sessions that are gone
+	kernel   Kernel
+	policy   policy.Policy
+	between  []policy.Network
+	table    table
+	clients  clients
+	orphans  orphans
+	half     halfOpen
+	room     rewrite.Room
+	released released
 
 	// Used anew for each packet.
 	now    time.Time
@@ -71,7 +66,8 @@ func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g.table.init()
 	g.clients.init()
 	g.orphans.init()
-	g.stories.init()
+	g.Fates.Init(&g.Stats.Stats)
+	g.Fates.Update, g.Fates.OnKernelError = k.Update, g.kernelError
 	g.SetPolicy(p, between...)
 	return g
 }
@@ -167,22 +163,22 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 	a := s.conn.Receive(dir, p, &g.room)
 	switch a.Fate {
 	case rewrite.Wait:
-		s.keep()
+		s.kept.update(s)
 		if s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
 			return Hold, policy.OutOfOrder, nil
 		}
 		return Drop, policy.OutOfOrder, nil // lost, to the sender: it sends it again
 	case rewrite.Ask, rewrite.Full:
-		s.keep() // the answer must be queued
+		s.kept.update(s) // the answer must be queued
 		g.out = s.conn.Probe(g.out[:0], dir, p)
 		return Rewrite, whyAsked(&a), g.out
 	}
 	s.read(dir, &a)
-	s.keep()
+	s.kept.update(s)
 	out, changed := s.conn.Emit(g.out[:0], dir, p)
 	s.conn.Account(&g.room)
 	if s.conn.Holds() {
-		g.wake(s)
+		g.released.wake(s)
 	}
 	switch {
 	case g.draft.Reset:
@@ -220,6 +216,37 @@ func (g *Gateway) asReset(p *rewrite.Packet, out []byte, changed bool) []byte {
 	return out
 }
 
+// Next returns a held packet that can be handled again now.
+func (g *Gateway) Next() (Held, bool) { return g.released.next(&g.room) }
+
+// Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
+func (g *Gateway) Idle() bool {
+	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.Fates.None()
+}
+
+// Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
+// are gone. It is to be called about every second, and Next after it.
+func (g *Gateway) Tick(now time.Time) {
+	g.now = now
+	if g.room.Packets() > 0 {
+		for s := range g.table.all() {
+			if s.conn.Holds() {
+				s.conn.Expire(now)
+				g.released.wake(s)
+			}
+		}
+	}
+	g.sweep()
+	g.Fates.Sweep(now)
+}
+
+// Snapshot appends to rows at most so many sessions, in the order in which they were last seen, and
+// tells whether that were all. The next call goes on with others, or begins anew after done. Sessions
+// may come and go between calls; each is there once.
+func (g *Gateway) Snapshot(now time.Time, rows []Session, most int) (all []Session, done bool) {
+	return g.table.snapshot(rows, most, func(s *session) Session { return rowOf(s, now) })
+}
+
 // handshake notes a SYN/ACK: both streams start at it. A SYN alone anybody can send. Neither
 // takes more than a few bytes here.
 func (g *Gateway) handshake(t conntrack.Tuple, p *rewrite.Packet) {
@@ -249,7 +276,7 @@ func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
 	s := g.table.find(t)
 	if s != nil {
 		dir := s.direction(t)
-		if g.knows(s, dir, p) {
+		if s.kept.trusts(s, dir, p) {
 			g.table.touch(s, g.now)
 			return s, dir, policy.None
 		}

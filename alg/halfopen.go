@@ -30,7 +30,7 @@ func (h *halfOpen) at(t conntrack.Tuple) (*note, uint64) {
 	if h.notes == nil {
 		h.seed, h.notes = maphash.MakeSeed(), make([]note, halfOpenNotes)
 	}
-	k := keyOf(t)
+	k := t.Key()
 	sum := maphash.Bytes(h.seed, k[:]) | 1 // 0 is a note that is free
 	return &h.notes[sum>>1%halfOpenNotes], sum
 }

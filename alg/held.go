@@ -2,7 +2,8 @@ package alg
 
 import (
 	"slices"
-	"time"
+
+	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 // Held is a packet that Handle kept back.
@@ -13,46 +14,37 @@ type Held struct {
 	Drop     bool // its session is gone: drop it, do not handle it
 }
 
-// wake has Next look at the packets of s that wait.
-func (g *Gateway) wake(s *session) {
-	if !slices.Contains(g.ready, s) {
-		g.ready = append(g.ready, s)
+// released holds the packets that need not wait any longer.
+type released struct {
+	ready   []*session        // may have packets that can go on
+	dropped []rewrite.Waiting // waited in sessions that are gone
+}
+
+// wake has next look at the packets of s that wait.
+func (r *released) wake(s *session) {
+	if !slices.Contains(r.ready, s) {
+		r.ready = append(r.ready, s)
 	}
 }
 
-// Next returns a held packet that can be handled again now.
-func (g *Gateway) Next() (Held, bool) {
-	if n := len(g.dropped); n > 0 {
-		h := g.dropped[n-1]
-		g.dropped = g.dropped[:n-1]
+// leave takes the packets of a session that is forgotten.
+func (r *released) leave(s *session, room *rewrite.Room) {
+	r.dropped = append(r.dropped, s.conn.Leave(room)...)
+	r.ready = slices.DeleteFunc(r.ready, func(x *session) bool { return x == s })
+}
+
+// next returns a packet that can be handled again now.
+func (r *released) next(room *rewrite.Room) (Held, bool) {
+	if n := len(r.dropped); n > 0 {
+		h := r.dropped[n-1]
+		r.dropped = r.dropped[:n-1]
 		return Held{ID: h.ID, Drop: true}, true
 	}
-	for len(g.ready) > 0 {
-		if w, ok := g.ready[0].conn.Next(&g.room); ok {
+	for len(r.ready) > 0 {
+		if w, ok := r.ready[0].conn.Next(room); ok {
 			return Held{ID: w.ID, Data: w.Data, Loopback: w.Loopback}, true
 		}
-		g.ready = slices.Delete(g.ready, 0, 1)
+		r.ready = slices.Delete(r.ready, 0, 1)
 	}
 	return Held{}, false
-}
-
-// Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
-func (g *Gateway) Idle() bool {
-	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.stories.none()
-}
-
-// Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
-// are gone. It is to be called about every second, and Next after it.
-func (g *Gateway) Tick(now time.Time) {
-	g.now = now
-	if g.room.Packets() > 0 {
-		for s := range g.table.all() {
-			if s.conn.Holds() {
-				s.conn.Expire(now)
-				g.wake(s)
-			}
-		}
-	}
-	g.sweep()
-	g.sweepFates()
 }

@@ -34,6 +34,9 @@ var midLine = [2]conntrack.State{
 	fromServer: conntrack.State(dialogue.MidReply),
 }
 
+// reserved are bits of the state that have no meaning yet.
+const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass)
+
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
 	return kept{state: f.State, seq: f.Seq, flight: f.Flight, labels: f.HasState}
@@ -51,8 +54,7 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 }
 
 // want returns what the kernel should have, for streams that need c.
-func (s *session) want(c *rewrite.Kept) kept {
-	k := s.kept
+func (k kept) want(s *session, c *rewrite.Kept) kept {
 	m := conntrack.State(s.dialogue.Memory())
 	for d := range rewrite.Dir(2) {
 		switch {
@@ -92,29 +94,29 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 	return m &^ bit
 }
 
-// keep brings what the kernel keeps of the session up to date, before the packet that needs it leaves.
-func (s *session) keep() {
+// update brings what the kernel keeps of its session s up to date, before the packet that needs it leaves.
+func (k *kept) update(s *session) {
 	c := s.conn.Keep()
-	want := s.want(&c)
+	want := k.want(s, &c)
 	var u conntrack.Update
-	if s.kept.labels && (want.state != s.kept.state || want.flight != s.kept.flight) {
+	if k.labels && (want.state != k.state || want.flight != k.flight) {
 		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
 	}
 	for d := range want.seq {
-		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != s.kept.seq[d]
+		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != k.seq[d]
 	}
-	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !s.kept.liberal
+	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
 	if u.Empty() {
 		return
 	}
-	s.store(u, want)
+	k.store(s, u, want)
 }
 
-func (s *session) store(u conntrack.Update, want kept) {
+func (k *kept) store(s *session, u conntrack.Update, want kept) {
 	want.liberal = want.liberal || u.Liberal
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
 		s.gateway.kernelError("store the state of a session", err)
-		s.kept.liberal = want.liberal
+		k.liberal = want.liberal
 		if u.SetSeq != [2]bool{} {
 			s.conn.CarryHere()
 		}
@@ -125,18 +127,18 @@ func (s *session) store(u conntrack.Update, want kept) {
 		// says nothing.
 		f, err := s.gateway.kernel.Flow(s.original())
 		if err != nil || u.SetSeq[0] && f.Seq[0] != u.Seq[0] || u.SetSeq[1] && f.Seq[1] != u.Seq[1] {
-			want.seq = s.kept.seq
-			s.kept = want
+			want.seq = k.seq
+			*k = want
 			s.conn.CarryHere()
-			s.keep() // what was stored for it is not so
+			k.update(s) // what was stored for it is not so
 			return
 		}
 		want.proved = true
 	}
-	if !s.kept.labels {
-		want.state, want.flight = s.kept.state, s.kept.flight
+	if !k.labels {
+		want.state, want.flight = k.state, k.flight
 	}
-	s.kept = want
+	*k = want
 }
 
 // verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
@@ -144,17 +146,17 @@ func (s *session) store(u conntrack.Update, want kept) {
 // gateway and back is faster.
 const verifyEvery = 50 * time.Millisecond
 
-// knows tells whether what we remember of a session is right, as far as the packet at hand and the kernel's
-// entry tell.
-func (g *Gateway) knows(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
+// trusts tells whether what we remember of the session s is right, as far as the packet at hand and the
+// kernel's entry tell.
+func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	strange := s.conn.Strange(dir, p)
 	switch {
 	case s.shared && s.conn.Unsent(dir, p):
 		return false // another program let pass what we did not see
-	case strange, g.now.Sub(s.lastSeen) >= verifyEvery:
+	case strange, s.gateway.now.Sub(s.lastSeen) >= verifyEvery:
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
-		return g.verify(s)
+		return k.verify(s)
 	}
 	s.shared = s.shared && len(p.Payload()) == 0
 	return true
@@ -162,7 +164,8 @@ func (g *Gateway) knows(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 
 // verify tells whether the kernel's entry is what we wrote last. If it is not then another program had
 // the session meanwhile, and what we remember of it is worth nothing.
-func (g *Gateway) verify(s *session) bool {
+func (k *kept) verify(s *session) bool {
+	g := s.gateway
 	if g.now.Sub(s.checked) < verifyEvery {
 		return true
 	}
@@ -177,36 +180,18 @@ func (g *Gateway) verify(s *session) bool {
 	}
 	same := f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
 	if s.conn.Carrier() == rewrite.Kernel {
-		same = same && f.Seq == s.kept.seq
+		same = same && f.Seq == k.seq
 	}
-	if s.kept.labels && (f.State&conntrack.StateControl == 0 || f.State&reserved != 0) {
+	if k.labels && (f.State&conntrack.StateControl == 0 || f.State&reserved != 0) {
 		// No program of ours writes that: somebody else wiped the label. It is written anew.
 		g.Stats.Wiped.Add(1)
-		s.kept.state, s.kept.flight = f.State, f.Flight
+		k.state, k.flight = f.State, f.Flight
 	}
-	if s.kept.labels {
-		same = same && f.State == s.kept.state && f.Flight == s.kept.flight
+	if k.labels {
+		same = same && f.State == k.state && f.Flight == k.flight
 	}
 	if !same {
 		g.Stats.Stale.Add(1)
 	}
 	return same
 }
-
-// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the
-// session. What we remember of it counts only where edits are in flight that it did not touch; else the
-// session is picked up anew.
-func (g *Gateway) Changed(original conntrack.Tuple) {
-	s := g.table.find(original)
-	if s == nil || s.original() != original {
-		return
-	}
-	s.checked = time.Time{}
-	s.shared = g.verify(s) && s.kept.flight != [2]conntrack.Flight{}
-	if !s.shared {
-		g.drop(s)
-	}
-}
-
-// reserved are bits of the state that have no meaning yet.
-const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -21,7 +22,7 @@ type session struct {
 	conn     rewrite.Conn
 	dialogue dialogue.Dialogue
 	kept     kept
-	door     *door // nil: none is open
+	door     *fate.Story // nil: none is open
 	client   *client
 
 	begun   bool   // the server's SYN/ACK was seen
@@ -33,11 +34,10 @@ type session struct {
 	shut    bool   // nothing was opened for the line at hand, though it is edited
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 
-	story   *story // of the last door; nil: there was none
-	said    *said  // nil: there is nothing to tell
-	command [maxCommand]byte
-	shown   uint32 // the last snapshot that it was in
-	since   time.Time
+	last  *fate.Story // the last door; nil: there was none
+	words words
+	shown uint32 // the last snapshot that it was in
+	since time.Time
 
 	checked    time.Time // when the kernel was asked for its entry last
 	lastSeen   time.Time
@@ -112,4 +112,22 @@ func (s *session) stepDown() {
 		s.client.sessions--
 	}
 	s.counted = false
+}
+
+// state tells how far the dialogue has come.
+func (s *session) state() SessionState {
+	m := s.dialogue.Memory()
+	switch {
+	case s.dialogue.NotFTP():
+		return NotFTP
+	case s.dialogue.Opaque():
+		return TLS
+	case s.dialogue.Over():
+		return Over
+	case m&dialogue.LoggedIn != 0:
+		return Clear
+	case m&dialogue.Greeted != 0:
+		return Login
+	}
+	return Greeting
 }

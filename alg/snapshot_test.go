@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -54,7 +55,7 @@ func TestSnapshotTellsOfTheTransfer(t *testing.T) {
 	}
 	w.c("retr " + strings.Repeat("f", 100) + "\r\n")
 	w.s("150 x\r\n")
-	w.g.DataStarted(w.now, data, x.Master)
+	w.g.Fates.DataStarted(w.now, data, x.Master)
 	w.entries[data] = counted(conntrack.Counter{Bytes: 7}, conntrack.Counter{Bytes: 5})
 	w.now = w.now.Add(time.Second)
 	s := w.only()
@@ -68,9 +69,9 @@ func TestSnapshotTellsOfTheTransfer(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	w.s("226 x\r\n")
-	w.g.DataChanged(w.now, data, conntrack.TCPEstablished)
-	w.g.DataChanged(w.now, data, conntrack.TCPTimeWait)
-	if d := w.only().Data; !d.Ended || d.Outcome != Used || d.Code != 226 {
+	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+	w.g.Fates.DataChanged(w.now, data, conntrack.TCPTimeWait)
+	if d := w.only().Data; !d.Ended || d.Outcome != fate.Used || d.Code != 226 {
 		t.Errorf("%+v", d)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"sync/atomic"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // Stats count what the gateway did. They may be read from any goroutine.
 type Stats struct {
 	dialogue.Counts
+	fate.Stats
 
 	Packets       [len(Verdicts)]atomic.Uint64
 	Untouched     [policy.NumReasons]atomic.Uint64 // packets that were not looked into, by reason
@@ -25,9 +27,5 @@ type Stats struct {
 	Opened        [len(dialogue.Modes)]atomic.Uint64
 	Closed        [policy.NumReasons]atomic.Uint64
 	Refused       [policy.NumReasons]atomic.Uint64
-	Fates         [len(dialogue.Modes)][len(Outcomes)]atomic.Uint64
-	Bytes         [len(dialogue.Modes)][2]atomic.Uint64 // of data, from the client and the server
-	Data          atomic.Int64                          // data connections now
-	Renewed       atomic.Uint64                         // timeouts of control connections, during transfers
 	KernelErrors  atomic.Uint64
 }

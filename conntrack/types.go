@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 )
@@ -14,6 +15,19 @@ type Tuple struct {
 
 // Reverse returns the tuple of a packet that answers one of t.
 func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src} }
+
+// Key is a tuple for maps, without pointers: both addresses in 16 bytes, and both ports.
+type Key [36]byte
+
+// Key returns the key of t. An IPv4 address has that of the IPv4-mapped one.
+func (t Tuple) Key() (k Key) {
+	src, dst := t.Src.Addr().As16(), t.Dst.Addr().As16()
+	copy(k[:], src[:])
+	copy(k[16:], dst[:])
+	binary.BigEndian.PutUint16(k[32:], t.Src.Port())
+	binary.BigEndian.PutUint16(k[34:], t.Dst.Port())
+	return k
+}
 
 // Dir is a direction of a flow, numbered as enum ip_conntrack_dir.
 type Dir uint8

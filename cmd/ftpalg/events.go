@@ -115,7 +115,7 @@ func (e *events) take(ev *conntrack.Event) {
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	if e.missed.Swap(false) {
-		g.EventsLost()
+		g.Fates.EventsLost()
 		if !e.told {
 			e.told = true
 			j.log.Warn("events of the kernel were lost: what came of some data connections stays unknown; " +
@@ -138,17 +138,17 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 func (h *happening) tell(g *alg.Gateway) {
 	switch h.kind {
 	case conntrack.ExpectNew:
-		g.DoorSeen(h.master, h.open)
+		g.Fates.DoorSeen(h.master, h.open)
 	case conntrack.ExpectDestroy:
-		g.DoorGone(h.at, h.master, h.open, h.early)
+		g.Fates.DoorGone(h.at, h.master, h.open, h.early)
 	case conntrack.FlowNew:
-		g.DataStarted(h.at, h.tuple, h.master)
+		g.Fates.DataStarted(h.at, h.tuple, h.master)
 	case conntrack.FlowUpdate:
-		g.DataChanged(h.at, h.tuple, h.state)
+		g.Fates.DataChanged(h.at, h.tuple, h.state)
 	case conntrack.FlowDestroy:
 		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter}
 		e.Tuple[conntrack.Original], e.TCP.State = h.tuple, h.state
-		g.DataEnded(h.at, &e)
+		g.Fates.DataEnded(h.at, &e)
 		g.Destroyed(h.tuple)
 	}
 }
@@ -164,7 +164,7 @@ func (p *program) openEvents() error {
 	}
 	p.events = e
 	p.undo = append(p.undo, e.listener.Close)
-	p.gateway.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
+	p.gateway.Fates.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
 		return p.conn.Entry(t, conntrack.Zone{}, x)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
@@ -48,8 +48,8 @@ func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
 func TestEventsBecomeAFate(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, port)}}}}
 	l := testLoop(t, q, io.Discard)
-	var fates []alg.Fate
-	l.gateway.OnFate = func(f *alg.Fate) { fates = append(fates, *f) }
+	var fates []fate.Fate
+	l.gateway.Fates.OnFate = func(f *fate.Fate) { fates = append(fates, *f) }
 	rounds(t, l, q)
 	l.events = newEventsOf(100)
 	master := conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
@@ -77,7 +77,7 @@ func TestEventsBecomeAFate(t *testing.T) {
 	if _, err := l.round(); err != nil {
 		t.Fatal(err)
 	}
-	if len(fates) != 1 || fates[0].Outcome != alg.Used || fates[0].Ending != alg.Closed ||
+	if len(fates) != 1 || fates[0].Outcome != fate.Used || fates[0].Ending != fate.Closed ||
 		fates[0].FromServer.Bytes != 9 {
 		t.Errorf("%+v", fates)
 	}

@@ -5,12 +5,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
 // fate logs what came of a data channel: a warning if a transfer is likely to have failed for it.
-func (j *journal) fate(f *alg.Fate) {
+func (j *journal) fate(f *fate.Fate) {
 	if j.ended != nil {
 		j.ended(f)
 	}
@@ -36,7 +36,7 @@ func (j *journal) fate(f *alg.Fate) {
 	if f.Why != policy.None {
 		attrs = append(attrs, slog.String("reason", f.Why.String()))
 	}
-	if f.Ending != alg.NoEnding {
+	if f.Ending != fate.NoEnding {
 		attrs = append(attrs, slog.String("ended", f.Ending.String()),
 			slog.Duration("lasted", f.Lasted.Round(time.Microsecond)))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
@@ -49,9 +50,9 @@ func counters(s *alg.Stats) map[string]uint64 {
 			c["refused."+policy.Reason(i).String()] = n
 		}
 	}
-	for o := range alg.Outcomes {
+	for o := range fate.Outcomes {
 		for m := range s.Fates {
-			c[alg.Outcomes[o]] += s.Fates[m][o].Load()
+			c[fate.Outcomes[o]] += s.Fates[m][o].Load()
 		}
 	}
 	return c
@@ -168,11 +169,11 @@ func checkFates(s *alg.Stats) api.Check {
 	c := api.Check{ID: "data", Name: "data connections come"}
 	var failed, used uint64
 	for m := range s.Fates {
-		for o := range alg.Outcomes {
+		for o := range fate.Outcomes {
 			switch n := s.Fates[m][o].Load(); {
-			case alg.Outcome(o).Failed():
+			case fate.Outcome(o).Failed():
 				failed += n
-			case alg.Outcome(o) == alg.Used:
+			case fate.Outcome(o) == fate.Used:
 				used += n
 			}
 		}

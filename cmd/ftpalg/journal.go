@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 )
 
@@ -29,8 +30,8 @@ type journal struct {
 	left       int // lines of trouble for this second
 	suppressed int // lines not logged
 
-	ended func(*alg.Fate) // hears of each fate too; nil: nobody
-	hub   *api.Hub        // hears of all, however many
+	ended func(*fate.Fate) // hears of each fate too; nil: nobody
+	hub   *api.Hub         // hears of all, however many
 }
 
 // newJournal returns a journal of one goroutine that writes to w, as newLogger does.

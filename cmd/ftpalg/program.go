@@ -168,7 +168,7 @@ func (p *program) openConntrack() error {
 	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
-	p.gateway.OnFate = p.journal.fate
+	p.gateway.Fates.OnFate = p.journal.fate
 	p.gateway.OnKernelError = p.journal.kernelError
 	return nil
 }

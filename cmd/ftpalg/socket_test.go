@@ -16,10 +16,10 @@ func TestSocketIsTakenOverAndItsAbsenceIsNoFailure(t *testing.T) {
 	file := filepath.Join(dir, "second.yaml")
 	write(t, file, "table: second\nqueue: 7\nports: [2121]\n")
 	second := startProcess(t, "run", "--metrics-address", "", "--socket-path", socket, "--config", file)
-	second.expect("msg=ready")
 	if line := second.expect("no socket for"); !strings.Contains(line, "another program listens on") {
 		t.Error(line)
 	}
+	second.expect("msg=ready")
 	first.stop()
 	second.expect("the socket is there now")
 	out, err := commandLine("status", "--socket", socket).CombinedOutput()
@@ -32,7 +32,7 @@ func TestSocketIsTakenOverAndItsAbsenceIsNoFailure(t *testing.T) {
 	}
 
 	third := startProcess(t, "run", "--metrics-address", "", "--socket-path", filepath.Join(dir, "none", "s"))
-	third.expect("msg=ready")
 	third.expect("no such file or directory")
+	third.expect("msg=ready")
 	third.stop()
 }

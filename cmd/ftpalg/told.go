@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 )
@@ -33,7 +34,7 @@ func toldSession(s *alg.Session, now time.Time) api.Session {
 	return t
 }
 
-func toldFate(f *alg.Fate) *api.Data {
+func toldFate(f *fate.Fate) *api.Data {
 	t := &api.Data{
 		Mode: f.Mode.String(), Open: f.Open, Target: f.Target, State: f.Outcome.String(),
 		Likely: f.Outcome.Likely(f.Mode), Waited: f.Waited.Seconds(), Lasted: f.Lasted.Seconds(),
@@ -41,7 +42,7 @@ func toldFate(f *alg.Fate) *api.Data {
 	if f.Why != policy.None {
 		t.Reason = f.Why.String()
 	}
-	if f.Ending != alg.NoEnding {
+	if f.Ending != fate.NoEnding {
 		t.Ending = f.Ending.String()
 	}
 	if f.Counted {
@@ -70,7 +71,7 @@ func toldRefused(r *alg.Refusal) *api.Event {
 	return e
 }
 
-func toldEnded(f *alg.Fate) *api.Event {
+func toldEnded(f *fate.Fate) *api.Event {
 	e := event("ended", f.Client, f.Server)
 	e.User, e.Data = printable([]byte(f.User)), toldFate(f)
 	return e

@@ -74,3 +74,13 @@ func TestSizesAreFound(t *testing.T) {
 		t.Errorf("a table: %v", found)
 	}
 }
+
+func TestScatteredMethodsAreFound(t *testing.T) {
+	var all []*source
+	for _, name := range []string{"a/b.go", "a/c.go", "a/d.go"} {
+		all = append(all, written(t, name, "package a\n\nfunc (x *T) "+name[2:3]+"() {}\n")...)
+		if found := scattered(all); (len(found) > 0) != (len(all) > maxMethodFiles) {
+			t.Errorf("in %d files: found %v", len(all), found)
+		}
+	}
+}

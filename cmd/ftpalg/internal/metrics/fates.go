@@ -5,6 +5,7 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 )
 
 // fateFamilies is the table of what came of open ports.
@@ -14,7 +15,7 @@ func fateFamilies(s *alg.Stats, lost func() uint64) []family {
 			func(e emit) { e(float64(s.Data.Load())) }),
 		counter("expectation_outcomes_total", "What came of open ports.", func(e emit) {
 			for m, mode := range dialogue.Modes[1:] {
-				for o, outcome := range alg.Outcomes {
+				for o, outcome := range fate.Outcomes {
 					e(float64(s.Fates[m+1][o].Load()), mode, outcome)
 				}
 			}
@@ -61,8 +62,8 @@ func (t times) begin() {
 }
 
 // Ended takes note of what came of a port.
-func (m *Metrics) Ended(f *alg.Fate) {
-	if f.Ending == alg.NoEnding && f.Outcome != alg.Used {
+func (m *Metrics) Ended(f *fate.Fate) {
+	if f.Ending == fate.NoEnding && f.Outcome != fate.Used {
 		return
 	}
 	m.times.connect.WithLabelValues(f.Mode.String()).Observe(f.Waited.Seconds())

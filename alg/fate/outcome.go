@@ -1,4 +1,4 @@
-package alg
+package fate
 
 import (
 	"net/netip"

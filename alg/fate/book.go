@@ -1,0 +1,210 @@
+package fate
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// settleTime is how long a door has been shut, or gone from the kernel, when it is decided what came of it:
+// the kernel's events come by another way than packets, so that a door may be shut here before it is known
+// that its connection has come.
+const settleTime = time.Second
+
+// askStep is of how many data connections the kernel is asked at once.
+const askStep = 256
+
+// Stats count what came of doors. They may be read from any goroutine.
+type Stats struct {
+	Fates   [len(dialogue.Modes)][len(Outcomes)]atomic.Uint64
+	Bytes   [len(dialogue.Modes)][2]atomic.Uint64 // of data, from the client and the server
+	Data    atomic.Int64                          // data connections now
+	Renewed atomic.Uint64                         // timeouts of control connections, during transfers
+}
+
+// Book holds the stories that have no end yet. It must be used from one goroutine, but for Stats.
+type Book struct {
+	Stats         *Stats
+	OnFate        func(*Fate) // valid during the call; nil: nobody wants to know
+	OnKernelError func(doing string, err error)
+
+	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
+	// data connections is told late, and control connections are not kept alive during transfers.
+	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
+	// Update changes the entry with an original tuple.
+	Update func(original conntrack.Tuple, u conntrack.Update) error
+
+	waiting map[waitingKey]*Story    // whose connection has not come
+	flowing map[conntrack.Key]*Story // by the original tuple of the data connection
+	shut    []*Story                 // those of waiting that are shut, the oldest first
+	asks    []*Story                 // those of flowing of which events may have been lost
+	swept   time.Time
+}
+
+// waitingKey is what tells one expectation of the kernel from the others.
+type waitingKey struct {
+	master conntrack.Key
+	open   netip.AddrPort
+}
+
+// Init makes b empty; it must come first.
+func (b *Book) Init(s *Stats) {
+	b.Stats, b.waiting, b.flowing = s, map[waitingKey]*Story{}, map[conntrack.Key]*Story{}
+}
+
+// None tells that there is no story that waits for its end.
+func (b *Book) None() bool { return len(b.waiting)+len(b.flowing)+len(b.shut) == 0 }
+
+// Begin adds the story of a door that has been opened.
+func (b *Book) Begin(s *Story, now time.Time) {
+	k := waitingKey{s.Door.Master.Key(), s.Door.Dst}
+	if old := b.waiting[k]; old != nil {
+		b.decide(old, now)
+	}
+	b.waiting[k] = s
+}
+
+// Again returns the story of a door that is found open: the one that began before, or else s, which begins.
+func (b *Book) Again(s *Story, now time.Time) *Story {
+	if old := b.find(s.Door.Master, s.Door.Dst); old != nil && old.shutAt.IsZero() {
+		return old
+	}
+	b.Begin(s, now)
+	return s
+}
+
+// find returns what waits at an address for a control connection.
+func (b *Book) find(master conntrack.Tuple, open netip.AddrPort) *Story {
+	return b.waiting[waitingKey{master.Key(), open}]
+}
+
+// Shut notes that a door is shut, and why, if it is open.
+func (b *Book) Shut(s *Story, why policy.Reason, at time.Time) {
+	if !s.Waits() {
+		return
+	}
+	s.Why, s.shutAt = why, at
+	b.shut = append(b.shut, s)
+}
+
+// DoorSeen tells that the kernel told of an expectation, and so will tell what comes of it.
+func (b *Book) DoorSeen(master conntrack.Tuple, open netip.AddrPort) {
+	if s := b.find(master, open); s != nil {
+		s.watched = true
+	}
+}
+
+// DoorGone tells that the kernel let an expectation go, at the time at; used, that it did so before
+// its timeout, and so because a packet came.
+func (b *Book) DoorGone(at time.Time, master conntrack.Tuple, open netip.AddrPort, used bool) {
+	s := b.find(master, open)
+	if s == nil || !s.shutAt.IsZero() {
+		return
+	}
+	s.watched, s.used = true, used
+	why := policy.Expired
+	if used {
+		why = policy.Used
+	}
+	b.Shut(s, why, at)
+}
+
+// DataStarted tells that a data connection came at the time at, with this original tuple, for the control
+// connection with the original tuple master.
+func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
+	k := waitingKey{master.Key(), data.Dst}
+	s := b.waiting[k]
+	if s == nil {
+		return
+	}
+	delete(b.waiting, k)
+	s.watched, s.data, s.came, s.state = true, data, at, conntrack.TCPSynSent
+	s.Waited, s.Why = max(0, at.Sub(s.Opened)), policy.None
+	if old := b.flowing[data.Key()]; old != nil {
+		b.finish(old, at)
+	}
+	b.flowing[data.Key()] = s
+	b.Stats.Data.Add(1)
+}
+
+// DataChanged tells of another state of a data connection. When both sides have closed it the kernel is
+// asked for what passed, because it keeps the entry for minutes.
+func (b *Book) DataChanged(at time.Time, data conntrack.Tuple, to conntrack.TCPState) {
+	s := b.flowing[data.Key()]
+	if s == nil || to == 0 {
+		return
+	}
+	s.changed(to)
+	if to != conntrack.TCPTimeWait && to != conntrack.TCPClosed {
+		return
+	}
+	b.Count(s)
+	b.finish(s, at)
+}
+
+// Count asks the kernel for what has passed in the data connection of s.
+func (b *Book) Count(s *Story) {
+	var e conntrack.Entry
+	if b.Entry != nil && b.Entry(s.data, &e) == nil {
+		s.count(&e)
+	}
+}
+
+// DataEnded tells that the entry e of a data connection is gone.
+func (b *Book) DataEnded(at time.Time, e *conntrack.Entry) {
+	s := b.flowing[e.Tuple[conntrack.Original].Key()]
+	if s == nil {
+		return
+	}
+	if e.TCP.State != 0 {
+		s.changed(e.TCP.State)
+	}
+	s.count(e)
+	b.finish(s, at)
+}
+
+// finish ends the story of a data connection.
+func (b *Book) finish(s *Story, at time.Time) {
+	delete(b.flowing, s.data.Key())
+	b.Stats.Data.Add(-1)
+	s.flowed(at)
+	b.tell(s)
+}
+
+// decide ends the story of a door to which no connection came.
+func (b *Book) decide(s *Story, now time.Time) {
+	delete(b.waiting, waitingKey{s.Door.Master.Key(), s.Open})
+	if s.shutAt.IsZero() {
+		s.Why, s.shutAt = policy.Superseded, now
+	}
+	s.Waited = s.shutAt.Sub(s.Opened)
+	switch {
+	case !s.watched:
+		s.Outcome = Unknown
+	case s.used:
+		s.Outcome = Dropped
+	case s.Why == policy.Expired:
+		s.Outcome = Expired
+	case s.Why == policy.Used:
+		s.Outcome = Unknown // the server says that the transfer was made, and the kernel says nothing
+	default:
+		s.Outcome = Withdrawn
+	}
+	b.tell(s)
+}
+
+func (b *Book) tell(s *Story) {
+	s.ended = true
+	b.Stats.Fates[s.Mode][s.Outcome].Add(1)
+	if s.Counted {
+		b.Stats.Bytes[s.Mode][conntrack.Original].Add(s.FromClient.Bytes)
+		b.Stats.Bytes[s.Mode][conntrack.Reply].Add(s.FromServer.Bytes)
+	}
+	if b.OnFate != nil {
+		b.OnFate(&s.Fate)
+	}
+}

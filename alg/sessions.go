@@ -1,0 +1,179 @@
+package alg
+
+import (
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+const (
+	endedFor   = 30 * time.Second // how long an ended session is remembered for its last repetitions
+	askedAfter = 60 * time.Second // how long a session is idle before the kernel is asked whether it lives
+	sweepStep  = 1024             // how many sessions a tick looks at
+	askStep    = 256              // and of how many it asks the kernel
+)
+
+func (g *Gateway) countSessions() {
+	g.Stats.Sessions.Store(int64(g.table.n))
+	g.Stats.Ended.Store(int64(g.table.ended))
+}
+
+// add makes the session of a flow, with what the kernel remembers of it.
+func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
+	t := &g.table
+	for _, tuple := range f.Tuple {
+		if old := t.find(tuple); old != nil {
+			g.drop(old)
+		}
+	}
+	if limit := g.policy.Limits.Total.Sessions; limit > 0 && t.n >= limit {
+		g.drop(t.live.next)
+		g.Stats.Forgotten.Add(1)
+	}
+	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now, since: g.now}
+	e := dialogue.Endpoints{
+		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
+		SNAT: f.SNAT, DNAT: f.DNAT,
+	}
+	s.policy = g.policyOf(&e)
+	g.startConn(s, &f, loopback)
+	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(f.State&ofDialogue), !s.begun)
+	t.add(s)
+	g.Stats.SessionsTotal.Add(1)
+	g.countSessions()
+	s.client = g.clients.of(s.policy.Limits.Network(e.Client.Addr()))
+	if x, ok := g.orphans.of(f.Tuple[conntrack.Original]); ok {
+		g.inherit(s, &x)
+	}
+	return s
+}
+
+// inherit gives a session what is open for it: it is ours to close. How it was asked for is not known any
+// more, only by whom.
+func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
+	e, mode := s.dialogue.Endpoints(), dialogue.PASV
+	if x.Src == e.Server.Addr() {
+		mode = dialogue.PORT
+	}
+	s.door = g.Fates.Again(fate.NewStory(mode, e.Client, e.Server, x, g.now), g.now)
+	s.last = s.door
+	g.clients.opened(s.client)
+}
+
+// startConn starts the streams where the handshake was seen, or else picks them up.
+func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
+	carrier := rewrite.Kernel
+	if loopback || !f.HoldsOffsets() {
+		carrier = rewrite.Program
+	}
+	k := s.kept.pickUp()
+	s.conn.PickUp(k, carrier, !f.HasState)
+	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched {
+		s.begun, s.first = true, from.server
+		s.conn.Begin(from.client, from.server)
+	}
+}
+
+// drop forgets a session.
+func (g *Gateway) drop(s *session) {
+	if d := s.door; d != nil {
+		s.forgetDoor()
+		g.orphans.add(d.Door, g.now)
+	}
+	g.released.leave(s, &g.room)
+	g.table.remove(s)
+	s.stepDown()
+	g.countSessions()
+	g.clients.leave(s.client, g.now)
+}
+
+// end closes what the control connection opened.
+func (g *Gateway) end(s *session) {
+	s.dialogue.End(s)
+	s.stepDown()
+	g.table.setEnded(s, true)
+	g.countSessions()
+}
+
+// revive takes note that a connection goes on that seemed to have been reset: both ends ignored it.
+func (g *Gateway) revive(s *session, dir rewrite.Dir) {
+	if s.reset&(1<<dir) == 0 {
+		return
+	}
+	s.reset = 0
+	s.dialogue.Revive()
+	g.table.setEnded(s, false)
+	g.countSessions()
+}
+
+// Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
+func (g *Gateway) Destroyed(original conntrack.Tuple) {
+	if s := g.table.find(original); s != nil && s.original() == original {
+		if s.door != nil {
+			g.Fates.Shut(s.door, policy.SessionEnded, g.now)
+		}
+		s.forgetDoor()
+		g.drop(s)
+		g.Stats.Vanished.Add(1)
+	}
+}
+
+// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the
+// session. What we remember of it counts only where edits are in flight that it did not touch; else the
+// session is picked up anew.
+func (g *Gateway) Changed(original conntrack.Tuple) {
+	s := g.table.find(original)
+	if s == nil || s.original() != original {
+		return
+	}
+	s.checked = time.Time{}
+	s.shared = s.kept.verify(s) && s.kept.flight != [2]conntrack.Flight{}
+	if !s.shared {
+		g.drop(s)
+	}
+}
+
+// Adopt tells the gateway of expectations that an earlier process made.
+func (g *Gateway) Adopt(es []conntrack.Expectation) {
+	g.now = time.Now()
+	for _, e := range es {
+		g.orphans.add(e, g.now)
+	}
+}
+
+// sweep forgets sessions that ended, and asks the kernel for those that have been idle for long.
+func (g *Gateway) sweep() {
+	t, now := &g.table, g.now
+	for s := t.over.next; s != &t.over && now.Sub(s.lastSeen) > endedFor; s = t.over.next {
+		g.drop(s)
+	}
+	for step, asks := sweepStep, askStep; step > 0 && asks > 0; step-- {
+		s := t.cursor
+		if s == &t.live {
+			t.cursor = t.live.next
+			break
+		}
+		t.cursor = s.next
+		if now.Sub(s.lastSeen) > time.Second {
+			s.conn.Rest()
+		}
+		if d := s.door; d != nil && d.Left(now) == 0 {
+			if !d.Came() {
+				g.Stats.Closed[policy.Expired].Add(1)
+			}
+			g.Fates.Shut(d, policy.Expired, now)
+			s.forgetDoor() // the kernel let it go
+		}
+		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
+			if asks--; !s.kept.verify(s) {
+				g.drop(s)
+			}
+		}
+	}
+	g.clients.sweep(now)
+	g.orphans.sweep(now)
+}
