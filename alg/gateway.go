@@ -124,12 +124,11 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	}
 	g.now = now
 	g.draft.Begin(now)
-	t := conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}
 	if p.Flags()&rewrite.SYN != 0 {
-		g.handshake(t, p)
+		g.handshake(p)
 		return Accept, policy.None, nil
 	}
-	s, dir, why := g.session(t, p, loopback)
+	s, dir, why := g.session(p, loopback)
 	switch {
 	case s == nil:
 		return Accept, why, nil
@@ -249,10 +248,11 @@ func (g *Gateway) Snapshot(now time.Time, rows []Session, most int) (all []Sessi
 
 // handshake notes a SYN/ACK: both streams start at it. A SYN alone anybody can send. Neither
 // takes more than a few bytes here.
-func (g *Gateway) handshake(t conntrack.Tuple, p *rewrite.Packet) {
+func (g *Gateway) handshake(p *rewrite.Packet) {
 	if p.Flags()&rewrite.ACK == 0 {
 		return
 	}
+	t := tupleOf(p)
 	if s := g.table.find(t); s != nil {
 		if s.begun && p.Seq()+1 == s.first || !g.anew(t) {
 			return // the handshake's, once more; or nobody's: a server that sends one in the middle
@@ -269,13 +269,12 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 	return err == nil && f.State&^conntrack.StateControl == 0
 }
 
+func tupleOf(p *rewrite.Packet) conntrack.Tuple { return conntrack.Tuple{Src: p.Src(), Dst: p.Dst()} }
+
 // session finds or makes the session of a packet and tells its direction.
-func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
-	*session, rewrite.Dir, policy.Reason,
-) {
-	s := g.table.find(t)
+func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.Dir, policy.Reason) {
+	s, dir := g.table.of(p)
 	if s != nil {
-		dir := s.direction(t)
 		if s.kept.trusts(s, dir, p) {
 			g.table.touch(s, g.now)
 			return s, dir, policy.None
@@ -286,6 +285,7 @@ func (g *Gateway) session(t conntrack.Tuple, p *rewrite.Packet, loopback bool) (
 	if p.Flags()&rewrite.RST != 0 && g.orphans.none() {
 		return nil, 0, policy.None // nothing to close
 	}
+	t := tupleOf(p)
 	f, err := g.kernel.Flow(t)
 	switch {
 	case errors.Is(err, conntrack.ErrNotFound):

@@ -21,6 +21,9 @@ type kept struct {
 	labels  bool // the entry has room for a label
 	liberal bool // the kernel was told to accept the numbers of offsets that the program carries
 	proved  bool // the kernel took an offset
+
+	quiet  bool            // all that there is to keep was stored, and the streams were quiet
+	memory dialogue.Memory // the dialogue's then
 }
 
 // ofDialogue are the bits of the state that are the dialogue's.
@@ -54,8 +57,8 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 }
 
 // want returns what the kernel should have, for streams that need c.
-func (k kept) want(s *session, c *rewrite.Kept) kept {
-	m := conntrack.State(s.dialogue.Memory())
+func (k kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) kept {
+	m := conntrack.State(memory)
 	for d := range rewrite.Dir(2) {
 		switch {
 		case s.conn.Unsure(d), c.Mark[d].End == 0 && s.conn.Pending(d) == rewrite.Resumed:
@@ -96,8 +99,13 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 
 // update brings what the kernel keeps of its session s up to date, before the packet that needs it leaves.
 func (k *kept) update(s *session) {
+	m := s.dialogue.Memory()
+	quiet := s.conn.Quiet()
+	if quiet && k.quiet && m == k.memory {
+		return
+	}
 	c := s.conn.Keep()
-	want := k.want(s, &c)
+	want := k.want(s, m, &c)
 	var u conntrack.Update
 	if k.labels && (want.state != k.state || want.flight != k.flight) {
 		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
@@ -106,15 +114,17 @@ func (k *kept) update(s *session) {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != k.seq[d]
 	}
 	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
-	if u.Empty() {
-		return
+	k.quiet, k.memory = quiet, m
+	if !u.Empty() {
+		k.store(s, u, want)
 	}
-	k.store(s, u, want)
 }
 
 func (k *kept) store(s *session, u conntrack.Update, want kept) {
 	want.liberal = want.liberal || u.Liberal
+	want.quiet, want.memory = k.quiet, k.memory
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
+		k.quiet = false
 		s.gateway.kernelError("store the state of a session", err)
 		k.liberal = want.liberal
 		if u.SetSeq != [2]bool{} {
@@ -127,7 +137,7 @@ func (k *kept) store(s *session, u conntrack.Update, want kept) {
 		// says nothing.
 		f, err := s.gateway.kernel.Flow(s.original())
 		if err != nil || u.SetSeq[0] && f.Seq[0] != u.Seq[0] || u.SetSeq[1] && f.Seq[1] != u.Seq[1] {
-			want.seq = k.seq
+			want.seq, want.quiet = k.seq, false
 			*k = want
 			s.conn.CarryHere()
 			k.update(s) // what was stored for it is not so
@@ -185,7 +195,7 @@ func (k *kept) verify(s *session) bool {
 	if k.labels && (f.State&conntrack.StateControl == 0 || f.State&reserved != 0) {
 		// No program of ours writes that: somebody else wiped the label. It is written anew.
 		g.Stats.Wiped.Add(1)
-		k.state, k.flight = f.State, f.Flight
+		k.state, k.flight, k.quiet = f.State, f.Flight, false
 	}
 	if k.labels {
 		same = same && f.State == k.state && f.Flight == k.flight

@@ -65,7 +65,7 @@ func (s *session) direction(t conntrack.Tuple) rewrite.Dir {
 }
 
 func (s *session) setPolicy(p *policy.Policy) {
-	s.policy = p
+	s.policy, s.kept.quiet = p, false
 	s.dialogue.SetPolicy(p)
 }
 

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 // table holds the sessions, found by the tuple of either direction, and in two rings: those that live in the
 // order in which they were last seen, and those that ended in that order. What it forgets can be picked
 // up again from the kernel.
 type table struct {
-	byTuple map[conntrack.Key]*session
+	byTuple map[conntrack.Key]place
 	live    session  // head of the ring; next is the longest idle
 	over    session  // head of the ring of the ended ones
 	cursor  *session // the one of the living that is looked at next
@@ -20,14 +21,27 @@ type table struct {
 	ended   int
 }
 
+// place is where a tuple belongs.
+type place struct {
+	session *session
+	dir     rewrite.Dir
+}
+
 func (t *table) init() {
-	t.byTuple = map[conntrack.Key]*session{}
+	t.byTuple = map[conntrack.Key]place{}
 	t.live.prev, t.live.next = &t.live, &t.live
 	t.over.prev, t.over.next = &t.over, &t.over
 	t.cursor = &t.live
 }
 
-func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[k.Key()] }
+// find returns the session with this tuple in one of its directions; nil: there is none.
+func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[k.Key()].session }
+
+// of returns the session of a packet, and its direction.
+func (t *table) of(p *rewrite.Packet) (*session, rewrite.Dir) {
+	at := t.byTuple[p.Key()]
+	return at.session, at.dir
+}
 
 // all returns every session.
 func (t *table) all() iter.Seq[*session] {
@@ -44,7 +58,7 @@ func (t *table) all() iter.Seq[*session] {
 
 func (t *table) touch(s *session, now time.Time) {
 	s.lastSeen = now
-	if !s.ended {
+	if !s.ended && s.next != &t.live {
 		t.unlink(s)
 		t.link(s, &t.live)
 	}
@@ -86,7 +100,8 @@ func (t *table) setEnded(s *session, ended bool) {
 
 // add puts a session into the table.
 func (t *table) add(s *session) {
-	t.byTuple[s.original().Key()], t.byTuple[s.reply().Key()] = s, s
+	t.byTuple[s.reply().Key()] = place{s, fromServer}
+	t.byTuple[s.original().Key()] = place{s, fromClient}
 	t.link(s, &t.live)
 	t.n++
 }
@@ -99,7 +114,7 @@ func (t *table) remove(s *session) {
 		t.n--
 	}
 	for _, tuple := range [...]conntrack.Tuple{s.original(), s.reply()} {
-		if k := tuple.Key(); t.byTuple[k] == s {
+		if k := tuple.Key(); t.byTuple[k].session == s {
 			delete(t.byTuple, k)
 		}
 	}

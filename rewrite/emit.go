@@ -13,6 +13,9 @@ const (
 // tail that does not fit stays unacknowledged, and the sender repeats it.
 func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	send, recv := &c.half[dir], &c.half[dir.Opposite()]
+	if send.leaves(p) && recv.acknowledged(p) {
+		return dst, false
+	}
 	payload, flags := p.Payload(), p.Flags()
 	if st := &send.stream; flags&SYN == 0 && st.knows(p.Seq()) &&
 		after(p.Seq()+uint32(len(payload)), st.edge) {
@@ -37,6 +40,19 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	}
 	c.changed(&q)
 	return dst, true
+}
+
+// leaves tells that what the packet sends may leave as it is, without a closer look.
+func (h *half) leaves(p *Packet) bool {
+	if !h.stream.started {
+		return true
+	}
+	return h.stream.plain(h.carried) && !after(p.Seq()+uint32(len(p.Payload())), h.stream.edge)
+}
+
+// acknowledged tells the same of what it acknowledges.
+func (h *half) acknowledged(p *Packet) bool {
+	return p.Flags()&ACK == 0 || !h.stream.started || h.stream.plain(h.carried) && p.SACK() == nil
 }
 
 // probeBack is how many bytes before a packet, or before what is not acknowledged, its probe is: where

@@ -59,6 +59,19 @@ func (c *Conn) Keep() (k Kept) {
 	return k
 }
 
+// Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel carries
+// the offsets, and no packet needs to be seen for the sake of the streams.
+func (c *Conn) Quiet() bool {
+	for d := range c.half {
+		h := &c.half[d]
+		if h.unsure || h.asked || h.hasPlain || h.crowded || h.joint != Follows || h.mark.End != 0 ||
+			h.stream.Delta() != h.carried || h.stream.Behind() || h.stream.inFlight().edits > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // remark moves the mark of an earlier program to what the sender will repeat at least.
 func (h *half) remark() {
 	seq, delta := h.stream.told()

@@ -109,6 +109,19 @@ func (p *Packet) Src() netip.AddrPort { return p.endpoint(0) }
 // Dst returns the packet's destination address and TCP port.
 func (p *Packet) Dst() netip.AddrPort { return p.endpoint(1) }
 
+// Key returns both addresses, in 16 bytes each (IPv4 mapped), and both ports: the packet's tuple for maps.
+func (p *Packet) Key() (k [36]byte) {
+	if p.v6 {
+		copy(k[:32], p.raw[8:40])
+	} else {
+		k[10], k[11], k[26], k[27] = 0xff, 0xff, 0xff, 0xff
+		copy(k[12:16], p.raw[12:16])
+		copy(k[28:32], p.raw[16:20])
+	}
+	copy(k[32:], p.raw[p.tcp:p.tcp+4])
+	return k
+}
+
 func (p *Packet) endpoint(which int) netip.AddrPort {
 	port := binary.BigEndian.Uint16(p.raw[p.tcp+2*which:])
 	if p.v6 {

@@ -84,6 +84,19 @@ func (s *Stream) Delta() int32 { return int32(s.final - s.edge) }
 // Unacked returns how many final bytes the receiver has not acknowledged, as far as is known.
 func (s *Stream) Unacked() int { return max(0, int(int32(s.final-s.acked))) }
 
+// plain tells whether all of the stream that is remembered has the offset delta and was not edited.
+func (s *Stream) plain(delta int32) bool {
+	if s.Delta() != delta || s.Behind() {
+		return false
+	}
+	for i := range s.spans {
+		if s.spans[i].edited {
+			return false
+		}
+	}
+	return true
+}
+
 // size is the memory of the history, in bytes.
 func (s *Stream) size() int { return len(s.buf) + spanSize*len(s.spans) }
 

@@ -50,7 +50,7 @@ func (d *Dialogue) command(ln []byte, x *call) (change, policy.Reason) {
 
 // foreign tells whether a line is of another protocol.
 func (d *Dialogue) foreign(ln []byte, c *ftp.Command) bool {
-	return ftp.Foreign(ln) && !(d.has(LoggedIn) && policy.Garbage(c.Name))
+	return c.Foreign(ln) && !(d.has(LoggedIn) && policy.Garbage(c.Name))
 }
 
 // judge decides about a command.

@@ -84,10 +84,7 @@ func verbOf(name []byte) Verb {
 		return Other
 	}
 	for i, b := range name {
-		if 'a' <= b && b <= 'z' {
-			b -= 'a' - 'A'
-		}
-		upper[i] = b
+		upper[i] = toUpper(b)
 	}
 	return verbNamed(string(upper[:len(name)]))
 }
@@ -140,15 +137,19 @@ func fold(b []byte, s string) bool {
 		return false
 	}
 	for i := range b {
-		c := b[i]
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		if c != s[i] {
+		if toUpper(b[i]) != s[i] {
 			return false
 		}
 	}
 	return true
+}
+
+// toUpper returns a letter of ASCII in upper case, and anything else as it is.
+func toUpper(b byte) byte {
+	if 'a' <= b && b <= 'z' {
+		b -= 'a' - 'A'
+	}
+	return b
 }
 
 // lineLen returns the length of the line without its line feed.

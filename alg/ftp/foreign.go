@@ -9,38 +9,54 @@ import "bytes"
 // command itself any visible ASCII but a colon.
 func Foreign(line []byte) bool {
 	c := ParseCommand(line)
+	return c.Foreign(line)
+}
+
+// Foreign is as the function Foreign, for the line that c was taken from.
+func (c *Command) Foreign(line []byte) bool {
+	if c.Verb > Other {
+		return false
+	}
 	arg := line[c.ArgStart:c.ArgEnd]
-	for _, b := range c.Name {
+	var upper [maxForeign]byte
+	for i, b := range c.Name {
 		// A carriage return is a client's slip. Other controls and 8-bit bytes are
 		// binary: a TLS record begins with 16 03, an SSLv2 hello with a byte above 80.
 		// A colon ends the name of a header field.
 		if b < ' ' && b != '\r' || b >= 0x7f || b == ':' {
 			return true
 		}
+		if i < len(upper) {
+			upper[i] = toUpper(b)
+		}
 	}
-	switch name := c.Name; {
-	case begins(name, "SSH-"), begins(name, "HTTP/"), begins(name, "RTSP/"), begins(name, "SIP/"):
+	switch name := upper[:min(len(c.Name), len(upper))]; string(name) {
+	case "EHLO", "HELO", "LHLO", "DATA", "STARTTLS", "NICK", "PRIVMSG":
 		return true
-	case fold(name, "EHLO"), fold(name, "HELO"), fold(name, "LHLO"), fold(name, "DATA"),
-		fold(name, "STARTTLS"), fold(name, "NICK"), fold(name, "PRIVMSG"):
-		return true
-	case fold(name, "MAIL"): // RFC 765 has a MAIL too
+	case "MAIL": // RFC 765 has a MAIL too
 		return begins(arg, "FROM:")
-	case fold(name, "RCPT"):
+	case "RCPT":
 		return begins(arg, "TO:")
-	case fold(name, "GET"), fold(name, "POST"), fold(name, "PUT"), fold(name, "HEAD"), fold(name, "DELETE"),
-		fold(name, "OPTIONS"), fold(name, "PATCH"), fold(name, "TRACE"), fold(name, "CONNECT"),
-		fold(name, "PRI"):
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PRI":
 		return len(arg) > 0
+	}
+	if len(c.Name) <= 4 {
+		return begins(c.Name, "SSH-") || begins(c.Name, "SIP/")
 	}
 	// Methods beyond these are told by the version. FTP's commands of letters have four
 	// at most (RFC 959 section 5.3), and file names may well end like a version.
-	return len(c.Name) > 4 && onlyLetters(c.Name) && endsInVersion(arg)
+	return begins(c.Name, "SSH-") || isVersion(c.Name) || onlyLetters(c.Name) && endsInVersion(arg)
 }
+
+// maxForeign is one more than the longest name that Foreign knows.
+const maxForeign = len("STARTTLS") + 1
 
 // endsInVersion tells whether the last word is like HTTP/1.1.
 func endsInVersion(arg []byte) bool {
-	word := arg[bytes.LastIndexByte(arg, ' ')+1:]
+	return isVersion(arg[bytes.LastIndexByte(arg, ' ')+1:])
+}
+
+func isVersion(word []byte) bool {
 	return begins(word, "HTTP/") || begins(word, "RTSP/") || begins(word, "SIP/")
 }
 
