@@ -37,12 +37,12 @@ type Refusal struct {
 //
 // Where another program edited the line before, and it may have arrived so, it is edited even if nothing
 // can be opened for it: else what follows it would not be where its receiver expects it.
-func (s *session) Open(r *dialogue.Request) (uint16, policy.Reason) {
+func (s *session) Open(r dialogue.Request) (uint16, policy.Reason) {
 	dir := fromServer
 	if r.Mode.Active() {
 		dir = fromClient
 	}
-	port, why := s.open(r)
+	port, why := s.open(&r)
 	if s.shut = why != policy.None && s.conn.Repeats(dir); s.shut {
 		s.gateway.Stats.Refused[why].Add(1)
 		return r.Dst.Port(), policy.None

@@ -15,15 +15,20 @@ import (
 
 // kept is what the kernel has.
 type kept struct {
-	state   conntrack.State
-	seq     [2]conntrack.SeqAdj
-	flight  [2]conntrack.Flight
+	entry
 	labels  bool // the entry has room for a label
 	liberal bool // the kernel was told to accept the numbers of offsets that the program carries
 	proved  bool // the kernel took an offset
 
 	quiet  bool            // all that there is to keep was stored, and the streams were quiet
 	memory dialogue.Memory // the dialogue's then
+}
+
+// entry is what of an entry of the kernel is ours.
+type entry struct {
+	state  conntrack.State
+	seq    [2]conntrack.SeqAdj
+	flight [2]conntrack.Flight
 }
 
 // ofDialogue are the bits of the state that are the dialogue's.
@@ -42,7 +47,7 @@ const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | c
 
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
-	return kept{state: f.State, seq: f.Seq, flight: f.Flight, labels: f.HasState}
+	return kept{entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState}
 }
 
 // pickUp returns what of k the streams need.
@@ -57,7 +62,7 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 }
 
 // want returns what the kernel should have, for streams that need c.
-func (k kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) kept {
+func (k *kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) (e entry) {
 	m := conntrack.State(memory)
 	for d := range rewrite.Dir(2) {
 		switch {
@@ -77,17 +82,17 @@ func (k kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) kept {
 	if k.labels {
 		m |= conntrack.StateControl
 	}
-	k.state = m
+	e.state, e.seq = m, k.seq
 	for d := range c.Mark {
-		k.flight[d] = conntrack.Flight{Base: c.Mark[d].Grown, End: c.Mark[d].End}
+		e.flight[d] = conntrack.Flight{Base: c.Mark[d].Grown, End: c.Mark[d].End}
 		if s.conn.Carrier() == rewrite.Program {
 			continue
 		}
-		if k.seq[d].Before, k.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
-			k.seq[d].Pos = c.Mark[d].Line
+		if e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
+			e.seq[d].Pos = c.Mark[d].Line
 		}
 	}
-	return k
+	return e
 }
 
 func put(m, bit conntrack.State, on bool) conntrack.State {
@@ -106,6 +111,11 @@ func (k *kept) update(s *session) {
 	}
 	c := s.conn.Keep()
 	want := k.want(s, m, &c)
+	k.quiet, k.memory = quiet, m
+	liberal := s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
+	if want == k.entry && !liberal {
+		return
+	}
 	var u conntrack.Update
 	if k.labels && (want.state != k.state || want.flight != k.flight) {
 		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
@@ -113,42 +123,38 @@ func (k *kept) update(s *session) {
 	for d := range want.seq {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != k.seq[d]
 	}
-	u.Liberal = s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
-	k.quiet, k.memory = quiet, m
-	if !u.Empty() {
+	if u.Liberal = liberal; !u.Empty() {
 		k.store(s, u, want)
 	}
 }
 
-func (k *kept) store(s *session, u conntrack.Update, want kept) {
-	want.liberal = want.liberal || u.Liberal
-	want.quiet, want.memory = k.quiet, k.memory
+func (k *kept) store(s *session, u conntrack.Update, want entry) {
+	k.liberal = k.liberal || u.Liberal
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
 		k.quiet = false
 		s.gateway.kernelError("store the state of a session", err)
-		k.liberal = want.liberal
 		if u.SetSeq != [2]bool{} {
 			s.conn.CarryHere()
 		}
 		return
 	}
-	if u.SetSeq != [2]bool{} && !want.proved {
+	if u.SetSeq != [2]bool{} && !k.proved {
 		// The first time it makes sure that the kernel took them: where the entry has no room for them it
 		// says nothing.
 		f, err := s.gateway.kernel.Flow(s.original())
 		if err != nil || u.SetSeq[0] && f.Seq[0] != u.Seq[0] || u.SetSeq[1] && f.Seq[1] != u.Seq[1] {
-			want.seq, want.quiet = k.seq, false
-			*k = want
+			want.seq = k.seq
+			k.entry, k.quiet = want, false
 			s.conn.CarryHere()
 			k.update(s) // what was stored for it is not so
 			return
 		}
-		want.proved = true
+		k.proved = true
 	}
 	if !k.labels {
 		want.state, want.flight = k.state, k.flight
 	}
-	*k = want
+	k.entry = want
 }
 
 // verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,

@@ -42,19 +42,6 @@ func (c *Conn) Emit(dst []byte, dir Dir, p *Packet) ([]byte, bool) {
 	return dst, true
 }
 
-// leaves tells that what the packet sends may leave as it is, without a closer look.
-func (h *half) leaves(p *Packet) bool {
-	if !h.stream.started {
-		return true
-	}
-	return h.stream.plain(h.carried) && !after(p.Seq()+uint32(len(p.Payload())), h.stream.edge)
-}
-
-// acknowledged tells the same of what it acknowledges.
-func (h *half) acknowledged(p *Packet) bool {
-	return p.Flags()&ACK == 0 || !h.stream.started || h.stream.plain(h.carried) && p.SACK() == nil
-}
-
 // probeBack is how many bytes before a packet, or before what is not acknowledged, its probe is: where
 // nothing is known more than will be in flight, so that the receiver has had what is there, or takes it
 // for a repetition.

@@ -199,6 +199,24 @@ func (h *half) final(seq uint32, payload []byte, syn bool) (out []byte, final ui
 	return h.stream.Emit(seq, payload)
 }
 
+// leaves tells that what the packet sends may leave as it is, without a closer look: it is what has been
+// taken, and nothing of that was edited.
+func (h *half) leaves(p *Packet) bool {
+	st, data := &h.stream, p.Payload()
+	if !st.started || !st.plain(h.carried) {
+		return !st.started
+	}
+	o, _ := st.oldest()
+	at := p.Seq() - o
+	end := at + uint32(len(data))
+	return at <= end && end <= uint32(len(st.buf)) && string(data) == string(st.buf[at:end])
+}
+
+// acknowledged tells the same of what it acknowledges.
+func (h *half) acknowledged(p *Packet) bool {
+	return p.Flags()&ACK == 0 || !h.stream.started || h.stream.plain(h.carried) && p.SACK() == nil
+}
+
 // acknowledgement returns the number and the SACK option, nil if there is none to
 // translate, with which p's acknowledgement of this direction must leave us.
 func (h *half) acknowledgement(p *Packet) (ack uint32, sack []byte) {

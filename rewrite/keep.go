@@ -59,8 +59,8 @@ func (c *Conn) Keep() (k Kept) {
 	return k
 }
 
-// Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel carries
-// the offsets, and no packet needs to be seen for the sake of the streams.
+// Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel
+// carries the offsets, and no packet needs to be seen for the sake of the streams.
 func (c *Conn) Quiet() bool {
 	for d := range c.half {
 		h := &c.half[d]

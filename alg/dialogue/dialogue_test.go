@@ -276,6 +276,6 @@ func TestIdleDialogueIsSmallAndALineWithoutEditAllocatesNothing(t *testing.T) {
 // silent is a gate at which nothing happens.
 type silent struct{}
 
-func (silent) Open(*Request) (uint16, policy.Reason) { return 0, policy.NoHelper }
-func (silent) Shut(policy.Reason)                    {}
-func (silent) Tell(Notice) policy.Reason             { return policy.None }
+func (silent) Open(Request) (uint16, policy.Reason) { return 0, policy.NoHelper }
+func (silent) Shut(policy.Reason)                   {}
+func (silent) Tell(Notice) policy.Reason            { return policy.None }

@@ -64,7 +64,7 @@ func (d *Dialogue) openActive(a active, g Gate) (netip.AddrPort, policy.Reason) 
 	if why := d.policy.Port(a.addr.Port()); why != policy.None {
 		return a.addr, why
 	}
-	port, why := g.Open(&r)
+	port, why := g.Open(r)
 	d.doorAsk = d.asks.in + 1 // the command under way
 	return netip.AddrPortFrom(shown, port), why
 }
@@ -90,7 +90,7 @@ func (d *Dialogue) openPassive(p *passive, asked bool, g Gate) (netip.AddrPort, 
 	if why := d.policy.Port(p.port); why != policy.None {
 		return netip.AddrPort{}, why
 	}
-	port, why := g.Open(&Request{
+	port, why := g.Open(Request{
 		Mode: p.mode, Src: d.ends.Client.Addr(), Dst: netip.AddrPortFrom(dialled, p.port),
 		Translate: d.ends.nat(), Target: netip.AddrPortFrom(server, p.port), Unasked: !asked,
 	})

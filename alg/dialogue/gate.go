@@ -63,7 +63,7 @@ type Request struct {
 // Gate is what a dialogue asks of the gateway around it.
 type Gate interface {
 	// Open opens a door, closes the one before, and returns the port to name outside, or why it does not.
-	Open(r *Request) (port uint16, why policy.Reason)
+	Open(r Request) (port uint16, why policy.Reason)
 	// Shut closes the door that waits, if there is one; policy.Used says that its connection came.
 	Shut(why policy.Reason)
 	// Tell says what happened. An answer to a Command that is not policy.None refuses it.

@@ -42,7 +42,7 @@ type lab struct {
 	taken map[uint16]uint16          // ports for which another is given
 }
 
-func (l *lab) Open(r *Request) (uint16, policy.Reason) {
+func (l *lab) Open(r Request) (uint16, policy.Reason) {
 	l.Shut(policy.Superseded)
 	port := r.Dst.Port()
 	switch other := l.taken[port]; {
@@ -55,7 +55,7 @@ func (l *lab) Open(r *Request) (uint16, policy.Reason) {
 	case other != 0:
 		port = other
 	}
-	door := *r
+	door := r
 	l.open = &door
 	l.open.Dst = netip.AddrPortFrom(r.Dst.Addr(), port)
 	l.made = append(l.made, fmt.Sprint(r.Mode, " ", r.Target))
