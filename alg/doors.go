@@ -60,7 +60,9 @@ func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 	if why := s.mayOpen(); why != policy.None {
 		return 0, why
 	}
-	s.Shut(policy.Superseded)
+	if !s.evicts {
+		s.Shut(policy.Superseded)
+	}
 	e := conntrack.Expectation{
 		Master: s.original(), Src: r.Src, Dst: r.Dst, Translate: r.Translate, Target: r.Target,
 		Dir: conntrack.Original, Timeout: s.policy.Timeout,
@@ -75,21 +77,22 @@ func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 	case inherited: // the line is a repetition: the other side may have read it before
 		e.Dst = was.Dst
 	}
-	return s.expect(r.Mode, e, tries)
+	ends := s.dialogue.Endpoints()
+	return s.expect(fate.NewStory(r.Mode, ends.Client, ends.Server, &e, g.now), tries)
 }
 
-func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (uint16, policy.Reason) {
-	g := s.gateway
+// expect has the kernel open the door of a story.
+func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
+	g, e := s.gateway, &x.Door
 	var err error
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
-			ends := s.dialogue.Endpoints()
-			s.door = fate.NewStory(m, ends.Client, ends.Server, &e, g.now)
-			s.door.User = s.words.user
-			s.last = s.door
-			g.Fates.Begin(s.door, g.now)
+			s.forgetShut(policy.Superseded) // if there was one the kernel has dropped it for this one
+			x.User = s.words.user
+			s.door, s.last = x, x
+			g.Fates.Begin(x, g.now)
 			g.clients.opened(s.client)
-			g.Stats.Opened[m].Add(1)
+			g.Stats.Opened[x.Mode].Add(1)
 			return e.Dst.Port(), policy.None
 		}
 		if !errors.Is(err, conntrack.ErrPortTaken) {
@@ -97,6 +100,7 @@ func (s *session) expect(m dialogue.Mode, e conntrack.Expectation, tries int) (u
 		}
 		e.Dst = netip.AddrPortFrom(e.Dst.Addr(), s.policy.PickPort())
 	}
+	s.Shut(policy.Superseded)
 	return 0, s.whyNot(err)
 }
 
@@ -132,11 +136,21 @@ func (s *session) Shut(why policy.Reason) {
 	if s.door == nil {
 		return
 	}
-	s.gateway.Fates.Shut(s.door, why, s.gateway.now)
 	if why != policy.Used {
 		if err := s.gateway.kernel.Withdraw(s.door.Door); err != nil {
 			s.gateway.kernelError("withdraw an expectation", err)
 		}
+	}
+	s.forgetShut(why)
+}
+
+// forgetShut forgets a door that has been closed.
+func (s *session) forgetShut(why policy.Reason) {
+	if s.door == nil {
+		return
+	}
+	s.gateway.Fates.Shut(s.door, why, s.gateway.now)
+	if why != policy.Used {
 		s.gateway.Stats.Closed[why].Add(1)
 	}
 	s.forgetDoor()

@@ -143,3 +143,28 @@ func TestEndOfTheConnectionClosesWhatItOpened(t *testing.T) {
 		}
 	}
 }
+
+func TestKernelThatDropsTheOldestIsNotAskedToDropIt(t *testing.T) {
+	for _, c := range []struct {
+		helper string
+		shut   int
+	}{{conntrack.HelperCarrier, 0}, {conntrack.HelperOwn, 1}} {
+		f := snatFlow()
+		f.Helper = c.helper
+		d := newTalk(t, f, policy.Default()).login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.c("PORT 10,0,13,222,39,137\r\n")
+		d.wantOpen("10.0.1.66>203.0.113.77:10121=10.0.13.222:10121")
+		if n := d.g.Stats.Closed[policy.Superseded].Load(); d.k.shut != c.shut || n != 1 {
+			t.Errorf("%s: %d expectations were taken back, %d count as superseded", c.helper, d.k.shut, n)
+		}
+	}
+}
+
+func TestDoorBeforeIsShutThoughTheNextIsRefused(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.k.fail = conntrack.ErrTableFull
+	d.c("PORT 10,0,13,222,39,137\r\n")
+	d.wantOpen()
+}

@@ -36,7 +36,7 @@ func (t *tracker) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	return nil
 }
 
-func (t *tracker) Expect(e conntrack.Expectation) error {
+func (t *tracker) Expect(e *conntrack.Expectation) error {
 	fmt.Printf("%v may connect to %v, which leads to %v\n", e.Src, e.Dst, e.Target)
 	return nil
 }

@@ -120,8 +120,8 @@ type recorder struct {
 	made []conntrack.Expectation
 }
 
-func (r *recorder) Expect(e conntrack.Expectation) error {
-	r.made = append(r.made, e)
+func (r *recorder) Expect(e *conntrack.Expectation) error {
+	r.made = append(r.made, *e)
 	return r.fakeKernel.Expect(e)
 }
 

@@ -17,11 +17,12 @@ type Kernel interface {
 	// Flow returns the entry that the tuple of either direction belongs to;
 	// conntrack.ErrNotFound if there is none.
 	Flow(t conntrack.Tuple) (conntrack.Flow, error)
-	// Update changes the entry with this original tuple.
+	// Update changes the entry with this original tuple, before the packet under way goes on. What becomes
+	// known later is told to Gateway.Refused.
 	Update(original conntrack.Tuple, u conntrack.Update) error
-	// Expect lets a data connection in; see conntrack for its errors.
-	Expect(e conntrack.Expectation) error
-	// Withdraw takes an expectation back. It is no error if it was used meanwhile.
+	// Expect lets a data connection in, and sets e.ID; see conntrack for its errors.
+	Expect(e *conntrack.Expectation) error
+	// Withdraw takes an expectation back, with the ID that it got. It is no error if it was used meanwhile.
 	Withdraw(e conntrack.Expectation) error
 }
 

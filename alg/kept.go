@@ -19,6 +19,7 @@ type kept struct {
 	labels  bool // the entry has room for a label
 	liberal bool // the kernel was told to accept the numbers of offsets that the program carries
 	proved  bool // the kernel took an offset
+	unsaved bool // it did not take the last update
 
 	quiet  bool            // all that there is to keep was stored, and the streams were quiet
 	memory dialogue.Memory // the dialogue's then
@@ -113,13 +114,14 @@ func (k *kept) update(s *session) {
 	want := k.want(s, m, &c)
 	k.quiet, k.memory = quiet, m
 	liberal := s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
-	if want == k.entry && !liberal {
+	if want == k.entry && !liberal && !k.unsaved {
 		return
 	}
 	var u conntrack.Update
-	if k.labels && (want.state != k.state || want.flight != k.flight) {
+	if k.labels && (k.unsaved || want.state != k.state || want.flight != k.flight) {
 		u.SetLabel(want.state, want.flight) // whole, so that what others made of it is mended
 	}
+	k.unsaved = false
 	for d := range want.seq {
 		u.Seq[d], u.SetSeq[d] = want.seq[d], want.seq[d] != k.seq[d]
 	}
@@ -131,11 +133,8 @@ func (k *kept) update(s *session) {
 func (k *kept) store(s *session, u conntrack.Update, want entry) {
 	k.liberal = k.liberal || u.Liberal
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
-		k.quiet = false
 		s.gateway.kernelError("store the state of a session", err)
-		if u.SetSeq != [2]bool{} {
-			s.conn.CarryHere()
-		}
+		k.refused(s, u.SetSeq != [2]bool{})
 		return
 	}
 	if u.SetSeq != [2]bool{} && !k.proved {
@@ -155,6 +154,15 @@ func (k *kept) store(s *session, u conntrack.Update, want entry) {
 		want.state, want.flight = k.state, k.flight
 	}
 	k.entry = want
+}
+
+// refused takes note that an update was not made: the next is to have all in it. With the offsets, if they
+// were in it, the kernel is trusted no more.
+func (k *kept) refused(s *session, offsets bool) {
+	k.quiet, k.unsaved = false, true
+	if offsets {
+		s.conn.CarryHere()
+	}
 }
 
 // verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,

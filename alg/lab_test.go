@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type fakeKernel struct {
 	expects []conntrack.Expectation
 	taken   map[uint16]bool
 	fail    error
+	shut    int                    // expectations that were taken back
 	updated func(conntrack.Update) // nil: nobody looks
 }
 
@@ -58,18 +60,24 @@ func (k *fakeKernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	return nil
 }
 
-func (k *fakeKernel) Expect(e conntrack.Expectation) error {
+func (k *fakeKernel) Expect(e *conntrack.Expectation) error {
 	if k.fail != nil {
 		return k.fail
 	}
 	if k.taken[e.Dst.Port()] {
 		return conntrack.ErrPortTaken
 	}
-	k.expects = append(k.expects, e)
+	if k.flow.EvictsOldest() {
+		k.expects = slices.DeleteFunc(k.expects, func(old conntrack.Expectation) bool {
+			return old.Master == e.Master
+		})
+	}
+	k.expects = append(k.expects, *e)
 	return nil
 }
 
 func (k *fakeKernel) Withdraw(e conntrack.Expectation) error {
+	k.shut++
 	for i := range k.expects {
 		if k.expects[i] == e {
 			k.expects = append(k.expects[:i], k.expects[i+1:]...)

@@ -102,3 +102,29 @@ func TestNewConnectionWithTheSamePortsBeginsAnew(t *testing.T) {
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
 }
+
+// The kernel's refusal is heard of when the packet has gone.
+func TestRefusedUpdateIsMadeGoodWithTheNextPacket(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	var last conntrack.Update
+	d.k.updated = func(u conntrack.Update) { last = u }
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	d.k.flow.State, d.k.flow.Flight = conntrack.StateControl, [2]conntrack.Flight{}
+	label, failed := last, 0
+	label.SetSeq = [2]bool{}
+	d.g.OnKernelError = func(string, error) { failed++ }
+	d.g.Refused(d.k.flow.Tuple[0], label, conntrack.ErrUnsupported)
+	d.g.Refused(d.k.flow.Tuple[1], label, conntrack.ErrUnsupported) // nobody's
+	last = conntrack.Update{}
+	d.c("NOOP\r\n")
+	if last.StateMask != ^conntrack.State(0) || failed != 1 {
+		t.Errorf("after %d failures %+v is stored", failed, last)
+	}
+	d.g.Refused(d.k.flow.Tuple[0], conntrack.Update{SetSeq: [2]bool{true}}, conntrack.ErrUnsupported)
+	d.k.flow.Seq = [2]conntrack.SeqAdj{}
+	d.c("NOOP\r\n")
+	if last.State&conntrack.StateBusy == 0 {
+		t.Errorf("the kernel took no offset, and not all packets are seen: %+v", last)
+	}
+}

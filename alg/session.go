@@ -31,6 +31,7 @@ type session struct {
 	counted bool   // it has a place among those of its client, and may open ports
 	ended   bool   // it is in the ring of the ended ones
 	helper  bool   // a data connection can be expected
+	evicts  bool   // and the kernel drops the one before for it
 	shut    bool   // nothing was opened for the line at hand, though it is edited
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 

@@ -34,7 +34,10 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.drop(t.live.next)
 		g.Stats.Forgotten.Add(1)
 	}
-	s := &session{gateway: g, helper: f.Helper != "", kept: keptOf(&f), checked: g.now, since: g.now}
+	s := &session{
+		gateway: g, helper: f.Helper != "", evicts: f.EvictsOldest(),
+		kept: keptOf(&f), checked: g.now, since: g.now,
+	}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
 		SNAT: f.SNAT, DNAT: f.DNAT,
@@ -108,6 +111,14 @@ func (g *Gateway) revive(s *session, dir rewrite.Dir) {
 	s.dialogue.Revive()
 	g.table.setEnded(s, false)
 	g.countSessions()
+}
+
+// Refused tells that the kernel did not do what Kernel.Update was asked for.
+func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err error) {
+	if s := g.table.find(original); s != nil && s.original() == original {
+		g.kernelError("store the state of a session", err)
+		s.kept.refused(s, u.SetSeq != [2]bool{})
+	}
 }
 
 // Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.

@@ -17,7 +17,7 @@ func TestExpectAndWithdrawCostFewSystemCalls(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40000)
 	before := c.Calls()
-	id, err := c.ExpectID(e)
+	id, err := expectID(c, e)
 	if n := c.Calls() - before; err != nil || id == 0 || n > 3 {
 		t.Errorf("expect: id %#x, %v, %d system calls", id, err, n)
 	}
@@ -38,10 +38,10 @@ func TestRefusedExpectationLeavesTheTimeoutOfTheOneThatHasThePort(t *testing.T) 
 	client, peer = open(t, r, netnstest.Server)
 	second := active(flow(t, c, client, peer), 40002)
 	second.Timeout = 200 * time.Second
-	if err := c.Expect(first); err != nil {
+	if err := expect(c, first); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Expect(second); !errors.Is(err, ErrPortTaken) {
+	if err := expect(c, second); !errors.Is(err, ErrPortTaken) {
 		t.Error(err)
 	}
 	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Timeout > first.Timeout {
@@ -53,7 +53,7 @@ func TestAStaleIDWithdrawsNothing(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40003)
-	id, err := c.ExpectID(e)
+	id, err := expectID(c, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestAppendedRequestsAreDoneInOneDatagramAndOnlyRefusalsAreAnswered(t *testi
 	f := flow(t, c, client, peer)
 	e := active(f, 40004)
 	var err error
-	if e.ID, err = c.ExpectID(e); err != nil {
+	if e.ID, err = expectID(c, e); err != nil {
 		t.Fatal(err)
 	}
 	orig := f.Tuple[Original]

@@ -42,7 +42,7 @@ func BenchmarkExpectAndWithdraw(b *testing.B) {
 			b.ReportAllocs()
 			before := c.Calls()
 			for b.Loop() {
-				id, err := c.ExpectID(e)
+				id, err := expectID(c, e)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -50,23 +50,11 @@ func Dial() (*Conn, error) {
 		return nil, fmt.Errorf("set up the netlink socket to netfilter: %w", err)
 	}
 	c := &Conn{fd: fd, buf: make([]byte, maxAnswer), decoder: decoder{layout: DefaultLayout}}
-	if c.portID, err = portIDOf(fd); err != nil {
+	if c.portID, err = nlread.PortID(fd); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
 	return c, nil
-}
-
-// portIDOf is the netlink port id of a socket that is bound or connected.
-func portIDOf(fd int) (uint32, error) {
-	a, err := unix.Getsockname(fd)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the port id of a netlink socket: %w", err)
-	}
-	if nl, ok := a.(*unix.SockaddrNetlink); ok {
-		return nl.Pid, nil
-	}
-	return 0, fmt.Errorf("ask for the port id of a netlink socket: %T is no netlink address", a)
 }
 
 // PortID is the netlink port id of the socket. Events of what this Conn has changed carry

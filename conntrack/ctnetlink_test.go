@@ -123,7 +123,7 @@ func TestFlowThatIsNotThereIsErrNotFound(t *testing.T) {
 		t.Errorf("Update: %v", err)
 	}
 	e := Expectation{Master: tuple, Src: tuple.Dst.Addr(), Dst: tuple.Src, Timeout: time.Second}
-	if err := c.Expect(e); !errors.Is(err, ErrNotFound) {
+	if err := expect(c, e); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Expect: %v", err)
 	}
 	if err := c.Withdraw(e); err != nil {
@@ -241,7 +241,7 @@ func TestUpdateOfAFlowWithoutLabelIsErrUnsupported(t *testing.T) {
 		t.Errorf("Update: %v", err)
 	}
 	e := active(f, 40000)
-	if err := c.Expect(e); !errors.Is(err, ErrNoHelper) {
+	if err := expect(c, e); !errors.Is(err, ErrNoHelper) {
 		t.Errorf("Expect: %v", err)
 	}
 }

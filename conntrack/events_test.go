@@ -76,7 +76,7 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 	f := flow(t, c, client, peer)
 	in := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 	x := active(f, 40001)
-	if err := c.Expect(x); err != nil {
+	if err := expect(c, x); err != nil {
 		t.Fatal(err)
 	}
 	e := await(t, l, func(e *Event) bool { return e.Kind == ExpectNew })
@@ -138,11 +138,11 @@ func TestEvictedExpectationIsTold(t *testing.T) {
 	l := listenIn(t, r.Gateway, ExpectDestroy, 1<<20)
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
-	first, err := c.ExpectID(active(f, 41000))
+	first, err := expectID(c, active(f, 41000))
 	if err != nil || first == 0 || !f.EvictsOldest() {
 		t.Fatal(first, err, f)
 	}
-	if err := c.Expect(active(f, 41001)); err != nil {
+	if err := expect(c, active(f, 41001)); err != nil {
 		t.Fatal(err)
 	}
 	e := await(t, l, func(*Event) bool { return true })

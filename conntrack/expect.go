@@ -20,33 +20,38 @@ import (
 // replaced. Errors: ErrPortTaken if another control connection has one,
 // ErrNotFound if the control connection is gone, ErrNoHelper if it has no
 // helper, ErrTableFull at the limit net.netfilter.nf_conntrack_expect_max.
-func (c *Conn) Expect(e Expectation) error {
-	_, err := c.ExpectID(e)
+//
+// It sets e.ID, with which Withdraw need not ask first; to 0 if the connection has come already.
+func (c *Conn) Expect(e *Expectation) error {
+	long, err := c.Create(e)
+	if err == nil && long {
+		if err = c.setTimeout(e); err != nil {
+			err = fmt.Errorf("expect a connection from %v to %v: %w", e.Src, e.Dst, err)
+		}
+	}
 	return err
 }
 
-// ExpectID is Expect and returns Expectation.ID, with which Withdraw need not ask first. It
-// is 0 if the connection has come already.
+// Create is Expect but for the timeout: timeout tells that the kernel gave the expectation another, so
+// that AppendExpectTimeout must follow.
 //
-// One datagram makes the expectation and asks for it. On creation the kernel takes the
-// timeout of the helper and ignores ours, so a second one sets it where they differ. It is
-// not in the first, because it would hit an expectation that somebody else has for the
-// port: the kernel goes by the tuple alone. Its answer is not waited for: all that can be
-// is that the connection came meanwhile.
-func (c *Conn) ExpectID(e Expectation) (uint32, error) {
-	made, err := c.makeExpectation(&e, 0)
+// One datagram makes the expectation and asks for it. On creation the kernel takes the timeout of the helper
+// and ignores ours, so a second one sets it where they differ. It is not in the first, because it would hit
+// an expectation that somebody else has for the port: the kernel goes by the tuple alone. Its answer need
+// not be waited for: all that can be is that the connection came meanwhile.
+func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
+	made, err := c.makeExpectation(e, 0)
 	if errors.Is(err, unix.EEXIST) && made.ID != 0 && made.Master == e.Master {
-		made, err = c.makeExpectation(&e, made.ID)
-	}
-	if err == nil && made.ID != 0 {
-		e.ID = made.ID
-		err = c.shorten(&e, made.Timeout)
+		made, err = c.makeExpectation(e, made.ID)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("expect a connection from %v to %v for the control connection %v: %w",
+		return false, fmt.Errorf("expect a connection from %v to %v for the control connection %v: %w",
 			e.Src, e.Dst, e.Master, ExpectError(err))
 	}
-	return e.ID, nil
+	e.ID = made.ID
+	want := time.Duration(seconds(e.Timeout)) * time.Second
+	other := made.Timeout != want && made.Timeout != want-time.Second // it tells whole seconds
+	return made.ID != 0 && other, nil
 }
 
 // makeExpectation makes e and returns what the kernel then has for its tuple, which is
@@ -102,12 +107,8 @@ func (c *Conn) madeExpectation(create uint32, e *Expectation) (Expectation, erro
 	}
 }
 
-// shorten gives e its timeout if it is not what the kernel gave it.
-func (c *Conn) shorten(e *Expectation, given time.Duration) error {
-	want := time.Duration(seconds(e.Timeout)) * time.Second
-	if given == want || given == want-time.Second { // it tells whole seconds
-		return nil
-	}
+// setTimeout gives e its timeout from now on.
+func (c *Conn) setTimeout(e *Expectation) error {
 	family, err := e.family()
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func TestExpectationIsListedAsItWasMade(t *testing.T) {
 	for _, server := range []string{netnstest.Server, netnstest.Server6} {
 		client, peer := open(t, r, server)
 		e := active(flow(t, c, client, peer), 40000)
-		if err := c.Expect(e); err != nil {
+		if err := expect(c, e); err != nil {
 			t.Fatal(err)
 		}
 		want[e] = true
@@ -53,7 +53,7 @@ func TestExpectationIsListedAsItWasMade(t *testing.T) {
 	f := flow(t, c, client, peer)
 	plain := Expectation{Master: f.Tuple[Original], Src: f.Tuple[Original].Src.Addr(),
 		Dst: netip.AddrPortFrom(f.Tuple[Original].Dst.Addr(), 50000), Timeout: 20 * time.Second}
-	if err := c.Expect(plain); err != nil {
+	if err := expect(c, plain); err != nil {
 		t.Fatal(err)
 	}
 	want[plain] = true
@@ -84,7 +84,7 @@ func TestExpectationLetsOneDataConnectionThroughAndIsThenGone(t *testing.T) {
 		client, peer := open(t, r, at.server)
 		e := active(flow(t, c, client, peer), 40001)
 		l := r.Client.Listen(net.JoinHostPort(at.client, "2000"))
-		if err := c.Expect(e); err != nil {
+		if err := expect(c, e); err != nil {
 			t.Fatal(err)
 		}
 		data, err := r.Server.Dial(nil, e.Dst.String())
@@ -150,7 +150,7 @@ func TestPassiveExpectationReachesAServerBehindDestinationNAT(t *testing.T) {
 	data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "50001"))
 	e := Expectation{Master: orig, Src: orig.Src.Addr(), Dst: netip.AddrPortFrom(orig.Dst.Addr(), 40005),
 		Translate: true, Dir: Original, Target: addrPort(t, data.Addr()), Timeout: 5 * time.Second}
-	if err := c.Expect(e); err != nil {
+	if err := expect(c, e); err != nil {
 		t.Fatal(err)
 	}
 	out, err := r.Server.Dial(nil, e.Dst.String())
@@ -171,10 +171,10 @@ func TestPortOfAnotherControlConnectionIsTaken(t *testing.T) {
 	first := active(flow(t, c, client, peer), 40002)
 	client, peer = open(t, r, netnstest.Server)
 	second := active(flow(t, c, client, peer), 40002)
-	if err := c.Expect(first); err != nil {
+	if err := expect(c, first); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Expect(second); !errors.Is(err, ErrPortTaken) {
+	if err := expect(c, second); !errors.Is(err, ErrPortTaken) {
 		t.Errorf("second: %v", err)
 	}
 	if err := c.Withdraw(second); err != nil {
@@ -186,7 +186,7 @@ func TestPortOfAnotherControlConnectionIsTaken(t *testing.T) {
 	if err := c.Withdraw(first); err != nil {
 		t.Error(err)
 	}
-	if err := c.Expect(second); err != nil {
+	if err := expect(c, second); err != nil {
 		t.Errorf("after the first was withdrawn: %v", err)
 	}
 }
@@ -195,11 +195,11 @@ func TestExpectationOfTheSameControlConnectionIsReplaced(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40003)
-	if err := c.Expect(e); err != nil {
+	if err := expect(c, e); err != nil {
 		t.Fatal(err)
 	}
 	e.Target = netip.AddrPortFrom(e.Target.Addr(), 2001)
-	if err := c.Expect(e); err != nil {
+	if err := expect(c, e); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Target != e.Target {
@@ -212,11 +212,20 @@ func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	f := flow(t, c, client, peer)
 	for port := uint16(41000); port < 41010; port++ {
-		if err := c.Expect(active(f, port)); err != nil {
+		if err := expect(c, active(f, port)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if all, err := c.Expectations(); err != nil || len(all) != 1 || all[0].Dst.Port() != 41009 {
 		t.Errorf("%+v, %v", all, err)
 	}
+}
+
+// expect is c.Expect for a value.
+func expect(c *Conn, e Expectation) error { return c.Expect(&e) }
+
+// expectID is c.Expect, and returns the ID.
+func expectID(c *Conn, e Expectation) (uint32, error) {
+	err := c.Expect(&e)
+	return e.ID, err
 }

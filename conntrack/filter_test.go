@@ -50,7 +50,7 @@ func TestFilterLetsOnlyExpectedConnectionsAndTheEndOfControlConnectionsThrough(t
 		client, peer := open(t, r, netnstest.Server)
 		x := active(flow(t, c, client, peer), 40001)
 		r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
-		if err := c.Expect(x); err != nil {
+		if err := expect(c, x); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.Server.Dial(nil, x.Dst.String()); err != nil {

@@ -59,7 +59,7 @@ func TestOwnHelperCarriesAsManyExpectationsAsItWasGiven(t *testing.T) {
 			exchange(t, client, peer)
 			exchange(t, peer, client)
 			for port := range uint16(10) {
-				if err := c.Expect(active(f, 42000+port)); err != nil {
+				if err := expect(c, active(f, 42000+port)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -92,7 +92,7 @@ func TestOwnHelperLetsADataConnectionThrough(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40001)
 	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
-	if err := c.Expect(e); err != nil {
+	if err := expect(c, e); err != nil {
 		t.Fatal(err)
 	}
 	data, err := r.Server.Dial(nil, e.Dst.String())

@@ -54,7 +54,7 @@ func TestReplacedEntryCarriesASessionThatIsOlderThanTheRules(t *testing.T) {
 	}
 	l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 	x := active(f, 40001)
-	if err := c.Expect(x); err != nil {
+	if err := expect(c, x); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Replace(&now, HelperCarrier, u); !errors.Is(err, ErrBusy) {
@@ -123,7 +123,7 @@ func TestReplaceBehindDestinationNATInAZone(t *testing.T) {
 		exchange(t, in, control)
 		data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "30001"))
 		x := passive(orig, z, addrPort(t, data.Addr()))
-		if err := c.Expect(x); err != nil {
+		if err := expect(c, x); err != nil {
 			t.Fatal(err)
 		}
 		passes(t, r, x.Dst.String(), data)

@@ -86,7 +86,7 @@ func (c *Conn) trySeqAdj() error {
 }
 
 func (c *Conn) tryExpect(e Expectation, helper string) error {
-	err := c.Expect(e)
+	err := c.Expect(&e)
 	if helper == "" && errors.Is(err, ErrNoHelper) {
 		return nil
 	}

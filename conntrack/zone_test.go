@@ -91,7 +91,7 @@ func TestActiveDataConnectionPassesInAZone(t *testing.T) {
 		}
 		e := active(f, 40001)
 		e.Zone = z
-		id, err := c.ExpectID(e)
+		id, err := expectID(c, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestActiveDataConnectionPassesInAZone(t *testing.T) {
 			t.Fatalf("left after it was withdrawn: %+v, %v", all, err)
 		}
 		l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
-		if err := c.Expect(e); err != nil {
+		if err := expect(c, e); err != nil {
 			t.Fatal(err)
 		}
 		passes(t, r, e.Dst.String(), l)
@@ -164,7 +164,7 @@ func TestPassiveDataConnectionPassesInAZoneBehindDestinationNAT(t *testing.T) {
 		orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
 		data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "30001"))
 		e := passive(orig, z, addrPort(t, data.Addr()))
-		if err := c.Expect(e); err != nil {
+		if err := expect(c, e); err != nil {
 			t.Fatal(err)
 		}
 		passes(t, r, e.Dst.String(), data)

@@ -61,6 +61,7 @@ func (b *Book) None() bool { return len(b.waiting)+len(b.flowing)+len(b.shut) ==
 
 // Begin adds the story of a door that has been opened.
 func (b *Book) Begin(s *Story, now time.Time) {
+	s.Open = s.Door.Dst
 	k := waitingKey{s.Door.Master.Key(), s.Door.Dst}
 	if old := b.waiting[k]; old != nil {
 		b.decide(old, now)

@@ -127,7 +127,7 @@ func (k *kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
 }
 
 // Expect implements alg.Kernel.
-func (k *kernel) Expect(conntrack.Expectation) error { return nil }
+func (k *kernel) Expect(*conntrack.Expectation) error { return nil }
 
 // Withdraw implements alg.Kernel: the port would be shut again.
 func (k *kernel) Withdraw(e conntrack.Expectation) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,9 @@ const (
 	eventsWaiting = 4096
 	// eventsARound bounds how many are handled between two rounds, so that no packet waits for long.
 	eventsARound = 256
+	// wakeEvery is how often the loop is woken for events at most. Its packets and its ticks, which there are
+	// while something is open, take along what comes in between.
+	wakeEvery = 20 * time.Millisecond
 )
 
 // happening is what the gateway needs of an event.
@@ -39,17 +43,18 @@ type happening struct {
 type events struct {
 	listener *conntrack.Listener
 	wake     func() error // ends the round of the loop that waits
-	own      uint32       // netlink port id of our own requests
+	own      []uint32     // netlink port ids of our own requests
 	ready    chan happening
 	lost     *atomic.Uint64 // counts how often events were lost
 	missed   atomic.Bool    // since the loop looked last
 	told     bool           // that they can be lost
+	woken    time.Time      // when the loop was woken last; of the listening goroutine
 	broken   chan error     // what ended the listening
 }
 
 // watch listens to the events, of control connections at ports. It must be called before there are
-// connections to be told of. own is the netlink port id of the program's own requests.
-func watch(ports []uint16, own uint32, lost *atomic.Uint64, wake func() error) (*events, error) {
+// connections to be told of. own are the netlink port ids of the program's own requests.
+func watch(ports []uint16, own []uint32, lost *atomic.Uint64, wake func() error) (*events, error) {
 	const kinds = conntrack.AllEvents
 	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
 	if err != nil {
@@ -93,7 +98,7 @@ func (e *events) take(ev *conntrack.Event) {
 	h := happening{kind: ev.Kind, at: time.Now()}
 	switch ev.Kind {
 	case conntrack.ExpectNew, conntrack.ExpectDestroy:
-		if ev.Kind == conntrack.ExpectDestroy && ev.PortID == e.own {
+		if ev.Kind == conntrack.ExpectDestroy && slices.Contains(e.own, ev.PortID) {
 			return // the gateway knows what it withdrew
 		}
 		h.master, h.open, h.early = ev.Expect.Master, ev.Expect.Dst, ev.Expect.Timeout > 0
@@ -104,11 +109,12 @@ func (e *events) take(ev *conntrack.Event) {
 	}
 	select {
 	case e.ready <- h:
-		if len(e.ready) == 1 {
-			_ = e.wake() // fails if the loop has ended
-		}
 	default:
 		e.lose()
+	}
+	if h.at.Sub(e.woken) > wakeEvery {
+		e.woken = h.at
+		_ = e.wake() // fails if the loop has ended
 	}
 }
 
@@ -158,7 +164,11 @@ func (p *program) openEvents() error {
 	if !p.config.Events {
 		return nil
 	}
-	e, err := watch(p.config.Ports, p.conn.PortID(), p.eventsLost, p.queue.Wake)
+	queue, err := p.queue.PortID()
+	if err != nil {
+		return err
+	}
+	e, err := watch(p.config.Ports, []uint32{p.conn.PortID(), queue}, p.eventsLost, p.queue.Wake)
 	if err != nil {
 		return fmt.Errorf("%w (events: off in the configuration does without)", err)
 	}

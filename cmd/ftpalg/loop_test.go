@@ -43,7 +43,7 @@ func newFlow() *oneFlow {
 
 func (k *oneFlow) Flow(conntrack.Tuple) (conntrack.Flow, error)   { return k.flow, nil }
 func (k *oneFlow) Update(conntrack.Tuple, conntrack.Update) error { return nil }
-func (k *oneFlow) Expect(conntrack.Expectation) error             { return nil }
+func (k *oneFlow) Expect(*conntrack.Expectation) error            { return nil }
 func (k *oneFlow) Withdraw(conntrack.Expectation) error           { return nil }
 
 // command makes a packet of the client with sequence number seq.

@@ -37,7 +37,7 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
-	kernel  *inOrder
+	kernel  *kernel
 	gateway *alg.Gateway
 	conn    *conntrack.Conn
 	queue   *nfqueue.Queue
@@ -134,7 +134,6 @@ func (p *program) makeLoop(m *metrics.Metrics) {
 	p.loop.events, p.loop.snapshots = p.events, p.snapshots
 	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
 	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
-	p.kernel.flush = p.loop.flush
 }
 
 // choose finds out how the job is done on this kernel.
@@ -163,13 +162,18 @@ func (p *program) openConntrack() error {
 			return err
 		}
 	}
-	p.kernel = &inOrder{kernel: conn}
+	p.kernel = &kernel{conn: conn}
 	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
 	p.gateway.Names = p.config.Names
 	p.gateway.OnOpened = p.journal.opened
 	p.gateway.OnRefused = p.journal.refused
 	p.gateway.Fates.OnFate = p.journal.fate
 	p.gateway.OnKernelError = p.journal.kernelError
+	p.kernel.refused = p.gateway.Refused
+	p.kernel.failed = func(doing string, err error) {
+		p.gateway.Stats.KernelErrors.Add(1)
+		p.journal.kernelError(doing, err)
+	}
 	return nil
 }
 

@@ -49,6 +49,7 @@ func (p *program) openQueue() error {
 		case err == nil:
 			p.queue, p.queueNumber = q, number
 			p.undo = append(p.undo, q.Close)
+			p.kernel.out, q.OnRefused = q, p.kernel.onRefused
 			return nil
 		case errors.Is(err, nfqueue.ErrBound) && number < last:
 		case errors.Is(err, nfqueue.ErrBound):

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
 
@@ -142,15 +141,4 @@ func TestDeadlineIsSetOnlyWhenTheNextTickChanges(t *testing.T) {
 	}
 	l.journal.suppressed = 1
 	arm(3, "the journal has something to tell")
-}
-
-func TestConntrackIsAskedAfterTheVerdictsBefore(t *testing.T) {
-	flushes := 0
-	k := &inOrder{kernel: newFlow(), flush: func() { flushes++ }}
-	_, err := k.Flow(conntrack.Tuple{})
-	err = errors.Join(err, k.Update(conntrack.Tuple{}, conntrack.Update{}),
-		k.Expect(conntrack.Expectation{}), k.Withdraw(conntrack.Expectation{}))
-	if err != nil || flushes != 4 {
-		t.Errorf("%d flushes for 4 requests, %v", flushes, err)
-	}
 }

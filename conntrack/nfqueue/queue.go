@@ -9,6 +9,7 @@ import (
 	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -195,6 +196,12 @@ func overrun(err error) error {
 		return ErrOverrun
 	}
 	return err
+}
+
+// PortID is the netlink port id of the socket. Events of what the messages of Append changed carry it.
+func (q *Queue) PortID() (id uint32, err error) {
+	ctlErr := q.t.raw.Control(func(fd uintptr) { id, err = nlread.PortID(int(fd)) })
+	return id, errors.Join(ctlErr, err)
 }
 
 // Gone counts the verdicts for packets that the kernel no longer had, because

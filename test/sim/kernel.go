@@ -47,11 +47,11 @@ func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 }
 
 // Expect makes an expectation, in place of one for the same peer and place.
-func (k *Kernel) Expect(e conntrack.Expectation) error {
+func (k *Kernel) Expect(e *conntrack.Expectation) error {
 	k.Expects = slices.DeleteFunc(k.Expects, func(old conntrack.Expectation) bool {
-		return old.Src == e.Src && old.Dst == e.Dst
+		return old.Src == e.Src && old.Dst == e.Dst || k.Entry.EvictsOldest() && old.Master == e.Master
 	})
-	k.Expects, k.Made = append(k.Expects, e), append(k.Made, e)
+	k.Expects, k.Made = append(k.Expects, *e), append(k.Made, *e)
 	k.called("after Expect")
 	return nil
 }

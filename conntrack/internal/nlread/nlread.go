@@ -2,6 +2,7 @@ package nlread
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -106,4 +107,17 @@ func Text(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+// PortID is the netlink port id of a socket that is bound or connected. Events of what was asked for by it
+// carry it; it is no process id.
+func PortID(fd int) (uint32, error) {
+	a, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the port id of a netlink socket: %w", err)
+	}
+	if nl, ok := a.(*unix.SockaddrNetlink); ok {
+		return nl.Pid, nil
+	}
+	return 0, fmt.Errorf("ask for the port id of a netlink socket: %T is no netlink address", a)
 }
