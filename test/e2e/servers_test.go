@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -128,25 +129,37 @@ func (s realServer) start(t testing.TB, h *lab.Host) *running {
 	must(t, os.Mkdir(filepath.Join(dir, "empty"), 0o755))
 	must(t, os.WriteFile(filepath.Join(r.pub, "big"), r.big, 0o644))
 	line := s.command(t, h, dir)
+	for deadline := time.Now().Add(patience); ; {
+		// It may have to be started again: a port that a listener of the test had stays taken for as long as
+		// a child of another test, between fork and exec, has the listener too.
+		if why := s.runs(t, h, dir, line, deadline); why == nil {
+			return r
+		} else if time.Now().After(deadline) {
+			t.Fatal(why)
+		}
+	}
+}
+
+// runs starts the server with a command line, and waits until it greets or ends.
+func (s realServer) runs(t testing.TB, h *lab.Host, dir string, line []string, deadline time.Time) error {
 	c := peerCommand(context.Background(), h, dir, line[0], line[1:]...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	must(t, c.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		at := h.AddrPort(false, 21)
+	for at := h.AddrPort(false, 21); ; {
 		greeted, err := ftptest.Dial(context.Background(), h, at)
 		if err == nil {
 			greeted.Close()
-			return r
+			return nil
 		}
 		select {
 		case err := <-ended:
-			t.Fatalf("%s ended at once: %v\n%s", s.name, err, &out)
-		default:
+			return fmt.Errorf("%s ended at once: %w\n%s", s.name, err, &out)
+		case <-time.After(20 * time.Millisecond):
 			if time.Now().After(deadline) {
-				t.Fatalf("%s does not answer at %s: %v", s.name, at, err)
+				return fmt.Errorf("%s does not answer at %s: %w", s.name, at, err)
 			}
 		}
 	}
