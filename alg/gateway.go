@@ -165,6 +165,7 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 	case rewrite.Wait:
 		s.kept.update(s)
 		if s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
+			g.released.hold(s)
 			return Hold, policy.OutOfOrder, nil
 		}
 		return Drop, policy.OutOfOrder, nil // lost, to the sender: it sends it again
@@ -228,14 +229,7 @@ func (g *Gateway) Idle() bool {
 // are gone. It is to be called about every second, and Next after it.
 func (g *Gateway) Tick(now time.Time) {
 	g.now = now
-	if g.room.Packets() > 0 {
-		for s := range g.table.all() {
-			if s.conn.Holds() {
-				s.conn.Expire(now)
-				g.released.wake(s)
-			}
-		}
-	}
+	g.released.expire(now)
 	g.sweep()
 	g.Fates.Sweep(now)
 }

@@ -2,6 +2,7 @@ package alg
 
 import (
 	"slices"
+	"time"
 
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -16,8 +17,25 @@ type Held struct {
 
 // released holds the packets that need not wait any longer.
 type released struct {
+	holding []*session        // have packets that wait
 	ready   []*session        // may have packets that can go on
 	dropped []rewrite.Waiting // waited in sessions that are gone
+}
+
+// hold takes note that packets of s wait.
+func (r *released) hold(s *session) {
+	if !slices.Contains(r.holding, s) {
+		r.holding = append(r.holding, s)
+	}
+}
+
+// expire lets go of the packets that have waited too long.
+func (r *released) expire(now time.Time) {
+	r.holding = slices.DeleteFunc(r.holding, func(s *session) bool { return !s.conn.Holds() })
+	for _, s := range r.holding {
+		s.conn.Expire(now)
+		r.wake(s)
+	}
 }
 
 // wake has next look at the packets of s that wait.
@@ -30,7 +48,8 @@ func (r *released) wake(s *session) {
 // leave takes the packets of a session that is forgotten.
 func (r *released) leave(s *session, room *rewrite.Room) {
 	r.dropped = append(r.dropped, s.conn.Leave(room)...)
-	r.ready = slices.DeleteFunc(r.ready, func(x *session) bool { return x == s })
+	is := func(x *session) bool { return x == s }
+	r.holding, r.ready = slices.DeleteFunc(r.holding, is), slices.DeleteFunc(r.ready, is)
 }
 
 // next returns a packet that can be handled again now.

@@ -74,15 +74,11 @@ func network(flag, text string) (netip.Prefix, error) {
 	if text == "" {
 		return netip.Prefix{}, nil
 	}
-	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
+	p, err := config.ParseNetwork(text)
 	if err != nil {
-		return p, fmt.Errorf("%s: %q is not a network; allowed: an address, or a network as in 10.0.0.0/8",
-			flag, text)
+		return p, fmt.Errorf("%s: %w; allowed: an address, or a network as in 10.0.0.0/8", flag, err)
 	}
-	return p.Masked(), nil
+	return p, nil
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -224,10 +224,11 @@ func external() value {
 }
 
 func networks(at func(*Config) *[]netip.Prefix) value {
-	return each("networks as in 10.0.0.0/8 or fd00::/8, and single addresses", at, parseNetwork)
+	return each("networks as in 10.0.0.0/8 or fd00::/8, and single addresses", at, ParseNetwork)
 }
 
-func parseNetwork(text string) (netip.Prefix, error) {
+// ParseNetwork reads a network, or the address of one host.
+func ParseNetwork(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
