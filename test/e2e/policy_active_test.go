@@ -235,6 +235,12 @@ var activeRulings6 = []ruling{
 		0},
 	{"PORT", loggedIn, []string{"c>" + own, "s>200 ok\r\n"}, 30730, shut, 0},
 	{"a zone", loggedIn, []string{"c>EPRT |2|fd00:13::222%eth0|30730|\r\n", "s>200 ok\r\n"}, 30730, shut, 0},
+	{"a link-local address", loggedIn, []string{"c>EPRT |2|fe80::222|30730|\r\n", "s>200 ok\r\n"}, 30730, shut,
+		0},
+	{"a link-local address with its zone", loggedIn,
+		[]string{"c>EPRT |2|fe80::222%eth0|30730|\r\n", "s>200 ok\r\n"}, 30730, shut, 0},
+	{"the client's IPv4 address in IPv6 form", loggedIn,
+		[]string{"c>EPRT |2|::ffff:10.0.13.222|30730|\r\n", "s>200 ok\r\n"}, 30730, shut, 0},
 	{"port 22", loggedIn, []string{"c>EPRT |2|fd00:13::222|22|\r\n", "s>200 ok\r\n"}, 22, shut, 0},
 }
 
