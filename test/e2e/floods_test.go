@@ -162,7 +162,8 @@ func TestHalfOpenConnectionsLeaveOthersUnharmed(t *testing.T) {
 func TestClientsThatVanishedAreForgotten(t *testing.T) {
 	n := scaled(t, 1100)
 	limit := n * 1024 / 1100
-	f := newFlooded(t, (*lab.Lab).ClientBehindNAT, fmt.Sprintf("limits: {per_client: {sessions: %d}}", limit))
+	f := newFlooded(t, (*lab.Lab).ClientBehindNAT,
+		fmt.Sprintf("limits: {per_client: {sessions: %d}}", limit))
 	var gone []*ftptest.Client
 	for range n {
 		gone = append(gone, login(t, f.stranger, f.at))
