@@ -110,7 +110,7 @@ func (g *gateway) start() {
 			close(g.wrote)
 			g.wrote = make(chan struct{})
 			g.mu.Unlock()
-			if strings.Contains(s.Text(), "msg=ready") {
+			if strings.Contains(s.Text(), "msg=ready") || strings.Contains(s.Text(), `"msg":"ready"`) {
 				ready <- true
 			}
 		}

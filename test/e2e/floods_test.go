@@ -173,13 +173,15 @@ func TestClientsThatVanishedAreForgotten(t *testing.T) {
 		wantRefusal(t, late, "PORT 10,0,13,99,120,10", 500, 501)
 	})
 	f.transfers()
-	masters := map[netip.AddrPort]bool{}
+	clients := map[netip.AddrPort]bool{}
 	for _, c := range gone {
-		masters[c.Local()] = true
+		clients[c.Local()] = true
 		vanish(t, c.Conn())
 	}
 	f.g.counts(t, "control_sessions_vanished_total", n, func() {
-		expire(t, f.Gateway, func(e *conntrack.Entry) bool { return masters[e.Tuple[conntrack.Original].Src] })
+		expire(t, f.Gateway, func(e *conntrack.Entry) bool {
+			return clients[e.Tuple[conntrack.Original].Src]
+		})
 		f.until("control_sessions", exactly(2))
 	})
 	get(t, late, f.s, ftptest.PORT, "small")
@@ -332,7 +334,8 @@ func TestFullConnectionTable(t *testing.T) {
 	}
 	f.transfers()
 	const told = "raise net.netfilter.nf_conntrack_max"
-	if out, code := (&asked{f.g, f.Routed, f.socket}).ask("status"); code != 1 || !strings.Contains(out, told) {
+	out, code := (&asked{f.g, f.Routed, f.socket}).ask("status")
+	if code != 1 || !strings.Contains(out, told) {
 		t.Errorf("status ends with %d, want %q in\n%s", code, told, out)
 	}
 	f.bounded()
