@@ -243,25 +243,47 @@ func (g *Gateway) Snapshot(now time.Time, rows []Session, most int) (all []Sessi
 
 // handshake notes a SYN/ACK: both streams start at it. A SYN alone anybody can send. Neither
 // takes more than a few bytes here.
+//
+// One that tells other numbers than the last counts while the handshake is under way: a connection begins
+// anew by the same ports, or a server answers a repeated SYN with another cookie. Later it is nobody's, for
+// its receiver answers it with a challenge and goes on as before (RFC 5961 section 4).
 func (g *Gateway) handshake(p *rewrite.Packet) {
 	if p.Flags()&rewrite.ACK == 0 {
 		return
 	}
-	t := tupleOf(p)
-	if s := g.table.find(t); s != nil {
-		if s.begun && p.Seq()+1 == s.first || !g.anew(t) {
-			return // the handshake's, once more; or nobody's: a server that sends one in the middle
-		}
+	t, now := tupleOf(p), start{client: p.Ack(), server: p.Seq() + 1}
+	s := g.table.find(t)
+	was, noted := g.half.noted(t)
+	switch {
+	case s != nil && s.begun && now.server == s.first:
+		return // once more
+	case (s != nil || noted && was != now) && !g.anew(t):
+		return
+	case s != nil:
+		g.end(s)
 		g.drop(s)
 	}
 	g.Stats.HalfOpen.Add(1)
-	g.half.note(t, start{client: p.Ack(), server: p.Seq() + 1})
+	g.half.note(t, now)
 }
 
-// anew tells whether the kernel has a new entry for a tuple, in which nothing has been noted yet.
+// anew tells whether the handshake of a tuple is under way. Where both ends have forgotten a connection and
+// begin another one the kernel goes on with the entry that it has: what was kept there is of no use any more.
 func (g *Gateway) anew(t conntrack.Tuple) bool {
 	f, err := g.kernel.Flow(t)
-	return err == nil && f.State&^conntrack.StateControl == 0
+	if err != nil || !f.Opening {
+		return false
+	}
+	if k := keptOf(&f); !k.pickUp().Untouched {
+		u := conntrack.Update{SetSeq: [2]bool{f.HasSeq, f.HasSeq}}
+		if f.HasState {
+			u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
+		}
+		if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
+			g.kernelError("clear the state of a session", err)
+		}
+	}
+	return true
 }
 
 func tupleOf(p *rewrite.Packet) conntrack.Tuple { return conntrack.Tuple{Src: p.Src(), Dst: p.Dst()} }

@@ -94,7 +94,9 @@ func TestNewConnectionWithTheSamePortsBeginsAnew(t *testing.T) {
 	d.k.expects = nil
 	d.seq = [2]uint32{700, 900}
 	d.rcv = d.seq
+	d.k.flow.Opening = true
 	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.k.flow.Opening = false
 	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
 	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,136\r\n"), "PORT xxxxxxxxxxxxxxxxxx\r\n")
 	d.wantOpen()

@@ -114,9 +114,6 @@ func (w *twoEnds) play(op byte, dir conntrack.Dir, x, y byte) {
 		w.other(dir, s.nxt+away, []byte(linesToSay[int(y)%len(linesToSay)]))
 	case opFlag:
 		flags := []byte{rewrite.RST, rewrite.FIN, rewrite.SYN}[y%3]
-		if flags == rewrite.SYN && w.k.flow.State == conntrack.StateControl {
-			return // until it has greeted, where its first byte is the server alone says
-		}
 		w.segment(dir, sim.Segment{Seq: s.nxt + away, Flags: flags})
 	case opAck:
 		w.ack(dir)

@@ -131,6 +131,11 @@ func (d *decoder) flowAttr(typ uint16, v []byte, f *Flow) {
 		f.ID = nlread.U32(v)
 	case ctaHelp:
 		f.Helper = d.name(nlread.Attr(v, ctaHelpName))
+	case ctaProtoInfo:
+		switch parseTCP(nlread.Attr(v, ctaProtoInfoTCP)).State {
+		case TCPSynSent, TCPSynReceived, TCPSynSent2:
+			f.Opening = true
+		}
 	case ctaLabels:
 		f.State, f.Flight, f.HasState = d.layout.parse(v)
 	case ctaSeqAdjOrig:

@@ -93,6 +93,8 @@ type Flow struct {
 	Seq    [2]SeqAdj
 	HasSeq bool // the entry has the seqadj extension, so the kernel can hold offsets
 	Flight [2]Flight
+
+	Opening bool // the kernel has not seen the end of TCP's handshake yet
 }
 
 // EvictsOldest tells whether the kernel makes room for a new expectation by dropping the one
