@@ -36,8 +36,6 @@ var (
 	eprtLine    = regexp.MustCompile(`(?i)EPRT[ \t]+(.)[12](.)([^ ]*?)(.)0*(\d+)(.)[ \t]*\r*$`)
 	six         = regexp.MustCompile(sixNumbers)
 	lastNumber  = regexp.MustCompile(`\d+`)
-	askPassive  = regexp.MustCompile(`(?i)(PASV|EPSV|CPSV)`)
-	askLogin    = regexp.MustCompile(`(?i)(USER|PASS|ACCT)`)
 	aReply      = regexp.MustCompile(`^[1-6]\d\d`)
 	final       = regexp.MustCompile(`^([3-6]\d\d|2([013-9]\d|2[0-6]))`) // no 1xx, and nothing of 227 to 229
 	httpRequest = regexp.MustCompile(`^(GET|POST) /`)
@@ -64,12 +62,14 @@ func (o *oracle) allow(addr string, hi, lo string) {
 }
 
 func (o *oracle) command(ln string) {
+	upper := strings.ToUpper(ln)
+	has := func(word string) bool { return strings.Contains(upper, word) }
 	o.foreign = o.foreign || !o.loggedIn && httpRequest.MatchString(ln)
-	o.asked = o.asked || askLogin.MatchString(ln)
-	if askPassive.MatchString(ln) {
+	o.asked = o.asked || has("USER") || has("PASS") || has("ACCT")
+	if has("PASV") || has("EPSV") || has("CPSV") {
 		o.passive++
 	}
-	if !o.greeted || !o.loggedIn || o.foreign {
+	if !o.greeted || !o.loggedIn || o.foreign || !has("PORT") && !has("EPRT") {
 		return
 	}
 	if m := portLine.FindStringSubmatch(ln); m != nil && strings.Join(m[1:5], ".") == o.client {

@@ -264,6 +264,10 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 		g.drop(s)
 	}
 	g.Stats.HalfOpen.Add(1)
+	if noted && was != now {
+		g.half.take(t) // which of the two its client took nobody knows: it is picked up at its first data
+		return
+	}
 	g.half.note(t, now)
 }
 

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 
 	"github.com/ftpalg/ftpalg/conntrack"
-	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 // halfOpen notes where connections start whose handshake is under way. Whoever sends a SYN can make a
@@ -26,20 +25,6 @@ type note struct {
 
 // start tells the sequence numbers of the first bytes of both sides.
 type start struct{ client, server uint32 }
-
-// farthest is how many bytes behind its start a connection may be when it is first seen.
-const farthest = 1 << 20
-
-// fits tells whether the first packet that is seen of a connection can be of one that starts there. A server
-// that keeps no record of those who connect begins elsewhere when it is asked again (SYN cookies), and the
-// client may have taken what it said first.
-func (s start) fits(dir rewrite.Dir, p *rewrite.Packet) bool {
-	seq, ack := s.client, s.server
-	if dir == fromServer {
-		seq, ack = ack, seq
-	}
-	return p.Seq()-seq < farthest && (p.Flags()&rewrite.ACK == 0 || p.Ack()-ack < farthest)
-}
 
 func (h *halfOpen) at(t conntrack.Tuple) (*note, uint64) {
 	if h.notes == nil {

@@ -75,11 +75,7 @@ func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
 	}
 	k := s.kept.pickUp()
 	s.conn.PickUp(k, carrier, !f.HasState)
-	p, dir := &g.packet, fromClient
-	if tupleOf(p) == f.Tuple[conntrack.Reply] {
-		dir = fromServer
-	}
-	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched && from.fits(dir, p) {
+	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched {
 		s.begun, s.first = true, from.server
 		s.conn.Begin(from.client, from.server)
 	}
