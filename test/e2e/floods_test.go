@@ -289,7 +289,7 @@ func (f *flooded) fill() (clear func()) {
 				break
 			}
 			target := netip.AddrPortFrom(m.Src.Addr(), uint16(20000+i))
-			err = c.Expect(conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
+			err = c.Expect(&conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
 				Dir: conntrack.Reply, Timeout: time.Minute})
 		}
 		if !errors.Is(err, conntrack.ErrTableFull) {

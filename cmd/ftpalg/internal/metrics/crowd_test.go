@@ -33,7 +33,7 @@ func (crowd) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 }
 
 func (crowd) Update(conntrack.Tuple, conntrack.Update) error { return nil }
-func (crowd) Expect(conntrack.Expectation) error             { return nil }
+func (crowd) Expect(*conntrack.Expectation) error            { return nil }
 func (crowd) Withdraw(conntrack.Expectation) error           { return nil }
 
 // visit has client i, of an address of its own, log in under a name of its own and ask for a port.
