@@ -46,9 +46,11 @@ func translations() []conntrack.Flow {
 type gateway struct {
 	*alg.Gateway
 	kernel *sim.Kernel
+	now    *time.Time
 }
 
 func (g gateway) Handle(now time.Time, id uint32, packet []byte) (sim.Verdict, []byte) {
+	*g.now = now
 	v, out := g.Gateway.Handle(now, id, packet, false)
 	return map[alg.Verdict]sim.Verdict{
 		alg.Accept: sim.Accept, alg.Rewrite: sim.Rewrite, alg.Hold: sim.Hold, alg.Drop: sim.Drop,
@@ -62,8 +64,7 @@ func (g gateway) Next() (sim.Held, bool) {
 
 // Replicated is what the program does when the kernel tells that another wrote the entry.
 func (g gateway) Replicated() {
-	g.Gateway.Changed(g.kernel.Entry.Tuple[0])
-	g.Adopt(g.kernel.Expects)
+	g.Gateway.Changed(*g.now, g.kernel.Entry.Tuple[0])
 }
 
 // conversation is a logged-in client and its server.
@@ -98,7 +99,7 @@ func (w *conversation) start(k *sim.Kernel) sim.Program {
 	g.Adopt(k.Expects)
 	g.OnKernelError = func(doing string, err error) { w.T.Errorf("%s: %v", doing, err) }
 	g.OnRefused = func(r alg.Refusal) { w.Tracef("  refused: %v %q", r.Reason, r.Line) }
-	return gateway{g, k}
+	return gateway{g, k, &time.Time{}}
 }
 
 func (w *conversation) login() {

@@ -49,6 +49,7 @@ type Gateway struct {
 	table    table
 	clients  clients
 	orphans  orphans
+	standby  standby
 	half     halfOpen
 	room     rewrite.Room
 	released released
@@ -67,8 +68,9 @@ func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g.table.init()
 	g.clients.init()
 	g.orphans.init()
+	g.standby.init()
 	g.Fates.Init(&g.Stats.Stats)
-	g.Fates.Update, g.Fates.OnKernelError = k.Update, g.kernelError
+	g.Fates.Update, g.Fates.OnCame, g.Fates.OnKernelError = k.Update, g.came, g.kernelError
 	g.SetPolicy(p, between...)
 	return g
 }

@@ -23,6 +23,7 @@ type kept struct {
 
 	quiet  bool            // all that there is to keep was stored, and the streams were quiet
 	memory dialogue.Memory // the dialogue's then
+	door   doorway         // and what waited
 }
 
 // entry is what of an entry of the kernel is ours.
@@ -44,7 +45,8 @@ var midLine = [2]conntrack.State{
 }
 
 // reserved are bits of the state that have no meaning yet.
-const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass)
+const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass |
+	conntrack.StateDoorActive | conntrack.StateDoorPassive)
 
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
@@ -63,8 +65,8 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 }
 
 // want returns what the kernel should have, for streams that need c.
-func (k *kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) (e entry) {
-	m := conntrack.State(memory)
+func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite.Kept) (e entry) {
+	m := conntrack.State(memory) | door.state
 	for d := range rewrite.Dir(2) {
 		switch {
 		case s.conn.Unsure(d), c.Mark[d].End == 0 && s.conn.Pending(d) == rewrite.Resumed:
@@ -85,7 +87,7 @@ func (k *kept) want(s *session, memory dialogue.Memory, c *rewrite.Kept) (e entr
 	}
 	e.state, e.seq = m, k.seq
 	for d := range c.Mark {
-		e.flight[d] = conntrack.Flight{Base: c.Mark[d].Grown, End: c.Mark[d].End}
+		e.flight[d] = conntrack.Flight{Port: door.port[d], Base: c.Mark[d].Grown, End: c.Mark[d].End}
 		if s.conn.Carrier() == rewrite.Program {
 			continue
 		}
@@ -106,13 +108,13 @@ func put(m, bit conntrack.State, on bool) conntrack.State {
 // update brings what the kernel keeps of its session s up to date, before the packet that needs it leaves.
 func (k *kept) update(s *session) {
 	m := s.dialogue.Memory()
-	quiet := s.conn.Quiet()
-	if quiet && k.quiet && m == k.memory {
+	quiet, door := s.conn.Quiet(), doorwayOf(s)
+	if quiet && k.quiet && m == k.memory && door == k.door {
 		return
 	}
 	c := s.conn.Keep()
-	want := k.want(s, m, &c)
-	k.quiet, k.memory = quiet, m
+	want := k.want(s, m, door, &c)
+	k.quiet, k.memory, k.door = quiet, m, door
 	liberal := s.conn.Carrier() == rewrite.Program && c.Seen && !k.liberal
 	if want == k.entry && !liberal && !k.unsaved {
 		return

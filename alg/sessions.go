@@ -20,6 +20,7 @@ const (
 func (g *Gateway) countSessions() {
 	g.Stats.Sessions.Store(int64(g.table.n))
 	g.Stats.Ended.Store(int64(g.table.ended))
+	g.Stats.Standby.Store(int64(len(g.standby.known)))
 }
 
 // add makes the session of a flow, with what the kernel remembers of it.
@@ -46,6 +47,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	g.startConn(s, &f, loopback)
 	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(f.State&ofDialogue), !s.begun)
 	t.add(s)
+	g.standby.remove(s.original())
 	g.Stats.SessionsTotal.Add(1)
 	g.countSessions()
 	s.client = g.clients.of(s.policy.Limits.Network(e.Client.Addr()))
@@ -65,6 +67,13 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 	s.door = g.Fates.Again(fate.NewStory(mode, e.Client, e.Server, x, g.now), g.now)
 	s.last = s.door
 	g.clients.opened(s.client)
+}
+
+// came takes note that a data connection came: its door is open no more, for whoever reads that in the label.
+func (g *Gateway) came(x *fate.Story) {
+	if s := g.table.find(x.Door.Master); s != nil && s.door == x {
+		s.kept.update(s)
+	}
 }
 
 // startConn starts the streams where the handshake was seen, or else picks them up.
@@ -123,6 +132,8 @@ func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err erro
 
 // Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
 func (g *Gateway) Destroyed(original conntrack.Tuple) {
+	g.standby.remove(original)
+	g.Stats.Standby.Store(int64(len(g.standby.known)))
 	if s := g.table.find(original); s != nil && s.original() == original {
 		if s.door != nil {
 			g.Fates.Shut(s.door, policy.SessionEnded, g.now)
@@ -133,19 +144,26 @@ func (g *Gateway) Destroyed(original conntrack.Tuple) {
 	}
 }
 
-// Changed tells that another program wrote the kernel's entry with this original tuple: it may have the
-// session. What we remember of it counts only where edits are in flight that it did not touch; else the
-// session is picked up anew.
-func (g *Gateway) Changed(original conntrack.Tuple) {
-	s := g.table.find(original)
-	if s == nil || s.original() != original {
-		return
-	}
-	s.checked = time.Time{}
-	s.shared = s.kept.verify(s) && s.kept.flight != [2]conntrack.Flight{}
-	if !s.shared {
+// Changed tells that another program wrote the kernel's entry with this original tuple: another gateway may
+// have the session. What we remember of it counts only where edits are in flight that it did not touch;
+// else the session is picked up anew when its packets come here again. A door that waits there is opened here
+// too.
+func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
+	g.now = now
+	if s := g.table.find(original); s != nil && s.original() == original {
+		s.checked = time.Time{}
+		if s.shared = s.kept.verify(s) && s.kept.flight != [2]conntrack.Flight{}; s.shared {
+			return
+		}
 		g.drop(s)
 	}
+	f, err := g.kernel.Flow(original)
+	if err != nil || f.Tuple[conntrack.Original] != original {
+		return // it is gone again
+	}
+	g.standby.add(original)
+	g.countSessions()
+	g.standby.follow(g, &f)
 }
 
 // Adopt tells the gateway of expectations that an earlier process made.
@@ -178,6 +196,7 @@ func (g *Gateway) sweep() {
 			}
 			g.Fates.Shut(d, policy.Expired, now)
 			s.forgetDoor() // the kernel let it go
+			s.kept.update(s)
 		}
 		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
 			if asks--; !s.kept.verify(s) {

@@ -17,6 +17,7 @@ type Stats struct {
 	Untouched     [policy.NumReasons]atomic.Uint64 // packets that were not looked into, by reason
 	Sessions      atomic.Int64                     // control connections
 	Ended         atomic.Int64                     // and those that ended a short while ago
+	Standby       atomic.Int64                     // those of another gateway, replicated into this kernel
 	SessionsTotal atomic.Uint64
 	Forgotten     atomic.Uint64 // sessions, before their end, to make room
 	Vanished      atomic.Uint64 // sessions whose entry was gone from the kernel

@@ -158,7 +158,7 @@ func TestUpdateKeepsTheEditsInFlightOfEachDirection(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
 	orig := tuples(t, client, peer)[Original]
-	a, b, none := Flight{Back: 0xfffe, Base: -300, End: 0x0102}, Flight{Back: 1, Base: 2, End: 3}, Flight{}
+	a, b, none := Flight{Port: 0xfffe, Base: -300, End: 0x0102}, Flight{Port: 1, Base: 2, End: 3}, Flight{}
 	for _, step := range []struct {
 		flight, want [2]Flight
 		set          [2]bool

@@ -12,10 +12,11 @@ import (
 const maxFiltered = 64
 
 // Filter has the kernel deliver, of all events, those of expectations, those of entries that were expected,
-// and the end of entries that were dialled at one of the ports. What others do is not even queued
-// then. It can be called again, also while Receive waits.
-func (r *Listener) Filter(ports []uint16) error {
-	prog := eventFilter(ports)
+// and of entries that were dialled at one of the ports their end, and what a program wrote in them whose
+// netlink port id is not among own. What others do is not even queued then. It can be called again, also
+// while Receive waits.
+func (r *Listener) Filter(ports []uint16, own ...uint32) error {
+	prog := eventFilter(ports, own)
 	var err error
 	ctlErr := r.control(func(fd uintptr) {
 		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
@@ -46,13 +47,16 @@ const (
 	attrValue  = 4               // where its value begins, bytes
 )
 
+// portIDAt is where nlmsg_pid lies in a netlink message.
+const portIDAt = 12
+
 // They stand for the distance to the end of the program until it is known.
 const (
 	toAccept = 254
 	toReject = 255
 )
 
-func eventFilter(ports []uint16) []unix.SockFilter {
+func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 	subsystem, message := uint32(5), uint32(4) // bytes of nlmsg_type
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		subsystem, message = message, subsystem
@@ -68,7 +72,13 @@ func eventFilter(ports []uint16) []unix.SockFilter {
 		op(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, attrValue),
 		jump(unix.BPF_JSET, uint32(StatusExpected), toAccept, 0),
 		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, message),
-		jump(unix.BPF_JEQ, msgDelete, 0, toReject),
+		jump(unix.BPF_JEQ, msgDelete, uint8(2+len(own)), 0),
+		op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, portIDAt),
+	}
+	for _, id := range append([]uint32{0}, own...) { // 0: the kernel itself, for a packet
+		var b [4]byte // a filter loads in network byte order what is in the host's
+		binary.NativeEndian.PutUint32(b[:], id)
+		p = append(p, jump(unix.BPF_JEQ, binary.BigEndian.Uint32(b[:]), toReject, 0))
 	}
 	if len(ports) <= maxFiltered {
 		p = append(p, portOf()...)

@@ -85,3 +85,25 @@ func TestFilterOfManyPortsLetsTheEndOfEveryEntryThrough(t *testing.T) {
 		t.Errorf("the first event is %+v", e)
 	}
 }
+
+// Another gateway's program that replicates entries has another netlink port id than we.
+func TestFilterLetsThroughWhatOthersWriteIntoControlConnections(t *testing.T) {
+	r, own := gateway(t)
+	other := dialIn(t, r.Gateway)
+	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
+	if err := l.Filter([]uint16{21}, 4711, own.PortID()); err != nil {
+		t.Fatal(err)
+	}
+	client, peer := open(t, r, netnstest.Server)
+	orig := tuples(t, client, peer)[Original]
+	for i, c := range []*Conn{own, other} {
+		u := Update{StateMask: StateBusy | StateOpaque, State: []State{StateBusy, StateOpaque}[i]}
+		if err := c.Update(orig, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := await(t, l, whatever); e.Kind != FlowUpdate || e.PortID != other.PortID() ||
+		e.Entry.Tuple[Original] != orig {
+		t.Errorf("the first event is %+v", e)
+	}
+}

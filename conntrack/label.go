@@ -37,7 +37,7 @@ func (l Layout) parse(v []byte) (s State, flight [2]Flight, ok bool) {
 	ours := l.ours((*[labelLen]byte)(v))
 	for d := range flight {
 		b := ours[flightLen*d:]
-		flight[d].Back = binary.LittleEndian.Uint16(b)
+		flight[d].Port = binary.LittleEndian.Uint16(b)
 		flight[d].Base = int16(binary.LittleEndian.Uint16(b[2:]))
 		flight[d].End = binary.LittleEndian.Uint16(b[4:])
 	}
@@ -55,7 +55,7 @@ func (l Layout) change(u *Update) (label, mask [labelLen]byte) {
 			continue
 		}
 		b := bits[flightLen*d:]
-		binary.LittleEndian.PutUint16(b, u.Flight[d].Back)
+		binary.LittleEndian.PutUint16(b, u.Flight[d].Port)
 		binary.LittleEndian.PutUint16(b[2:], uint16(u.Flight[d].Base))
 		binary.LittleEndian.PutUint16(b[4:], u.Flight[d].End)
 		copy(of[flightLen*d:], "\xff\xff\xff\xff\xff\xff")

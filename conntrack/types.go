@@ -57,6 +57,9 @@ const (
 	StateBusy     State = 1 << 1  // pure ACKs must be queued too: the kernel alone cannot translate them yet
 	StateOpaque   State = 1 << 2  // nothing of it needs to be queued
 	StateNoBypass State = 1 << 10 // no packet may pass while no program has the queue
+
+	StateDoorActive  State = 1 << 12 // a door waits for a connection to the client (PORT, EPRT), see Flight
+	StateDoorPassive State = 1 << 13 // and one to the server (227, 229)
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction
@@ -73,7 +76,7 @@ type SeqAdj struct {
 // yet. It lies in the label too. While End is not 0, SeqAdj.Pos is where the line of the first
 // of them starts, and Before and After are both the offset in front of it. Bytes are the sender's.
 type Flight struct {
-	Back uint16 // has its place in the label, and nothing is kept in it: 0
+	Port uint16 // of the door that waits: in [Original] where one connects to, in [Reply] where that leads
 	Base int16  // how many bytes the edits in flight add
 	End  uint16 // how many bytes behind Pos the last of them ends; 0: none is in flight
 }

@@ -29,7 +29,8 @@ type Stats struct {
 // Book holds the stories that have no end yet. It must be used from one goroutine, but for Stats.
 type Book struct {
 	Stats         *Stats
-	OnFate        func(*Fate) // valid during the call; nil: nobody wants to know
+	OnFate        func(*Fate)  // valid during the call; nil: nobody wants to know
+	OnCame        func(*Story) // its data connection came; nil: nobody wants to know
 	OnKernelError func(doing string, err error)
 
 	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
@@ -130,6 +131,9 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 	}
 	b.flowing[data.Key()] = s
 	b.Stats.Data.Add(1)
+	if b.OnCame != nil {
+		b.OnCame(s)
+	}
 }
 
 // DataChanged tells of another state of a data connection. When both sides have closed it the kernel is

@@ -36,6 +36,7 @@ type happening struct {
 	state   conntrack.TCPState
 	counted bool
 	counter [2]conntrack.Counter
+	foreign bool // another program wrote the entry of a control connection
 }
 
 // events brings what the kernel tells of data connections and of the end of control connections to the
@@ -60,7 +61,7 @@ func watch(ports []uint16, own []uint32, lost *atomic.Uint64, wake func() error)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Filter(ports); err != nil {
+	if err := l.Filter(ports, own...); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	e := &events{
@@ -106,6 +107,8 @@ func (e *events) take(ev *conntrack.Event) {
 		x := &ev.Entry
 		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
 		h.counted, h.counter = x.HasCounters, x.Counters
+		h.foreign = ev.Kind != conntrack.FlowDestroy && !x.Expected() &&
+			ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
 	}
 	select {
 	case e.ready <- h:
@@ -142,6 +145,10 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 }
 
 func (h *happening) tell(g *alg.Gateway) {
+	if h.foreign {
+		g.Changed(h.at, h.tuple)
+		return
+	}
 	switch h.kind {
 	case conntrack.ExpectNew:
 		g.Fates.DoorSeen(h.master, h.open)

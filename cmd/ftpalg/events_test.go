@@ -83,6 +83,23 @@ func TestEventsBecomeAFate(t *testing.T) {
 	}
 }
 
+func TestEntryThatAnotherProgramWroteIsAReplica(t *testing.T) {
+	q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}}}
+	l := testLoop(t, q, io.Discard)
+	rounds(t, l, q)
+	l.events = newEventsOf(100)
+	e := conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8}
+	e.Entry.Tuple[0] = conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
+	l.events.take(&e)
+	if _, err := l.round(); err != nil {
+		t.Fatal(err)
+	}
+	s := &l.gateway.Stats
+	if s.Sessions.Load() != 0 || s.Standby.Load() != 1 {
+		t.Errorf("%d sessions, %d replicas", s.Sessions.Load(), s.Standby.Load())
+	}
+}
+
 func TestTakingAnEventAllocatesNothing(t *testing.T) {
 	e := newEventsOf(1)
 	ev := conntrack.Event{Kind: conntrack.FlowUpdate}

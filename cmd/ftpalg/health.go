@@ -31,6 +31,9 @@ func (p *program) tellStatus(info build.Info) *api.Status {
 			checkTable(), p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
 		},
 	}
+	if n := p.gateway.Stats.Standby.Load(); n > 0 {
+		s.Checks = append(s.Checks, checkStandby(n))
+	}
 	for _, c := range s.Checks {
 		s.Health = max(s.Health, c.Level)
 	}
@@ -40,6 +43,7 @@ func (p *program) tellStatus(info build.Info) *api.Status {
 func counters(s *alg.Stats) map[string]uint64 {
 	c := map[string]uint64{
 		"sessions": uint64(s.Sessions.Load()), "sessions_total": s.SessionsTotal.Load(),
+		"standby":          uint64(s.Standby.Load()),
 		"data_connections": uint64(s.Data.Load()),
 	}
 	for i := range s.Opened {
@@ -56,6 +60,12 @@ func counters(s *alg.Stats) map[string]uint64 {
 		}
 	}
 	return c
+}
+
+// checkStandby tells of the sessions of another gateway of a pair.
+func checkStandby(n int64) api.Check {
+	return api.Check{ID: "standby", Name: "the other gateway of a pair has sessions",
+		Detail: fmt.Sprintf("standby: %d control connections replicated", n)}
 }
 
 // marked returns the check with a level above OK if bad.

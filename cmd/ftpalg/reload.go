@@ -28,7 +28,7 @@ func (p *program) readAgain() {
 		return
 	}
 	if p.events != nil {
-		if err := p.events.listener.Filter(c.Ports); err != nil {
+		if err := p.events.listener.Filter(c.Ports, p.events.own...); err != nil {
 			p.log.Error("events are told of the old ports only", "error", err)
 		}
 	}

@@ -22,6 +22,9 @@ func families(s *alg.Stats, overruns, lost *atomic.Uint64, queue func() (nfqueue
 			byReason(s.Untouched[:], policy.NotTCP, policy.MissedSegments), "reason"),
 		gauge("control_sessions", "Control connections in memory.",
 			func(e emit) { e(float64(s.Sessions.Load())) }),
+		gauge("control_sessions_standby",
+			"Control connections of the other gateway of a pair, replicated into this kernel.",
+			func(e emit) { e(float64(s.Standby.Load())) }),
 		gauge("control_sessions_ended", "Control connections that ended a short while ago and are "+
 			"remembered for late repetitions.",
 			func(e emit) { e(float64(s.Ended.Load())) }),

@@ -1,0 +1,141 @@
+package alg
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// other is the gateway that has the entry of d replicated, and nothing else.
+func other(d *talk) (*Gateway, *fakeKernel) {
+	k := &fakeKernel{flow: d.k.flow, taken: map[uint16]bool{}}
+	g := New(k, policy.Default())
+	g.Changed(d.now, k.flow.Tuple[0])
+	return g, k
+}
+
+func wantOnly(t *testing.T, what string, have, want []conntrack.Expectation) {
+	t.Helper()
+	if len(have) != len(want) {
+		t.Fatalf("%s: open there is %v, here %v", what, have, want)
+	}
+	for i := range want {
+		if have[i] != want[i] {
+			t.Errorf("%s: open there is %v, here %v", what, have[i], want[i])
+		}
+	}
+}
+
+func TestDoorIsOpenedWhereOnlyTheEntryIsKnown(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		flow conntrack.Flow
+		say  func(*talk)
+	}{
+		{"PORT", snatFlow(), func(d *talk) { d.c("PORT 10,0,13,222,39,136\r\n") }},
+		{"EPRT", natFlow(client6, server6, server6, outside6), func(d *talk) {
+			d.c("EPRT |2|2001:db8:1::222|10120|\r\n")
+		}},
+		{"227", dnatFlow(), func(d *talk) {
+			d.c("PASV\r\n")
+			d.s("227 Entering Passive Mode (10,0,1,66,39,136).\r\n")
+		}},
+		{"229", dnatFlow(), func(d *talk) {
+			d.c("EPSV\r\n")
+			d.s("229 Extended (|||10120|)\r\n")
+		}},
+		{"without NAT", firewallFlow(), func(d *talk) { d.c("PORT 10,0,13,222,39,136\r\n") }},
+		{"on another port", snatFlow(), func(d *talk) {
+			d.k.taken[10120] = true
+			d.c("PORT 10,0,13,222,39,136\r\n")
+		}},
+	} {
+		d := newTalk(t, c.flow, policy.Default()).login()
+		c.say(d)
+		if len(d.k.expects) != 1 {
+			t.Fatalf("%s: open is %v", c.name, d.k.expects)
+		}
+		g, k := other(d)
+		wantOnly(t, c.name, k.expects, d.k.expects)
+		if g.Stats.Standby.Load() != 1 || g.Stats.Sessions.Load() != 0 {
+			t.Errorf("%s: a replicated entry counts as a session", c.name)
+		}
+		g.Changed(d.now, k.flow.Tuple[0])
+		wantOnly(t, c.name+" once more", k.expects, d.k.expects)
+
+		d.c("RETR f\r\n")
+		d.s("425 no\r\n") // here it is shut
+		k.flow = d.k.flow
+		g.Changed(d.now, k.flow.Tuple[0])
+		wantOnly(t, c.name+" shut", k.expects, nil)
+		g.Destroyed(k.flow.Tuple[0])
+		if g.Stats.Standby.Load() != 0 {
+			t.Errorf("%s: an entry that is gone counts", c.name)
+		}
+	}
+}
+
+func TestDoorThroughWhichTheConnectionCameIsNotOpenedElsewhere(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	w.g.Fates.DoorSeen(x.Master, x.Dst)
+	w.k.expects = nil // the kernel has used it
+	w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+	w.g.Fates.DataStarted(w.now, data, x.Master)
+	_, k := other(w.talk)
+	wantOnly(t, "used", k.expects, nil)
+}
+
+func TestDoorThatExpiredIsNotOpenedElsewhere(t *testing.T) {
+	w := newWatched(t)
+	w.open()
+	w.k.expects = nil
+	w.later(policy.Default().Timeout + time.Second)
+	w.later(time.Second)
+	_, k := other(w.talk)
+	wantOnly(t, "expired", k.expects, nil)
+}
+
+// Its address is not in the entry.
+func TestDoorOfAnotherHostIsNotOpenedElsewhere(t *testing.T) {
+	p := policy.Default()
+	p.FXP = append(p.FXP, netip.MustParsePrefix("10.0.14.0/24"))
+	d := newTalk(t, snatFlow(), p).login()
+	d.c("PORT 10,0,14,1,39,136\r\n")
+	if len(d.k.expects) != 1 {
+		t.Fatalf("open is %v (refused %v)", d.k.expects, d.refuse)
+	}
+	_, k := other(d)
+	wantOnly(t, "another host's", k.expects, nil)
+}
+
+func TestGatewayThatGetsTheTrafficHasTheDoor(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	g, k := other(d)
+	d.g, d.k = g, k
+	d.s("200 ok\r\n")
+	if g.Stats.Standby.Load() != 0 || g.Stats.Sessions.Load() != 1 {
+		t.Error("a session whose packets come is no replica any more")
+	}
+	d.c("RETR f\r\n")
+	d.s("425 no\r\n")
+	d.wantOpen()
+}
+
+// Another program that writes into an entry is no other gateway, but who knows.
+func TestSessionThatOthersWroteIsPickedUpAnew(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.Changed(d.now, d.k.flow.Tuple[0])
+	if d.g.Stats.Sessions.Load() != 0 || d.g.Stats.Standby.Load() != 1 {
+		t.Error("the session is remembered")
+	}
+	d.g.Changed(d.now, d.k.flow.Tuple[1]) // nobody's original tuple
+	d.c("NOOP\r\n")
+	if d.g.Stats.Sessions.Load() != 1 || d.g.Stats.Standby.Load() != 0 {
+		t.Error("it is not picked up")
+	}
+}
