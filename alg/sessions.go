@@ -152,7 +152,8 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
 	if s := g.table.find(original); s != nil && s.original() == original {
 		s.checked = time.Time{}
-		if s.shared = s.kept.verify(s) && s.kept.flight != [2]conntrack.Flight{}; s.shared {
+		f := &s.kept.flight
+		if s.shared = s.kept.verify(s) && (f[0].End != 0 || f[1].End != 0); s.shared {
 			return
 		}
 		g.drop(s)
