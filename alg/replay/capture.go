@@ -7,28 +7,26 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 )
 
 // ErrNoCapture is the error of what is no capture at all.
 var ErrNoCapture = errors.New("neither pcap nor pcapng nor snoop")
 
+// maxFrame is the longest frame that is read, in bytes: twice what Linux makes of segments (BIG TCP).
+const maxFrame = 1 << 20
+
 // frame is one captured packet.
 type frame struct {
 	number int // from 1, as Wireshark counts
 	time   time.Time
-	link   layers.LinkType
+	link   linkType
 	data   []byte
 	cut    bool // the capture has only its beginning
 }
 
 // capture reads the frames of a capture file of any kind.
 type capture struct {
-	read func() ([]byte, gopacket.CaptureInfo, error)
-	link layers.LinkType // of all frames; in a pcapng file each names its own
+	read func() (frame, error) // all but the number; io.EOF at the end
 	n    int
 }
 
@@ -50,42 +48,21 @@ func openCapture(r io.Reader) (*capture, error) {
 		}
 		return nil, fmt.Errorf("%w: it has only %d bytes", ErrNoCapture, len(magic))
 	}
+	c := new(capture)
 	switch binary.LittleEndian.Uint32(magic) {
 	case sectionHeader:
-		ng, err := pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{WantMixedLinkType: true,
-			SkipUnknownVersion: true})
-		if err != nil {
-			return nil, fmt.Errorf("read the pcapng header: %w", err)
-		}
-		return &capture{read: ng.ReadPacketData}, nil
+		c.read, err = openPcapng(in)
 	case snoopMagic:
-		return openSnoop(in)
-	case modifiedMagic, modifiedMagicSwapped:
-		in = bufio.NewReader(newUnmodified(in))
+		c.read, err = openSnoop(in)
+	default:
+		c.read, err = openPcap(in)
 	}
-	old, err := pcapgo.NewReader(in)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoCapture, err)
-	}
-	return &capture{read: old.ReadPacketData, link: old.LinkType()}, nil
-}
-
-// openSnoop opens a file of Solaris' snoop (RFC 1761).
-func openSnoop(in io.Reader) (*capture, error) {
-	snoop, err := pcapgo.NewSnoopReader(in)
-	if err != nil {
-		return nil, fmt.Errorf("read the snoop header: %w", err)
-	}
-	link, err := snoop.LinkType()
-	if err != nil {
-		return nil, fmt.Errorf("read the snoop header: %w", err)
-	}
-	return &capture{read: snoop.ReadPacketData, link: *link}, nil
+	return c, err
 }
 
 // next returns the next frame; io.EOF at the end.
 func (c *capture) next() (frame, error) {
-	data, info, err := c.read()
+	f, err := c.read()
 	if errors.Is(err, io.EOF) {
 		return frame{}, io.EOF
 	}
@@ -93,12 +70,29 @@ func (c *capture) next() (frame, error) {
 	if err != nil {
 		return frame{}, fmt.Errorf("frame %d: %w", c.n, err)
 	}
-	f := frame{number: c.n, time: info.Timestamp, link: c.link, data: data,
-		cut: info.CaptureLength < info.Length}
-	if len(info.AncillaryData) > 0 {
-		if own, ok := info.AncillaryData[0].(layers.LinkType); ok {
-			f.link = own
-		}
-	}
+	f.number = c.n
 	return f, nil
+}
+
+// within reads what has to be there: the end of the file is not expected.
+func within(r io.Reader, b []byte) error {
+	_, err := io.ReadFull(r, b)
+	return unexpected(err)
+}
+
+// unexpected is the error of a file that ends where it should not.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// frameData reads the n bytes of a frame.
+func frameData(r io.Reader, n uint32) ([]byte, error) {
+	if n > maxFrame {
+		return nil, fmt.Errorf("it is said to have %d bytes, and %d are the most that is read", n, maxFrame)
+	}
+	b := make([]byte, n)
+	return b, within(r, b)
 }

@@ -3,33 +3,38 @@ package replay
 import (
 	"encoding/binary"
 	"strconv"
-
-	"github.com/gopacket/gopacket/layers"
 )
 
-// Link types that the gopacket constants do not name as they are in files
-// (https://www.tcpdump.org/linktypes.html).
+// linkType is what a capture calls a link layer (https://www.tcpdump.org/linktypes.html).
+type linkType uint16
+
+// The link types that can be read.
 const (
-	linkRawBSD     = 12
-	linkRawOpenBSD = 14
-	linkIPv4       = 228
-	linkIPv6       = 229
-	linkSLL2       = 276
+	linkNull       linkType = 0
+	linkEthernet   linkType = 1
+	linkRawBSD     linkType = 12
+	linkRawOpenBSD linkType = 14
+	linkRaw        linkType = 101
+	linkLoop       linkType = 108
+	linkSLL        linkType = 113
+	linkIPv4       linkType = 228
+	linkIPv6       linkType = 229
+	linkSLL2       linkType = 276
 )
 
 // known tells whether frames of this link type can be read.
-func known(link layers.LinkType) bool { return headerLen(link) >= 0 }
+func known(link linkType) bool { return headerLen(link) >= 0 }
 
 // headerLen is the length of the link header; -1 of a link type that is not known.
-func headerLen(link layers.LinkType) int {
+func headerLen(link linkType) int {
 	switch link {
-	case linkRawBSD, linkRawOpenBSD, layers.LinkTypeRaw, linkIPv4, linkIPv6:
+	case linkRawBSD, linkRawOpenBSD, linkRaw, linkIPv4, linkIPv6:
 		return 0
-	case layers.LinkTypeNull, layers.LinkTypeLoop:
+	case linkNull, linkLoop:
 		return 4
-	case layers.LinkTypeEthernet:
+	case linkEthernet:
 		return 14
-	case layers.LinkTypeLinuxSLL:
+	case linkSLL:
 		return 16
 	case linkSLL2:
 		return 20
@@ -39,15 +44,15 @@ func headerLen(link layers.LinkType) int {
 
 // ipPacket strips the link layer; nil if what is in it is not IP. The VLAN tags, the outer one
 // first and joined by a full stop, are appended to vlan.
-func ipPacket(link layers.LinkType, b, vlan []byte) (ip, tags []byte) {
+func ipPacket(link linkType, b, vlan []byte) (ip, tags []byte) {
 	n := headerLen(link)
 	if n < 0 || len(b) < n {
 		return nil, vlan
 	}
 	switch link {
-	case layers.LinkTypeEthernet:
+	case linkEthernet:
 		return stripTags(binary.BigEndian.Uint16(b[12:]), b[n:], vlan)
-	case layers.LinkTypeLinuxSLL:
+	case linkSLL:
 		return stripTags(binary.BigEndian.Uint16(b[14:]), b[n:], vlan)
 	case linkSLL2:
 		return stripTags(binary.BigEndian.Uint16(b), b[n:], vlan)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -23,7 +24,7 @@ func anyInterface(t *testing.T, dialogue []segment, outside netip.AddrPort) []by
 	beyond := [2]conntrack.Tuple{{Src: outside, Dst: server}, {Src: server, Dst: outside}}
 	var out bytes.Buffer
 	w := pcapgo.NewWriter(&out)
-	if err := w.WriteFileHeader(65535, linkSLL2); err != nil {
+	if err := w.WriteFileHeader(65535, layers.LinkType(linkSLL2)); err != nil {
 		t.Fatal(err)
 	}
 	header := "\x08\x00" + strings.Repeat("\x00", 18)
