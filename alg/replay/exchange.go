@@ -53,11 +53,11 @@ func (re *replay) listen(c *Control, dir conntrack.Dir) {
 	if !s.known {
 		*s = side{next: p.Seq(), known: true}
 	}
-	switch ahead := int32(p.Seq() - s.next); {
+	switch ahead := int64(int32(p.Seq() - s.next)); { // so that it can be negated
 	case ahead > 0:
 		c.Gaps[dir]++
 		s.line, s.skip = s.line[:0], true
-	case -ahead >= int32(len(payload)):
+	case -ahead >= int64(len(payload)):
 		return // once more
 	default:
 		payload = payload[-ahead:]
