@@ -138,7 +138,7 @@ func (p *program) makeLoop(m *metrics.Metrics) {
 
 // choose finds out how the job is done on this kernel.
 func (p *program) choose() error {
-	choice, err := probe.Choose(probe.Run(probe.Options{Queue: p.config.Queue}))
+	choice, err := probe.Choose(probe.Needs(probe.Options{Queue: p.config.Queue}))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ and load the rules then.`,
 		if err != nil {
 			return err
 		}
-		choice, err := probe.Choose(probe.Run(probe.Options{Queue: conf.Queue}))
+		choice, err := probe.Choose(probe.Needs(probe.Options{Queue: conf.Queue}))
 		if err != nil {
 			c.PrintErrf("These are the rules for a current kernel, because this one could not be asked: %v\n",
 				err)

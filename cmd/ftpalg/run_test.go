@@ -303,7 +303,7 @@ func TestCheckAndRulesAgreeWithRun(t *testing.T) {
 	newNetns(t)
 	out, err := commandLine("check").Output()
 	if err != nil || !bytes.Contains(out, []byte("found    nftables ")) ||
-		!bytes.Contains(out, []byte("sequence offsets")) {
+		!bytes.Contains(out, []byte("sequence_offsets")) {
 		t.Errorf("check: %v, %s", err, out)
 	}
 	out, err = commandLine("rules", "--ports", "21,2121", "--queue", "9").Output()

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
@@ -23,14 +20,14 @@ func run(n *netnstest.NS, o Options) (r Report) {
 	return r
 }
 
-func item(t testing.TB, r Report, name string) Item {
+func item(t testing.TB, r Report, id string) Item {
 	t.Helper()
 	for _, i := range r.Items {
-		if i.Name == name {
+		if i.ID == id {
 			return i
 		}
 	}
-	t.Fatalf("no item %q in %+v", name, r)
+	t.Fatalf("no item %q in %+v", id, r)
 	return Item{}
 }
 
@@ -38,7 +35,7 @@ func TestWhatIsChosenCanBeInstalled(t *testing.T) {
 	n := netnstest.New(t)
 	r := run(n, Options{Queue: 7})
 	for _, i := range r.Items {
-		t.Logf("%-24s %-8v %s; %s", i.Name, i.Status, i.Detail, i.Fix)
+		t.Logf("%-24s %-8v %s; %s", i.ID, i.Status, i.Detail, i.Fix)
 	}
 	choice, err := Choose(r)
 	if err != nil {
@@ -110,20 +107,20 @@ func TestNothingIsLeftBehind(t *testing.T) {
 func TestTranslatedExpectationsAreFoundWhereThereIsNAT(t *testing.T) {
 	r := netnstest.NewRouter(t)
 	report := run(r.Gateway, Options{})
-	if status(report.Items, itemCarrier) != Found {
+	if status(report.Items, idCarrier) != Found {
 		t.Skip("not looked for, as this kernel lets programs register helpers")
 	}
-	if i := item(t, report, "translated expectations"); i.Status != Found {
+	if i := item(t, report, idTranslated); i.Status != Found {
 		t.Errorf("%+v", i)
 	}
 }
 
 func TestForwardingThatIsOffIsNoted(t *testing.T) {
 	r := netnstest.NewRouter(t)
-	if i := item(t, run(r.Gateway, Options{}), "IPv4 forwarding"); i.Status != Found {
+	if i := item(t, run(r.Gateway, Options{}), idIPv4); i.Status != Found {
 		t.Errorf("%+v", i)
 	}
-	if i := item(t, run(r.Client, Options{}), "IPv4 forwarding"); i.Status != Note || i.Fix == "" {
+	if i := item(t, run(r.Client, Options{}), idIPv4); i.Status != Note || i.Fix == "" {
 		t.Errorf("%+v", i)
 	}
 }
@@ -138,52 +135,21 @@ func TestProgramOnTheQueueIsNoted(t *testing.T) {
 		}
 	})
 	defer func() { _ = q.Close() }()
-	if i := item(t, run(n, Options{Queue: 7}), itemQueueNumber); i.Status != Note ||
+	if i := item(t, run(n, Options{Queue: 7}), idQueueNumber); i.Status != Note ||
 		!strings.Contains(i.Detail, "netlink port") {
 		t.Errorf("%+v", i)
 	}
-	if i := item(t, run(n, Options{Queue: 8}), itemQueueNumber); i.Status != Found {
+	if i := item(t, run(n, Options{Queue: 8}), idQueueNumber); i.Status != Found {
 		t.Errorf("%+v", i)
-	}
-}
-
-func TestKernelFTPHelperInAnotherTableIsNoted(t *testing.T) {
-	n := netnstest.New(t)
-	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Found {
-		t.Errorf("%+v", i)
-	}
-	n.Nft(func(c *nftables.Conn) {
-		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "filter"})
-		c.AddObj(&nftables.NamedObj{Table: table, Name: "h", Type: nftables.ObjTypeCtHelper,
-			Obj: &expr.CtHelper{Name: "ftp", L3Proto: unix.NFPROTO_INET, L4Proto: unix.IPPROTO_TCP}})
-	})
-	if i := item(t, run(n, Options{}), itemKernelHelper); i.Status != Note ||
-		!strings.Contains(i.Detail, "inet filter") {
-		t.Errorf("%+v", i)
-	}
-}
-
-func TestCTTargetWithTheFTPHelperIsSeen(t *testing.T) {
-	info := make([]byte, 72) // struct xt_ct_target_info_v1
-	binary.NativeEndian.PutUint16(info, 1)
-	for name, want := range map[string]bool{"ftp": true, "ftp-2121": true, "": false, "tftp": false,
-		"sane": false} {
-		copy(info[12:28], append([]byte(name), make([]byte, 16)...))
-		if got := isFTPTarget(info); got != want {
-			t.Errorf("%q: %v", name, got)
-		}
-	}
-	if isFTPTarget(info[:20]) {
-		t.Error("a short target was read")
 	}
 }
 
 func TestChooseListsEverythingThatIsMissing(t *testing.T) {
 	_, err := Choose(Report{Items: []Item{
-		{Name: "a", Status: Missing, Detail: "no a", Fix: "load a", Required: true},
-		{Name: "b", Status: Missing, Detail: "no b", Required: false},
-		{Name: "c", Status: Found, Required: true},
-		{Name: "d", Status: Missing, Detail: "no d", Fix: "load d", Required: true},
+		{ID: "a", Status: Missing, Detail: "no a", Fix: "load a", Required: true},
+		{ID: "b", Status: Missing, Detail: "no b", Required: false},
+		{ID: "c", Status: Found, Required: true},
+		{ID: "d", Status: Missing, Detail: "no d", Fix: "load d", Required: true},
 	}})
 	const want = "this system lacks what ftpalg needs:\n  a: no a (to do: load a)\n  d: no d (to do: load d)"
 	if err == nil || err.Error() != want {
@@ -196,11 +162,11 @@ func TestChooseTakesTheBestThatIsThere(t *testing.T) {
 		items []Item
 		want  Choice
 	}{
-		{[]Item{{Name: itemCarrier}}, Choice{Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative, Status: Note}, {Name: itemInner}, {Name: itemCarrier}},
+		{[]Item{{ID: idCarrier}}, Choice{Helper: conntrack.HelperCarrier}},
+		{[]Item{{ID: idNative, Status: Note}, {ID: idInner}, {ID: idCarrier}},
 			Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
-		{[]Item{{Name: itemNative}, {Name: itemInner}, {Name: itemCarrier, Status: Note},
-			{Name: itemOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
+		{[]Item{{ID: idNative}, {ID: idInner}, {ID: idCarrier, Status: Note},
+			{ID: idOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
 	} {
 		if got, err := Choose(Report{c.items}); err != nil || got != c.want {
 			t.Errorf("%+v: %+v, %v", c.items, got, err)

@@ -67,7 +67,7 @@ func TestInstanceIsTold(t *testing.T) {
 					t.Cleanup(func() { _ = q.Close() })
 				})
 			}
-			i := item(t, run(n, Options{}), itemInstance)
+			i := item(t, run(n, Options{}), idInstance)
 			if i.Status != c.status || !strings.Contains(i.Detail, c.want) {
 				t.Errorf("%+v", i)
 			}
