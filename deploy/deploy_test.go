@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
@@ -123,8 +125,9 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 
 // TestAlertsNameMetricsAndReasonsThatExist compares with the metrics' own golden file.
 func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
-	documents(t, "alerts.yaml")
-	rules, metrics := read(t, "alerts.yaml"),
+	const rulesFile = "prometheus/ftpalg.rules.yaml"
+	documents(t, rulesFile)
+	rules, metrics := read(t, rulesFile)+read(t, "grafana/ftpalg.json"),
 		read(t, "../cmd/ftpalg/internal/metrics/testdata/metrics.golden")
 	for _, name := range regexp.MustCompile(`ftpalg_[a-z_]+`).FindAllString(rules, -1) {
 		if !strings.Contains(metrics, "\n"+name+" ") && !strings.Contains(metrics, "\n"+name+"{") {
@@ -135,6 +138,13 @@ func TestAlertsNameMetricsAndReasonsThatExist(t *testing.T) {
 		for _, reason := range strings.Split(m[1], "|") {
 			if !known(reason) {
 				t.Errorf("no reason %s", reason)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile(`outcome=~?"([a-z_|]+)"`).FindAllStringSubmatch(rules, -1) {
+		for _, outcome := range strings.Split(m[1], "|") {
+			if !slices.Contains(fate.Outcomes[:], outcome) {
+				t.Errorf("no outcome %s", outcome)
 			}
 		}
 	}

@@ -44,7 +44,8 @@ all of them. The exit status is 0, or 1 if there is no such word.`,
 			}
 		}
 		if text == "" {
-			return fmt.Errorf("%q is no reason and no check; there are: %s", args[0], strings.Join(ids(all), ", "))
+			return fmt.Errorf("%q is no reason and no check; there are: %s", args[0],
+				strings.Join(ids(all), ", "))
 		}
 		_, err := io.WriteString(c.OutOrStdout(), text)
 		return err
@@ -61,7 +62,8 @@ type page struct {
 // pages are those of the tables of reasons and of checks.
 func pages() (all []page) {
 	for r := range policy.NumReasons {
-		all = append(all, page{probe.Check{ID: r.String(), Meaning: r.Meaning(), Remedy: r.Remedy()}, "reason"})
+		c := probe.Check{ID: r.String(), Meaning: r.Meaning(), Remedy: r.Remedy()}
+		all = append(all, page{c, "reason"})
 	}
 	for _, c := range slices.Concat(probe.Checks(), ownChecks) {
 		all = append(all, page{c, "check"})
@@ -91,8 +93,9 @@ func writeMarkdown(w io.Writer, all []page) error {
 	var b strings.Builder
 	b.WriteString(`# Reasons and checks
 
-Made by ` + "`ftpalg explain --markdown`" + ` from the tables in the code. Reasons stand in the log, in the metrics and in
-the output of ` + "`ftpalg inspect`" + `; checks in that of ` + "`ftpalg check` and `ftpalg status`" + `.
+Made by ` + "`ftpalg explain --markdown`" + ` from the tables in the code. Reasons stand in the log, in the
+metrics and in the output of ` + "`ftpalg inspect`" + `; checks in that of
+` + "`ftpalg check` and `ftpalg status`" + `.
 `)
 	for i, p := range all {
 		if i == 0 || all[i-1].kind != p.kind {
@@ -111,8 +114,9 @@ the output of ` + "`ftpalg inspect`" + `; checks in that of ` + "`ftpalg check` 
 var ownChecks = []probe.Check{
 	{
 		ID: "sequence_offsets", Name: "sequence offsets",
-		Meaning: "The kernel holds the offsets of rewritten streams for connections that it translates. Without NAT on " +
-			"this machine and on loopback the program does, and a rewritten session of those ends with it.",
+		Meaning: "The kernel holds the offsets of rewritten streams for connections that it translates. " +
+			"Without NAT on this machine and on loopback the program does, and a rewritten session of " +
+			"those ends with it.",
 	},
 	{
 		ID: "loop", Name: "packets are handled",
@@ -127,7 +131,8 @@ var ownChecks = []probe.Check{
 	{
 		ID: "rules", Name: "the nftables table is in force",
 		Meaning: "The table of ftpalg is as it was made.",
-		Remedy:  "Find who changes the table; the log names the program. Restart ftpalg to have it made again.",
+		Remedy: "Find who changes the table; the log names the program. Restart ftpalg to have it made " +
+			"again.",
 	},
 	{
 		ID: "kernel", Name: "the kernel does what it is asked",

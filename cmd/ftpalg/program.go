@@ -110,6 +110,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	m.Rules(&p.watch.Stats)
+	m.Kernel(kernelLimits())
 	// The rules come when there is a program on the queue.
 	p.undo = append(p.undo, p.removeRules)
 	if err := p.installRules(p.config.Ports); err != nil {

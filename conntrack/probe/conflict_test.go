@@ -73,11 +73,12 @@ func rulesCases() []ruleCase {
 			"no nftables rule"},
 		{"helper before ours", mangle("-160", `tcp dport 21 ct helper set "h"`), idFTPHelper, Warning,
 			"inet h c"},
-		{"helper after ours", mangle("-140", `tcp dport 21 ct helper set "h"`), idFTPHelper, Found, "inet h c"},
+		{"helper after ours", mangle("-140", `tcp dport 21 ct helper set "h"`), idFTPHelper, Found,
+			"inet h c"},
 		{"helper for another port", mangle("-160", `tcp dport 2121 ct helper set "h"`), idFTPHelper, Found,
 			"no nftables rule"},
-		{"helper for a set of ports", mangle("-160", `tcp dport { 20-25, 80 } ct helper set "h"`), idFTPHelper,
-			Warning, "inet h c"},
+		{"helper for a set of ports", mangle("-160", `tcp dport { 20-25, 80 } ct helper set "h"`),
+			idFTPHelper, Warning, "inet h c"},
 		{"helper for all but a range", mangle("-160", `tcp dport != 20-25 ct helper set "h"`), idFTPHelper,
 			Found, "no nftables rule"},
 
@@ -91,17 +92,19 @@ func rulesCases() []ruleCase {
 
 		{"drop without related", forward("drop", "ct state established accept"), idRelated, Warning,
 			"ct state related"},
-		{"drop with neither", forward("drop", `iifname "lan" accept`), idRelated, Warning, "something else accept"},
+		{"drop with neither", forward("drop", `iifname "lan" accept`), idRelated, Warning,
+			"something else accept"},
 		{"drop with both", forward("drop", "ct state established,related accept"), idRelated, Found, ""},
 		{"drop with both in a map", forward("drop",
-			"ct state vmap { established : accept, related : accept, invalid : drop }"), idRelated, Found, ""},
-		{"drop with both for an interface", forward("drop", `iifname "wan" ct state established,related accept`),
-			idRelated, Found, ""},
+			"ct state vmap { established : accept, related : accept, invalid : drop }"), idRelated, Found,
+			""},
+		{"drop with both for an interface", forward("drop",
+			`iifname "wan" ct state established,related accept`), idRelated, Found, ""},
 		{"drop by a last rule", forward("accept", "ct state new accept\ndrop"), idRelated, Warning, ""},
 		{"reject by a last rule", forward("accept", "reject"), idRelated, Warning, ""},
 		{"accept", forward("accept", "tcp dport 23 drop"), idRelated, Found, ""},
-		{"drop at input", chainOf("inet f", "", "input", "filter", "drop", "tcp dport 22 accept"), idRelated, Note,
-			"this machine itself"},
+		{"drop at input", chainOf("inet f", "", "input", "filter", "drop", "tcp dport 22 accept"), idRelated,
+			Note, "this machine itself"},
 
 		{"labels", chainOf("inet l", "", "forward", "0", "accept", "ct label set 3"), idLabels, Note,
 			"inet l c"},
@@ -153,20 +156,24 @@ func TestRulesOfOthersAreJudged(t *testing.T) {
 }
 
 func TestRulesOfIptablesAreJudged(t *testing.T) {
-	raw := func(rule string) string { return "*raw\n:PREROUTING ACCEPT\n-A PREROUTING " + rule + "\nCOMMIT\n" }
+	raw := func(rule string) string {
+		return "*raw\n:PREROUTING ACCEPT\n-A PREROUTING " + rule + "\nCOMMIT\n"
+	}
 	forward := func(rules ...string) string {
 		return "*filter\n:FORWARD DROP\n:in - \n-A FORWARD -j in\n-A in " +
 			strings.Join(rules, "\n-A in ") + "\nCOMMIT\n"
 	}
 	for _, c := range []ruleCase{
 		{"helper", raw("-p tcp --dport 21 -j CT --helper ftp"), idFTPHelper, Warning, "ip raw PREROUTING"},
-		{"helper for another port", raw("-p tcp --dport 2121 -j CT --helper ftp"), idFTPHelper, Found, "no nftables"},
+		{"helper for another port", raw("-p tcp --dport 2121 -j CT --helper ftp"), idFTPHelper, Found,
+			"no nftables"},
 		{"notrack", raw("-p tcp --dport 21 -j CT --notrack"), idNotrack, Warning, "ip raw PREROUTING"},
 		{"notrack of another port", raw("-p tcp --dport 80 -j CT --notrack"), idNotrack, none, ""},
 		{"zone", raw("-j CT --zone 5"), idZones, Warning, "ip raw PREROUTING"},
 		{"drop without related", forward("-m conntrack --ctstate ESTABLISHED -j ACCEPT",
 			"-p tcp --dport 21 -j ACCEPT"), idRelated, Warning, "ip filter FORWARD"},
-		{"drop with both", forward("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"), idRelated, Found, ""},
+		{"drop with both", forward("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"), idRelated,
+			Found, ""},
 		{"drop with both for an interface", forward(
 			"-o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"), idRelated, Found, ""},
 	} {

@@ -29,8 +29,11 @@ func metricsOf(s *alg.Stats) *Metrics {
 	}
 	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
 	m.Rules(&ruleset.WatchStats{})
+	m.Kernel(Limits{told(1, nil), told(2, nil), told(3, nil), told(4, nil)})
 	return m
 }
+
+func told(n int, err error) func() (int, error) { return func() (int, error) { return n, err } }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
@@ -119,6 +122,18 @@ func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
 			!strings.Contains(text, "ftpalg_packets_total") {
 			t.Errorf("%v: %s", err, text)
 		}
+	}
+}
+
+func TestTablesThatTheKernelDoesNotTellOfAreLeftOut(t *testing.T) {
+	m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, nil }, build.Info{})
+	m.Kernel(Limits{told(0, nil), told(1, fs.ErrNotExist), told(1, fs.ErrPermission), told(9, nil)})
+	text := scrape(t, m)
+	if strings.Contains(text, "ftpalg_conntrack_entries_limit") ||
+		strings.Contains(text, "ftpalg_kernel_expectations ") ||
+		!strings.Contains(text, "\nftpalg_conntrack_entries 0\n") ||
+		!strings.Contains(text, "\nftpalg_kernel_expectations_limit 9\n") {
+		t.Error(text)
 	}
 }
 
