@@ -16,8 +16,7 @@ func newCheck() *cobra.Command {
 		Short: "Tell what this kernel and this firewall can do, and what to do about the rest",
 		Long: `Try everything that the gateway needs, without starting it, and look for what is in its
 way: each thing as found, missing, a note or a warning, with its id, and what to do. "ftpalg explain ID"
-says more. The exit status is 0 if it can run here, 1 if it can but something makes transfers fail
-(a warning), and 2 if it cannot, or if the configuration has mistakes.`,
+says more.`,
 		Example: `  sudo ftpalg check
   sudo ftpalg check --json | jq '.checks[] | select(.status == "warning")'
   ftpalg check --config-only --config /etc/ftpalg.yaml   # is the file right? asks no kernel`,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,52 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 		}
 		if strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: %q ends in a full stop, the others do not", c.Name(), c.Short)
+		}
+	}
+}
+
+func TestHelpOfEveryCommandHasExamplesAndTheExitStatus(t *testing.T) {
+	for _, c := range newRoot().Commands() {
+		out, err := execute(c.Name(), "--help")
+		if err != nil || !strings.Contains(out, "\nExamples:\n  ") ||
+			!strings.Contains(out, "ftpalg "+c.Name()) || !strings.Contains(out, "\nExit status:\n  0  ") {
+			t.Errorf("%s: %v\n%s", c.Name(), err, out)
+		}
+		if strings.Count(out, "xit status") != 1 {
+			t.Errorf("%s: the exit status is told twice\n%s", c.Name(), out)
+		}
+	}
+	for name := range exits {
+		if _, _, err := newRoot().Find([]string{name}); err != nil {
+			t.Errorf("an exit status of no command: %v", err)
+		}
+	}
+}
+
+func TestExitStatusIsAsDocumented(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(bad, []byte("quue: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]int{
+		"version":                      0,
+		"explain low_port":             0,
+		"explain low_prot":             1,
+		"check --config " + bad:        2,
+		"run --config " + bad:          1,
+		"rules --config " + bad:        1,
+		"inspect " + bad:               1,
+		"inspect /nonexistent.pcap":    1,
+		"manual /nonexistent":          1,
+		"sessions --socket " + bad:     1,
+		"events --socket " + bad:       1,
+		"status --socket " + bad:       2,
+		"status --quiet --socket /nil": 2,
+	} {
+		c := commandLine(strings.Fields(args)...) // run gives up privileges
+		out, err := c.CombinedOutput()
+		if code := c.ProcessState.ExitCode(); code != want || !strings.Contains(exits[strings.Fields(args)[0]], fmt.Sprintf("  %d  ", want)) {
+			t.Errorf("%s: %d, want %d: %v %s", args, code, want, err, out)
 		}
 	}
 }

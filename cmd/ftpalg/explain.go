@@ -21,7 +21,7 @@ func newExplain() *cobra.Command {
 		Short: "Say what a reason or a check means, and what to do about it",
 		Long: `Say what a reason means that stands in the log, in the metrics or in the output of inspect,
 or a check of "ftpalg check" or "ftpalg status", by its id, and what to do about it. Without one, list
-all of them. The exit status is 0, or 1 if there is no such word.`,
+all of them.`,
 		Example: `  ftpalg explain foreign_address
   ftpalg explain related_accept
   ftpalg explain`,

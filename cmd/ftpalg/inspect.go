@@ -11,7 +11,7 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 )
 
-// inspectHelp names the fields of inspectLine and the exit status.
+// inspectHelp names the fields of inspectLine.
 const inspectHelp = `Run the packets of captures through the gateway without a kernel: which data
 channels would be opened for each control connection, which refused and why, and what came of them.
 A FILE is a capture (pcap, pcapng or snoop, also in gzip or zstd), a directory of them, or "-" for
@@ -29,10 +29,7 @@ With --json each line of the output is an object with "version" 1, "kind", "file
   refused  time, frame, client, server, reason, line
   control  client, server, outside, inside, start, end, first, last (frames), opened, refused, notes
   sum      start, end, frames, controls, channels, refusals, notes
-Times are RFC 3339 in UTC. Bytes that are not printable ASCII are escaped as in Go.
-
-The exit status is 0 if every capture was read to its end or an interrupt, and 1 if one could not be
-read or ends within a frame, or if the command line or the configuration is wrong.`
+Times are RFC 3339 in UTC. Bytes that are not printable ASCII are escaped as in Go.`
 
 func newInspect() *cobra.Command {
 	c := &cobra.Command{

@@ -56,7 +56,11 @@ func manualPage(c *cobra.Command) string {
 		})
 	}
 	b.WriteString(".SH EXAMPLES\n.nf\n" + roff(c.Example) +
-		"\n.fi\n.SH FILES\n/etc/ftpalg.yaml: the configuration, which names every key\n")
+		"\n.fi\n")
+	if exit := c.Annotations[exitAnnotation]; exit != "" {
+		b.WriteString(".SH EXIT STATUS\n.nf\n" + roff(exit) + "\n.fi\n")
+	}
+	b.WriteString(".SH FILES\n/etc/ftpalg.yaml: the configuration, which names every key\n")
 	return b.String()
 }
 

@@ -23,6 +23,10 @@ func TestManualHasAPageForEachCommandWithItsOptions(t *testing.T) {
 		if c.Flags().Lookup("config") != nil && !strings.Contains(string(page), "\n.B \\-\\-config file\n") {
 			t.Errorf("%s: no --config", c.Name())
 		}
+		if !strings.Contains(string(page), "\n.SH EXIT STATUS\n.nf\n  0  ") ||
+			!strings.Contains(string(page), "\n.SH EXAMPLES\n.nf\n  ") {
+			t.Errorf("%s: no exit status or no examples", c.Name())
+		}
 	}
 }
 

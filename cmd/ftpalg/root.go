@@ -20,5 +20,10 @@ that was negotiated. Data never passes through it.`,
 	}
 	root.AddCommand(newRun(), newCheck(), newDemo(), newInspect(), newExplain(), newRules(), newVersion(),
 		newManual(), newSessions(), newStatus(), newEvents())
+	for _, c := range root.Commands() {
+		c.Annotations = map[string]string{exitAnnotation: exits[c.Name()]}
+	}
+	root.SetUsageTemplate(root.UsageTemplate() +
+		"{{with index .Annotations \"" + exitAnnotation + "\"}}\nExit status:\n{{.}}\n{{end}}")
 	return root
 }

@@ -17,8 +17,7 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Tell how the running gateway is",
 		Long: `Tell what the running gateway is, what it has done, and whether it is well: each check
-with its id, and what to do. The exit status is 0 if all is well, 1 for a warning, and 2 if
-something fails or the gateway cannot be asked.`,
+with its id, and what to do.`,
 		Example: `  sudo ftpalg status
   sudo ftpalg status --quiet || logger "ftpalg is not well"`,
 		Args: cobra.NoArgs,
