@@ -30,6 +30,28 @@ const (
 	testsFile = "../../deploy/prometheus/ftpalg.test.yaml"
 )
 
+// program is the gateway, built from this checkout.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "ftpalg-prometheus-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "ftpalg")
+		build := exec.Command("go", "build", "-o", program, "github.com/ftpalg/ftpalg/cmd/ftpalg")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building the gateway:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
 // tool finds a program of Debian's package prometheus.
 func tool(t *testing.T, name string) string {
 	t.Helper()
@@ -67,11 +89,6 @@ type scene struct {
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	prometheus := tool(t, "prometheus")
-	program := filepath.Join(t.TempDir(), "ftpalg")
-	build := exec.Command("go", "build", "-o", program, "github.com/ftpalg/ftpalg/cmd/ftpalg")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	r, err := lab.NewT(t).ClientBehindNAT()
 	must(t, err)
 	r.Rules.Input = nil // Prometheus is asked from this machine
