@@ -82,7 +82,7 @@ func TestComposeGivesNetAdminAndNothingElse(t *testing.T) {
 }
 
 func TestDaemonSetGivesNetAdminAndNothingElse(t *testing.T) {
-	docs := documents(t, "kubernetes.yaml")
+	docs := documents(t, "kubernetes/ftpalg.yaml")
 	pod := at(t, docs[len(docs)-1], "spec", "template", "spec")
 	equal(t, "hostNetwork", at(t, pod, "hostNetwork"), true)
 	security := at(t, pod, "containers", "securityContext")
@@ -118,7 +118,7 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	}
 	compose := at(t, documents(t, "compose.yaml")[0], "services", "ftpalg")
 	equal(t, "tmpfs of compose", at(t, compose, "tmpfs"), []any{"/run"})
-	if !strings.Contains(read(t, "kubernetes.yaml"), "{name: run, mountPath: /run}") {
+	if !strings.Contains(read(t, "kubernetes/ftpalg.yaml"), "{name: run, mountPath: /run}") {
 		t.Error("the DaemonSet has no volume at /run")
 	}
 }

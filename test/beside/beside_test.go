@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 func TestTransfersWorkBesideAndAfterAReload(t *testing.T) {
 	for _, who := range neighbours {
 		t.Run(who.name, func(t *testing.T) {
-			n := newNetwork(t, who.docker)
+			n := newNetwork(t, who.at)
 			r := enter(t, n.router)
 			who.begin(r)
 			n.withoutGateway(who.helps)
@@ -63,6 +63,9 @@ func TestTransfersWorkBesideAndAfterAReload(t *testing.T) {
 			n.transfers(out, in)
 			n.transfers(n.login(n.inside, n.away), n.login(n.outside, n.published))
 			n.wantClosed(30000)
+			if who.also != nil {
+				who.also(n)
+			}
 			g.stop()
 			if got := strings.Count(g.logged(), `msg="data channel"`); got != 3*5 {
 				t.Errorf("the gateway opened %d of %d data channels", got, 3*5)
@@ -71,20 +74,13 @@ func TestTransfersWorkBesideAndAfterAReload(t *testing.T) {
 	}
 }
 
-func TestWhoIsBannedStaysOut(t *testing.T) {
-	n := newNetwork(t, false)
-	fail2ban(enter(t, n.router))
-	g := startGateway(t, n.router)
+func wantBanned(n *network) {
+	n.t.Helper()
 	banned, err := n.wan.Host("banned", "203.0.113.77", "2001:db8:113::77")
-	must(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), impatience)
-	defer cancel()
-	if c, err := banned.Dial(ctx, netip.AddrPort{}, n.published); err == nil {
-		c.Close()
-		t.Error("it connects")
+	must(n.t, err)
+	if err := n.dial(banned, n.published); err == nil {
+		n.t.Error("who is banned connects")
 	}
-	n.transfers(n.login(n.inside, n.away), n.login(n.outside, n.published))
-	g.stop()
 }
 
 // network is a router between a host inside and one outside, which are a client and a server each. Port 21 of
@@ -97,19 +93,23 @@ type network struct {
 	data                    []byte
 }
 
-func newNetwork(t testing.TB, docker bool) *network {
+// place is where the host inside is, and what the world takes it for.
+type place struct{ dev, router, host, published string }
+
+var (
+	gatewayHost = place{dev: "inside", router: "10.0.13.1/24", host: "10.0.13.222", published: "203.0.113.1"}
+	dockerHost  = place{dev: "docker0", router: "172.17.0.1/16", host: "172.17.0.2", published: "203.0.113.1"}
+)
+
+func newNetwork(t testing.TB, at place) *network {
 	t.Helper()
 	n := &network{t: t, data: ftptest.Random(300_000, 7)}
-	dev, router, host := "inside", "10.0.13.1/24", "10.0.13.222"
-	if docker {
-		dev, router, host = "docker0", "172.17.0.1/16", "172.17.0.2"
-	}
 	var err error
 	n.router, err = lab.NewT(t).Host("router")
 	must(t, err)
-	lan, err := n.router.Segment(dev, router, "fd00:13::1/64")
+	lan, err := n.router.Segment(at.dev, at.router, "fd00:13::1/64")
 	must(t, err)
-	n.inside, err = lan.Host("inside", host, "fd00:13::222")
+	n.inside, err = lan.Host("inside", at.host, "fd00:13::222")
 	must(t, err)
 	must(t, lan.Route(n.inside))
 	n.wan, err = n.router.Segment("outside", "203.0.113.1/24", "2001:db8:113::1/64")
@@ -117,7 +117,11 @@ func newNetwork(t testing.TB, docker bool) *network {
 	n.outside, err = n.wan.Host("outside", "203.0.113.66", "2001:db8:113::66")
 	must(t, err)
 	must(t, n.router.Forwarding(true))
-	n.published, n.away = n.wan.AddrPort(false, 21), n.outside.AddrPort(false, 21)
+	published := netip.MustParseAddr(at.published)
+	if published != n.wan.Addr(false) { // nobody has it; somebody says that it is here
+		must(t, n.outside.Route(netip.PrefixFrom(published, 32), n.wan.Addr(false)))
+	}
+	n.published, n.away = netip.AddrPortFrom(published, 21), n.outside.AddrPort(false, 21)
 	for _, h := range []*lab.Host{n.inside, n.outside} {
 		s := &ftptest.Server{Network: h, CheckAddress: true, Timeout: patience}
 		s.Put("file", n.data)
@@ -175,13 +179,20 @@ func (n *network) transfers(out, in *ftptest.Client) {
 
 func (n *network) wantClosed(port uint16) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), impatience)
-	defer cancel()
-	c, err := n.outside.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(n.published.Addr(), port))
-	if err == nil {
-		c.Close()
+	if err := n.dial(n.outside, netip.AddrPortFrom(n.published.Addr(), port)); err == nil {
 		n.t.Errorf("port %d is open", port)
 	}
+}
+
+// dial tries to connect once.
+func (n *network) dial(from *lab.Host, to netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(context.Background(), impatience)
+	defer cancel()
+	c, err := from.Dial(ctx, netip.AddrPort{}, to)
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 // gateway is the program under test.

@@ -5,24 +5,30 @@ import "strings"
 // neighbour is a program that writes rules on the gateway's host.
 type neighbour struct {
 	name    string
-	docker  bool // the network is Docker's, else the inside is 10.0.13.0/24
+	at      place
 	flushes bool // a reload of it flushes all rules, the gateway's too
 	helps   bool // it has the kernel's helper do what it can
 	begin   func(*room)
 	reload  func(*room)
+	also    func(*network) // what it is there for still holds
 }
 
 var neighbours = []neighbour{
-	{name: "nftables.service", flushes: true, begin: nftables, reload: nftables},
-	{name: "iptables-nft", begin: iptables("iptables-nft-restore"), reload: iptables("iptables-nft-restore")},
-	{name: "iptables-legacy", begin: iptables("iptables-legacy-restore"),
+	{name: "nftables.service", at: gatewayHost, flushes: true, begin: nftables, reload: nftables},
+	{name: "iptables-nft", at: gatewayHost, begin: iptables("iptables-nft-restore"),
+		reload: iptables("iptables-nft-restore")},
+	{name: "iptables-legacy", at: gatewayHost, begin: iptables("iptables-legacy-restore"),
 		reload: iptables("iptables-legacy-restore")},
-	{name: "firewalld", begin: firewalld, reload: firewalldReload},
-	{name: "firewalld with its service ftp", helps: true, begin: firewalldFTP, reload: firewalldReload},
-	{name: "ufw", begin: ufw, reload: func(r *room) { r.run("ufw", "reload") }},
-	{name: "fail2ban", begin: fail2ban, reload: func(r *room) { r.run("fail2ban-client", "reload") }},
-	{name: "Docker 28", docker: true, begin: docker28, reload: docker28},
-	{name: "Docker 29 with nftables", docker: true, begin: docker29, reload: docker29},
+	{name: "firewalld", at: gatewayHost, begin: firewalld, reload: firewalldReload},
+	{name: "firewalld with its service ftp", at: gatewayHost, helps: true, begin: firewalldFTP,
+		reload: firewalldReload},
+	{name: "ufw", at: gatewayHost, begin: ufw, reload: func(r *room) { r.run("ufw", "reload") }},
+	{name: "fail2ban", at: gatewayHost, begin: fail2ban,
+		reload: func(r *room) { r.run("fail2ban-client", "reload") }, also: wantBanned},
+	{name: "Docker 28", at: dockerHost, begin: docker28, reload: docker28},
+	{name: "Docker 29 with nftables", at: dockerHost, begin: docker29, reload: docker29},
+	{name: "kube-proxy with iptables", at: node, begin: kubeProxyIptables, reload: kubeProxyIptables},
+	{name: "kube-proxy with nftables", at: node, begin: kubeProxyNftables, reload: kubeProxyNftables},
 }
 
 // nftables does what the unit does at its start and at a reload.
