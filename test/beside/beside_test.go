@@ -161,7 +161,7 @@ func (n *network) wantFailure(c *ftptest.Client, m ftptest.Mode) {
 	}
 }
 
-// transfers has the session outwards work in the mode that the router is in the way of, and so the one inwards.
+// transfers has both sessions work in each mode, also in those that the router is in the way of.
 func (n *network) transfers(out, in *ftptest.Client) {
 	n.t.Helper()
 	for _, x := range []struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/ftpalg/ftpalg/test/ftptest"
 )
 
-// node is a Kubernetes node with one pod, which serves FTP behind a load balancer's address and is a client too.
+// node is a Kubernetes node with one pod, a client and a server behind a load balancer's address.
 var node = place{dev: "cni0", router: "10.244.0.1/24", host: "10.244.0.21", published: "203.0.113.21"}
 
 // clusterIP is the address of the Service within the cluster.

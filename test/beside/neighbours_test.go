@@ -68,7 +68,8 @@ func firewalld(r *room) { firewalldWith(r, "firewalld") }
 // firewalldFTP has firewalld attach the kernel's helper to the same connections, as its service does.
 func firewalldFTP(r *room) {
 	firewalldWith(r, "firewalld-ftp")
-	if rules := r.run("nft", "list", "table", "inet", "firewalld"); !strings.Contains(rules, "ct helper set") {
+	rules := r.run("nft", "list", "table", "inet", "firewalld")
+	if !strings.Contains(rules, "ct helper set") {
 		r.t.Errorf("firewalld attaches no helper, so this proves nothing:\n%s", rules)
 	}
 }
