@@ -3,7 +3,6 @@ package documents
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,22 +161,21 @@ func TestCommandsRun(t *testing.T) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
 		c := r.Gateway.Command(ctx, "unshare", "--mount", "bash", "-c", private)
 		c.Dir = root
 		c.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-		c.Stdin = strings.NewReader(running + f.text + ended)
+		c.Stdin = strings.NewReader(running + f.text)
 		out, err := c.CombinedOutput()
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) || err != nil {
+		cancel()
+		if err != nil {
 			t.Errorf("%s: %v\n%s%s", f.file, err, f.text, out)
 		}
 	}
 }
 
-// running starts a gateway, which the commands may ask; ended ends it, whatever they did.
-const (
-	running = `ftpalg run --metrics-address 127.0.0.1:9821 &
-until ftpalg status --quiet 2>/dev/null; do sleep 0.1; kill -0 $!; done
+// running starts a gateway, which the commands may ask, and ends it, whatever they do.
+const running = `ftpalg run --metrics-address 127.0.0.1:9821 &
+gateway=$!
+trap 'kill $gateway; wait $gateway' EXIT
+until ftpalg status --quiet 2>/dev/null; do sleep 0.1; kill -0 $gateway; done
 `
-	ended = "\nkill %1\nwait %1\n"
-)
