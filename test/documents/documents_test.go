@@ -92,8 +92,8 @@ func TestEachFenceSaysWhatItIs(t *testing.T) {
 		case f.language == "sh" && f.name != "" && runners[f.name] == "":
 			t.Errorf("%s: nobody runs the fence %q", f.file, f.name)
 		case f.language != "sh" && !noCommands[f.language]:
-			t.Errorf("%s: a fence of the language %q, which is neither sh nor one without commands:\n%s", f.file,
-				f.language, f.text)
+			t.Errorf("%s: a fence of the language %q, neither sh nor one without commands:\n%s",
+				f.file, f.language, f.text)
 		}
 	}
 	for _, file := range documents(t) {
