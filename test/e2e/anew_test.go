@@ -28,6 +28,17 @@ func (n *guarded) connectFrom(t testing.TB, port uint16) *dialogue {
 	return d
 }
 
+// vanish has both ends of a connection go, when nothing of it is on its way any more: the client's kernel
+// would answer that with a reset, by which connection tracking takes the next connection for closed.
+func (n *guarded) vanish(d *dialogue) {
+	d.Helper()
+	d.awaitAcknowledgement(d.client)
+	d.awaitAcknowledgement(d.server)
+	vanish(d, d.client)
+	vanish(d, d.server)
+	n.connect(d, n.Client, false, 21).start(greeted) // comes behind whatever waits for the gateway
+}
+
 // Both ends lose their power, and the client comes back by the same port: the kernel goes on with the entry
 // that it has. It is another connection all the same, in which nobody is logged in.
 func TestConnectionInThePlaceOfOneThatVanished(t *testing.T) {
@@ -49,8 +60,7 @@ func TestConnectionInThePlaceOfOneThatVanished(t *testing.T) {
 			const port = 20100
 			d := n.connectFrom(t, port).start(before.start)
 			d.play(before.said...)
-			vanish(t, d.client)
-			vanish(t, d.server)
+			n.vanish(d)
 			d = n.connectFrom(t, port).start(greeted)
 			d.play("c>"+own, "s>530 no\r\n")
 			n.g.wantNothingOpen()
