@@ -122,7 +122,16 @@ func (k *kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
 	if c == nil {
 		return conntrack.ErrNotFound
 	}
-	c.flow.State = c.flow.State&^u.StateMask | u.State&u.StateMask
+	f := &c.flow
+	f.State = f.State&^u.StateMask | u.State&u.StateMask
+	for d := range f.Seq {
+		if u.SetSeq[d] && f.HasSeq {
+			f.Seq[d] = u.Seq[d]
+		}
+		if u.SetFlight[d] {
+			f.Flight[d] = u.Flight[d]
+		}
+	}
 	return nil
 }
 

@@ -104,7 +104,8 @@ func TestSectionsInterfacesAndTimesAreReadAsTheyWereWritten(t *testing.T) {
 	var file bytes.Buffer
 	var want []string
 	for range 2 { // two sections
-		w, err := pcapgo.NewNgWriterInterface(&file, pcapgo.NgInterface{Name: "a", LinkType: layers.LinkTypeRaw},
+		i := pcapgo.NgInterface{Name: "a", LinkType: layers.LinkTypeRaw}
+		w, err := pcapgo.NewNgWriterInterface(&file, i,
 			pcapgo.DefaultNgWriterOptions)
 		if err != nil {
 			t.Fatal(err)

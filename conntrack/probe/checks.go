@@ -155,8 +155,8 @@ var checks = []Check{
 		idFTPHelper, "kernel's FTP helper",
 		"A connection has one helper, and the first to attach one wins. ftpalg attaches its own at " +
 			"the hooks prerouting and output, priority -150: a rule at a later hook, as of firewalld's " +
-			"service ftp, changes nothing. One that comes before stays: it reads the sessions too, and opens " +
-			"ports of its own where ftpalg does not read, as before a login that it did not see.",
+			"service ftp, changes nothing. One that comes before stays: it reads the sessions too, and " +
+			"opens ports of its own where ftpalg does not read, as before a login that it did not see.",
 		"Remove the rule that attaches another helper to the port, or the port from the configuration" +
 			" of ftpalg.",
 	},
