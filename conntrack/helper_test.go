@@ -28,7 +28,13 @@ func own(t *testing.T, c *Conn, maxExpected int) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.UnregisterHelper(name); err != nil {
+		// A kernel lets go of the rules of a table some time after it has said that the table is gone.
+		err := c.UnregisterHelper(name)
+		for end := time.Now().Add(5 * time.Second); errors.Is(err, unix.EBUSY) && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+			err = c.UnregisterHelper(name)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

@@ -116,7 +116,8 @@ func TestSectionsInterfacesAndTimesAreReadAsTheyWereWritten(t *testing.T) {
 		}
 		for i := range 9 {
 			data := bytes.Repeat([]byte{byte(i)}, i)
-			in := gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 123_456_789).UTC(), CaptureLength: i, Length: i,
+			in := gopacket.CaptureInfo{
+				Timestamp: time.Unix(int64(i), 123_456_789).UTC(), CaptureLength: i, Length: i,
 				InterfaceIndex: i % 2}
 			if err := w.WritePacket(in, data); err != nil {
 				t.Fatal(err)
