@@ -73,8 +73,8 @@ func TestExitStatusIsAsDocumented(t *testing.T) {
 	} {
 		c := commandLine(strings.Fields(args)...) // run gives up privileges
 		out, err := c.CombinedOutput()
-		told := strings.Contains(exits[strings.Fields(args)[0]], fmt.Sprintf("  %d  ", want))
-		if code := c.ProcessState.ExitCode(); code != want || !told {
+		documented := strings.Contains(exits[strings.Fields(args)[0]], fmt.Sprintf("  %d  ", want))
+		if code := c.ProcessState.ExitCode(); code != want || !documented {
 			t.Errorf("%s: %d, want %d: %v %s", args, code, want, err, out)
 		}
 	}

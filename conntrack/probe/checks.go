@@ -156,7 +156,7 @@ var checks = []Check{
 		"A connection has one helper, and the first to attach one wins. ftpalg attaches its own at " +
 			"the hooks prerouting and output, priority -150: a rule at a later hook, as of firewalld's " +
 			"service ftp, changes nothing. One that comes before stays: it reads the sessions too, and " +
-			"opens ports of its own where ftpalg does not read, as before a login that it did not see.",
+			"opens ports of its own in what ftpalg does not read.",
 		"Remove the rule that attaches another helper to the port, or the port from the configuration" +
 			" of ftpalg.",
 	},
