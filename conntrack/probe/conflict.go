@@ -91,8 +91,8 @@ func (p *prober) ftpHelper(acts []firewall.Act) {
 	switch {
 	case len(before) > 0:
 		i.Status = Warning
-		i.Detail = fmt.Sprintf("the helper %q is attached in %s, before ftpalg attaches its own: it reads the "+
-			"sessions too, and opens ports of its own in what ftpalg does not read",
+		i.Detail = fmt.Sprintf("the helper %q is attached in %s, before ftpalg attaches its own: it reads "+
+			"the sessions too, and opens ports of its own in what ftpalg does not read",
 			before[0].Helper, places(before))
 		i.Fix = "remove that rule"
 	case len(after) > 0:
