@@ -149,22 +149,30 @@ func TestWhatIsWrongInACaptureIsSaid(t *testing.T) {
 		return append(head[:len(head):len(head)], block(order, kind, body)...)
 	}
 	for want, file := range map[string][]byte{
-		"of interface 1, and the section has 1":  after(blockEnhanced, words(order, 1, 0, 0, 0, 0)...),
-		"has no interface":                       append(head[:28:28], block(order, blockSimple, words(order, 0))...),
-		"5 bytes, in a block that has 0 more":    after(blockEnhanced, words(order, 0, 0, 0, 5, 5)...),
-		"too short for what is in it":            after(blockEnhanced, words(order, 0)...),
-		"longer than its block":                  after(blockInterface, append(words(order, 101, 0), 2, 0, 99, 0)...),
-		"times is too small: 0x14":               after(blockInterface, append(words(order, 101, 0), 9, 0, 1, 0, 20, 0, 0, 0)...),
-		"a block is said to have 11 bytes":       append(head[:28:28], words(order, 6, 11)...),
-		"a section begins with 00000000":         words(order, sectionHeader, 28, 0, 1, 0, 0, 28),
-		"1048577 bytes, and 1048576 are":         append(file(order, microMagic, 0, nil), words(order, 0, 0, maxFrame+1, 0)...),
-		"pcap of version 2.3, and only 2.4":      append(append(words(order, microMagic), 2, 0, 3, 0), make([]byte, 16)...),
-		"it has less than a header":              words(order, microMagic, 4),
-		"a record of 24 bytes has 5 of a frame":  append(append(snoop(nil), words(binary.BigEndian, 5, 5, 24, 0, 0, 0)...), "frame"...),
-		"snoop of version 2 and link type 8":     append([]byte("snoop\x00\x00\x00"), words(binary.BigEndian, 2, 8)...),
+		"of interface 1, and the section has 1": after(blockEnhanced, words(order, 1, 0, 0, 0, 0)...),
+		"has no interface": append(
+			head[:28:28], block(order, blockSimple, words(order, 0))...),
+		"5 bytes, in a block that has 0 more": after(blockEnhanced, words(order, 0, 0, 0, 5, 5)...),
+		"too short for what is in it":         after(blockEnhanced, words(order, 0)...),
+		"longer than its block": after(
+			blockInterface, append(words(order, 101, 0), 2, 0, 99, 0)...),
+		"times is too small: 0x14": after(
+			blockInterface, append(words(order, 101, 0), 9, 0, 1, 0, 20, 0, 0, 0)...),
+		"a block is said to have 11 bytes": append(head[:28:28], words(order, 6, 11)...),
+		"a section begins with 00000000":   words(order, sectionHeader, 28, 0, 1, 0, 0, 28),
+		"1048577 bytes, and 1048576 are": append(
+			file(order, microMagic, 0, nil), words(order, 0, 0, maxFrame+1, 0)...),
+		"pcap of version 2.3, and only 2.4": append(
+			append(words(order, microMagic), 2, 0, 3, 0), make([]byte, 16)...),
+		"it has less than a header": words(order, microMagic, 4),
+		"a record of 24 bytes has 5 of a frame": append(
+			append(snoop(nil), words(binary.BigEndian, 5, 5, 24, 0, 0, 0)...), "frame"...),
+		"snoop of version 2 and link type 8": append(
+			[]byte("snoop\x00\x00\x00"), words(binary.BigEndian, 2, 8)...),
 		"frame 1: unexpected EOF":                head[:len(head)-1],
 		"read the pcapng header: unexpected EOF": head[:22],
-		"pcapng of version 1.1":                  append(append(words(order, sectionHeader, 28, orderMark), 1, 0, 1, 0), make([]byte, 12)...),
+		"pcapng of version 1.1": append(
+			append(words(order, sectionHeader, 28, orderMark), 1, 0, 1, 0), make([]byte, 12)...),
 	} {
 		if read, err := all(t, file); err == nil || !strings.Contains(err.Error(), want) || len(read) > 0 {
 			t.Errorf("%d frames and %v, want %s", len(read), err, want)
