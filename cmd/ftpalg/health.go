@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -95,6 +97,10 @@ func (p *program) checkLoop() api.Check {
 func (p *program) checkQueue() api.Check {
 	c := api.Check{ID: "queue", Name: "the netfilter queue is ours, and keeps up"}
 	s, err := p.queueStats()
+	if errors.Is(err, fs.ErrPermission) { // a container of another user than root
+		c.Detail = "its counters are for root and its group alone, and are not read"
+		return c
+	}
 	if err != nil {
 		return marked(c, true, api.Failing, err.Error(),
 			"restart ftpalg: without the queue packets pass it by")

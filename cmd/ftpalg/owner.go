@@ -19,7 +19,7 @@ func (p *program) openRules() error {
 	if err != nil {
 		return err
 	}
-	if p.rules, err = ruleset.Open(p.config.Table, self, probe.QueueBound); err != nil {
+	if p.rules, err = ruleset.Open(p.config.Table, self, p.boundByOther); err != nil {
 		return err
 	}
 	p.undo = append(p.undo, p.rules.Close)
@@ -36,6 +36,13 @@ func (p *program) openRules() error {
 			&ruleset.OwnedError{Table: p.config.Table, Owner: o})
 	}
 	return nil
+}
+
+// boundByOther tells whether another program has the queue. The owner of a table in another
+// pid namespace, as of a container before it was restarted, is taken to run as long as its
+// queue is bound: this program's own queue, of the same number, says that it does not.
+func (p *program) boundByOther(queue uint16) bool {
+	return (p.queue == nil || queue != p.queueNumber) && probe.QueueBound(queue)
 }
 
 // watchRules begins to watch the table, so before it is installed.
