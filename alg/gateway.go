@@ -38,21 +38,23 @@ type Gateway struct {
 	Stats         Stats
 	OnOpened      func(DataChannel)
 	OnRefused     func(Refusal)
+	OnTransfer    func(*Transfer) // may keep it; nil: nobody wants to know
 	OnKernelError func(doing string, err error)
 
 	Fates fate.Book // what comes of the doors; the kernel's events go there
 	Names Names     // what is kept of names
 
-	kernel   Kernel
-	policy   policy.Policy
-	between  []policy.Network
-	table    table
-	clients  clients
-	orphans  orphans
-	standby  standby
-	half     halfOpen
-	room     rewrite.Room
-	released released
+	kernel    Kernel
+	policy    policy.Policy
+	between   []policy.Network
+	table     table
+	clients   clients
+	orphans   orphans
+	standby   standby
+	half      halfOpen
+	room      rewrite.Room
+	released  released
+	transfers transferBook
 
 	// Used anew for each packet.
 	now    time.Time
@@ -224,7 +226,8 @@ func (g *Gateway) Next() (Held, bool) { return g.released.next(&g.room) }
 
 // Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
 func (g *Gateway) Idle() bool {
-	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.Fates.None()
+	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.Fates.None() &&
+		g.transfers.n == 0
 }
 
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
@@ -234,6 +237,7 @@ func (g *Gateway) Tick(now time.Time) {
 	g.released.expire(now)
 	g.sweep()
 	g.Fates.Sweep(now)
+	g.tellTransfers(now)
 }
 
 // Snapshot appends to rows at most so many sessions, in the order in which they were last seen, and

@@ -18,6 +18,7 @@ const (
 // session is one control connection: its stream, its dialogue, its door, and what the kernel has of it.
 type session struct {
 	gateway  *Gateway
+	number   uint32 // the kernel's of the connection
 	policy   *policy.Policy
 	conn     rewrite.Conn
 	dialogue dialogue.Dialogue
@@ -35,10 +36,11 @@ type session struct {
 	shut    bool   // nothing was opened for the line at hand, though it is edited
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 
-	last  *fate.Story // the last door; nil: there was none
-	words words
-	shown uint32 // the last snapshot that it was in
-	since time.Time
+	last      *fate.Story // the last door; nil: there was none
+	words     words
+	transfers *pending // nil: nobody wants to know, or no command was seen
+	shown     uint32   // the last snapshot that it was in
+	since     time.Time
 
 	checked    time.Time // when the kernel was asked for its entry last
 	lastSeen   time.Time

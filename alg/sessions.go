@@ -36,7 +36,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.Stats.Forgotten.Add(1)
 	}
 	s := &session{
-		gateway: g, helper: f.Helper != "", evicts: f.EvictsOldest(),
+		gateway: g, number: f.ID, helper: f.Helper != "", evicts: f.EvictsOldest(),
 		kept: keptOf(&f), checked: g.now, since: g.now,
 	}
 	e := dialogue.Endpoints{
@@ -96,6 +96,7 @@ func (g *Gateway) drop(s *session) {
 		s.forgetDoor()
 		g.orphans.add(d.Door, g.now)
 	}
+	s.endTransfers()
 	g.released.leave(s, &g.room)
 	g.table.remove(s)
 	s.stepDown()
@@ -106,6 +107,7 @@ func (g *Gateway) drop(s *session) {
 // end closes what the control connection opened.
 func (g *Gateway) end(s *session) {
 	s.dialogue.End(s)
+	s.endTransfers()
 	s.stepDown()
 	g.table.setEnded(s, true)
 	g.countSessions()

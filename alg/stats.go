@@ -28,5 +28,6 @@ type Stats struct {
 	Opened        [len(dialogue.Modes)]atomic.Uint64
 	Closed        [policy.NumReasons]atomic.Uint64
 	Refused       [policy.NumReasons]atomic.Uint64
+	Unlogged      atomic.Uint64 // transfers of which OnTransfer hears nothing, because there were too many
 	KernelErrors  atomic.Uint64
 }

@@ -110,7 +110,7 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	unit := read(t, "ftpalg.service")
 	for _, want := range []string{
 		"RuntimeDirectory=ftpalg", "Environment=FTPALG_SOCKET_PATH=/run/ftpalg/ftpalg.sock",
-		"RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX",
+		"RestrictAddressFamilies=AF_NETLINK AF_INET AF_INET6 AF_UNIX", "LogsDirectory=ftpalg",
 	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
 			t.Errorf("the unit has no %s", want)

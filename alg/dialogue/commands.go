@@ -56,7 +56,10 @@ func (d *Dialogue) foreign(ln []byte, c *ftp.Command) bool {
 // judge decides about a command.
 func (d *Dialogue) judge(ln []byte, c *ftp.Command, smuggled bool, x *call) (change, policy.Reason) {
 	name := blanked(c.NameStart, c.NameEnd)
-	told := Notice{What: Command, Verb: c.Verb, Name: c.Name, Arg: ln[c.ArgStart:c.ArgEnd], Line: ln}
+	told := Notice{
+		What: Command, Verb: c.Verb, Name: c.Name, Arg: ln[c.ArgStart:c.ArgEnd], Line: ln,
+		Alone: d.asks.empty(),
+	}
 	if why := x.gate.Tell(told); why != policy.None {
 		return name, why
 	}

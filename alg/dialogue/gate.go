@@ -79,6 +79,7 @@ type Notice struct {
 	Code    int    // of a reply
 	Name    []byte // of a command, as it was sent
 	Arg     []byte // of a command, without the blanks around it
+	Alone   bool   // of a command: no other waits for its reply
 	Line    []byte // as it was sent
 	Was, Is []byte // the address in it, before and after
 }

@@ -94,7 +94,7 @@ func (o *inspectOutput) json() replay.Observer {
 			o.writeJSON(inspectLine{Kind: "settled", channelFields: f}, c, ch.Frame, ch.Time)
 		},
 		Refused: func(c *replay.Control, r *replay.Refusal) {
-			f := &refusalFields{r.Reason, printable(withoutSecret(r.Line))}
+			f := &refusalFields{r.Reason, printable(withoutNames(r.Line, allNames))}
 			o.writeJSON(inspectLine{Kind: "refused", refusalFields: f}, c, r.Frame, r.Time)
 		},
 		Ended: func(c *replay.Control) {

@@ -102,7 +102,7 @@ func openedText(ch *replay.Channel) string {
 }
 
 func refusedText(r *replay.Refusal) string {
-	return fmt.Sprintf("%-28s refused, %s", printable(withoutSecret(r.Line)), r.Reason)
+	return fmt.Sprintf("%-28s refused, %s", printable(withoutNames(r.Line, allNames)), r.Reason)
 }
 
 // outcomeText tells what the capture has of a channel after it was opened.

@@ -32,12 +32,16 @@ type journal struct {
 
 	ended func(*fate.Fate) // hears of each fate too; nil: nobody
 	hub   *api.Hub         // hears of all, however many
+	names alg.Names        // of those that are in lines, what is shown
 }
 
 // newJournal returns a journal of one goroutine that writes to w, as newLogger does.
 func newJournal(w io.Writer, json bool, level slog.Leveler) *journal {
 	lines := &lineBuffer{w: w}
-	return &journal{log: newLogger(lines, json, level), lines: lines, left: troubleRate, hub: &api.Hub{}}
+	return &journal{
+		log: newLogger(lines, json, level), lines: lines, left: troubleRate, hub: &api.Hub{},
+		names: allNames,
+	}
 }
 
 // flush writes out what was logged.
@@ -59,16 +63,22 @@ func (j *journal) opened(d alg.DataChannel) {
 }
 
 func (j *journal) refused(r alg.Refusal) {
-	if j.hub.Wanted() {
-		j.hub.Publish(toldRefused(&r))
+	wanted := j.hub.Wanted()
+	mayLog := j.mayLog()
+	if !wanted && !mayLog {
+		return
 	}
-	if !j.mayLog() {
+	line := printable(withoutNames(r.Line, j.names))
+	if wanted {
+		j.hub.Publish(toldRefused(&r, line))
+	}
+	if !mayLog {
 		return
 	}
 	j.log.LogAttrs(context.Background(), slog.LevelWarn, "refused",
 		slog.String("reason", r.Reason.String()),
 		slog.String("client", r.Client.String()), slog.String("server", r.Server.String()),
-		slog.String("line", printable(withoutSecret(r.Line))))
+		slog.String("line", line))
 }
 
 func (j *journal) kernelError(doing string, err error) {

@@ -95,8 +95,43 @@ func TestPasswordsAreNotLogged(t *testing.T) {
 		{"USER me\r\n", "USER me\r\n"},
 		{"PASV\r\n", "PASV\r\n"},
 	} {
-		if got := string(withoutSecret([]byte(c.line))); got != c.want {
+		if got := string(withoutNames([]byte(c.line), allNames)); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.line, got, c.want)
 		}
+	}
+}
+
+func TestNamesAreLeftOutOfLinesIfTheyAreNotToBeShown(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		show alg.Names
+		want string
+	}{
+		{"USER me\r\n", alg.Names{Files: true}, "USER ***"},
+		{"USER me\r\n", alg.Names{Users: true}, "USER me\r\n"},
+		{"RETR a b\r\n", alg.Names{Users: true}, "RETR ***"},
+		{"SITE CHMOD 1 a\r\n", alg.Names{}, "SITE ***"},
+		{"230 me is in\r\n", alg.Names{Files: true}, "230 ***"},
+		{"GET /me HTTP/1.1\r\n", alg.Names{}, "GET ***"},
+		{"PORT 1,2,3,4,5,6\r\n", alg.Names{}, "PORT 1,2,3,4,5,6\r\n"},
+		{"227 ok (1,2,3,4,5,6)\r\n", alg.Names{}, "227 ok (1,2,3,4,5,6)\r\n"},
+		{"PASS secret\r\n", allNames, "PASS ***"},
+	} {
+		if got := string(withoutNames([]byte(c.line), c.show)); got != c.want {
+			t.Errorf("%q with %+v: got %q, want %q", c.line, c.show, got, c.want)
+		}
+	}
+}
+
+func TestRefusalsInTheLogAndOnTheSocketLeaveOutNames(t *testing.T) {
+	var text bytes.Buffer
+	j := newJournal(&text, false, slog.LevelInfo)
+	j.names = alg.Names{}
+	j.refused(alg.Refusal{
+		Client: clientAddr, Server: serverAddr, Reason: policy.ReadOnly, Line: []byte("STOR secret\r\n"),
+	})
+	j.flush()
+	if got := text.String(); strings.Contains(got, "secret") || !strings.Contains(got, "STOR ***") {
+		t.Error(got)
 	}
 }

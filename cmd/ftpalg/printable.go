@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/ftp"
 )
 
@@ -21,10 +22,25 @@ func printable(b []byte) string {
 	return string(quoted[1:len(quoted)-1]) + cut
 }
 
-// withoutSecret hides what follows PASS and ACCT.
-func withoutSecret(ln []byte) []byte {
+// allNames shows every name.
+var allNames = alg.Names{Users: true, Files: true}
+
+// withoutNames hides what follows PASS and ACCT, and the names that are not to be shown: what may hold one,
+// as all does but the commands and replies that tell addresses.
+func withoutNames(ln []byte, show alg.Names) []byte {
 	c := ftp.ParseCommand(ln)
-	if c.Verb != ftp.Pass && c.Verb != ftp.Acct {
+	hide := false
+	switch c.Verb {
+	case ftp.Pass, ftp.Acct:
+		hide = true
+	case ftp.User:
+		hide = !show.Users
+	case ftp.Port, ftp.EPRT, ftp.Pasv, ftp.CPSV, ftp.EPSV, ftp.LPRT, ftp.LPSV, ftp.Auth:
+	default:
+		code, _ := ftp.ParseReply(ln)
+		hide = code != 227 && code != 229 && !(show.Users && show.Files)
+	}
+	if !hide || c.ArgStart == c.ArgEnd {
 		return ln
 	}
 	return append(bytes.Clone(ln[:c.NameEnd]), " ***"...)

@@ -12,6 +12,7 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/transfers"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/conntrack/probe"
@@ -50,6 +51,7 @@ type program struct {
 	super   *supervisor
 	events  *events // nil: they are off
 
+	transfers  *transfers.Log // nil: they are not logged
 	snapshots  *snapshots
 	started    time.Time
 	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
@@ -71,6 +73,7 @@ func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error)
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(logTo, c.Log.JSON, p.level)
+	p.journal.names = c.Names
 	if p.super, err = newSupervisor(p.log); err != nil {
 		return nil, err
 	}
@@ -99,7 +102,7 @@ func (p *program) setUp() error {
 	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
 	ports := p.config.Ports
 	p.served.Store(&ports)
-	if err := p.openEvents(); err != nil {
+	if err := errors.Join(p.openEvents(), p.openTransfers(m)); err != nil {
 		return err
 	}
 	p.makeLoop(m)

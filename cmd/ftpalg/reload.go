@@ -9,6 +9,7 @@ import (
 // reload reads the configuration again. What is wrong leaves the old one in force.
 func (p *program) reload() {
 	p.super.reloading()
+	p.reopenTransfers() // also if the configuration is wrong: who sent the signal may have renamed it
 	p.readAgain()
 	p.super.ready(p.status())
 }

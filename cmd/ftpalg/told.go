@@ -65,9 +65,9 @@ func toldOpened(d *alg.DataChannel) *api.Event {
 	return e
 }
 
-func toldRefused(r *alg.Refusal) *api.Event {
+func toldRefused(r *alg.Refusal, line string) *api.Event {
 	e := event("refused", r.Client, r.Server)
-	e.User, e.Reason, e.Line = printable([]byte(r.User)), r.Reason.String(), printable(withoutSecret(r.Line))
+	e.User, e.Reason, e.Line = printable([]byte(r.User)), r.Reason.String(), line
 	return e
 }
 

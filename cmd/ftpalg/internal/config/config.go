@@ -40,8 +40,9 @@ type Socket struct {
 
 // Log says how the program logs.
 type Log struct {
-	JSON  bool
-	Level slog.Level
+	JSON      bool
+	Level     slog.Level
+	Transfers string // file with a line for each transfer, or "stdout"; empty: nowhere
 }
 
 // Default returns the configuration of a program that is told nothing.

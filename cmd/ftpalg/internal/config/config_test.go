@@ -75,7 +75,7 @@ events: off
 socket: {path: /run/x/y, group: adm}
 privacy: {users: false, files: false}
 metrics: {address: "[::1]:9000", path: /m}
-log: {format: json, level: debug}
+log: {format: json, level: debug, transfers: /var/log/x}
 active: false
 passive: false
 external_address: [203.0.113.7, "2001:db8::7"]
@@ -108,7 +108,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	c, err := load(t, everyKey)
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
-		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug},
+		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug, "/var/log/x"},
 		Socket: Socket{"/run/x/y", "adm"},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),

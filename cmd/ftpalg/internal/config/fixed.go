@@ -17,6 +17,7 @@ func Fixed(a, b Config) []string {
 		{"socket", a.Socket != b.Socket},
 		{"privacy", a.Names != b.Names},
 		{"log.format", a.Log.JSON != b.Log.JSON},
+		{"log.transfers", a.Log.Transfers != b.Log.Transfers},
 	} {
 		if k.differs {
 			keys = append(keys, k.name)

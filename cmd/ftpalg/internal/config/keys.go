@@ -53,6 +53,7 @@ var programKeys = []key{
 	{"log.level", choice(func(c *Config) *slog.Level { return &c.Log.Level },
 		option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo},
 		option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
+	{"log.transfers", transferLog(func(c *Config) *string { return &c.Log.Transfers })},
 	{"limits.sessions", limit(func(p *policy.Policy) *int { return &p.Limits.Total.Sessions })},
 	{"limits.open", limit(func(p *policy.Policy) *int { return &p.Limits.Total.Open })},
 	{"limits.new_per_minute", limit(func(p *policy.Policy) *int { return &p.Limits.Total.NewPerMinute })},

@@ -169,6 +169,20 @@ func socket(at func(*Config) *string) value {
 	})
 }
 
+// transferLog is the file of the log of transfers.
+func transferLog(at func(*Config) *string) value {
+	return one(`the absolute path of a file, or stdout, or "" or off`, func(c *Config, text string) error {
+		switch {
+		case text == "" || text == off:
+			text = ""
+		case text != "stdout" && !strings.HasPrefix(text, "/") || strings.ContainsRune(text, 0):
+			return fmt.Errorf("%q is not an absolute path", text)
+		}
+		*at(c) = text
+		return nil
+	})
+}
+
 func path(at func(*Config) *string) value {
 	return one("a path that begins with /, without blanks", func(c *Config, text string) error {
 		if !strings.HasPrefix(text, "/") ||

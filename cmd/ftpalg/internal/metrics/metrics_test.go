@@ -30,6 +30,7 @@ func metricsOf(s *alg.Stats) *Metrics {
 	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
 	m.Rules(&ruleset.WatchStats{})
 	m.Kernel(Limits{told(1, nil), told(2, nil), told(3, nil), told(4, nil)})
+	m.Transfers(func() uint64 { return 3 }, func() uint64 { return 4 })
 	return m
 }
 
@@ -100,6 +101,7 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 		`ftpalg_expectations_total{mode="epsv"} 6`,
 		`ftpalg_replies_total{class="2xx"} 9`,
 		`ftpalg_control_sessions 5`,
+		`ftpalg_transfers_logged_total 3`, `ftpalg_transfers_unlogged_total 4`,
 		`ftpalg_queue_overruns_total 8`,
 		`ftpalg_packet_seconds_bucket{le="2.5e-05"} 1`,
 		`ftpalg_queue_user_dropped_total 5`,

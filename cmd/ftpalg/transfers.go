@@ -1,0 +1,63 @@
+package main
+
+import (
+	"time"
+
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/transfers"
+)
+
+// openTransfers opens the log of transfers, if there is to be one.
+func (p *program) openTransfers(m *metrics.Metrics) error {
+	m.Transfers(func() uint64 {
+		if p.transfers == nil {
+			return 0
+		}
+		return p.transfers.Written.Load()
+	}, p.unlogged)
+	if p.config.Log.Transfers == "" {
+		return nil
+	}
+	l, err := transfers.Open(p.config.Log.Transfers, func(err error) {
+		p.log.Error("transfers are missing in their log; ftpalg_transfers_unlogged_total counts",
+			"error", err)
+	})
+	if err != nil {
+		return err
+	}
+	p.transfers, p.gateway.OnTransfer = l, l.Put
+	p.undo = append(p.undo, func() error {
+		p.gateway.EndTransfers(time.Now()) // the packet loop has ended
+		return l.Close()
+	})
+	return nil
+}
+
+// reopenTransfers has the log of transfers go on in a new file, if the old one was renamed.
+func (p *program) reopenTransfers() {
+	if p.transfers == nil {
+		return
+	}
+	if err := p.transfers.Reopen(); err != nil {
+		p.log.Error("the log of transfers goes on in the old file", "error", err)
+	}
+}
+
+// unlogged is how many transfers are missing in their log.
+func (p *program) unlogged() uint64 {
+	if p.transfers == nil {
+		return 0
+	}
+	return p.transfers.Lost.Load() + p.gateway.Stats.Unlogged.Load()
+}
+
+func (p *program) checkTransfers() api.Check {
+	c := api.Check{ID: "transfers", Name: "transfers are logged"}
+	if p.transfers == nil {
+		c.Detail = "log.transfers is off"
+		return c
+	}
+	return marked(c, p.unlogged() > 0, api.Warning, "some are missing in "+p.config.Log.Transfers,
+		"look for a full or slow disk, or a reader of the standard output that is too slow")
+}
