@@ -13,6 +13,7 @@ import (
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/transfers"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/webconfig"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/conntrack/probe"
@@ -51,7 +52,8 @@ type program struct {
 	super   *supervisor
 	events  *events // nil: they are off
 
-	transfers  *transfers.Log // nil: they are not logged
+	guard      *webconfig.Guard // of what is served; nil: nothing is
+	transfers  *transfers.Log   // nil: they are not logged
 	snapshots  *snapshots
 	started    time.Time
 	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
@@ -69,7 +71,8 @@ func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver}
+	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver,
+		started: time.Now()}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
 	p.journal = newJournal(logTo, c.Log.JSON, p.level)
@@ -106,7 +109,7 @@ func (p *program) setUp() error {
 		return err
 	}
 	p.makeLoop(m)
-	if err := p.serveMetrics(m); err != nil {
+	if err := p.serveMetrics(m, info); err != nil {
 		return err
 	}
 	if err := p.watchRules(); err != nil {

@@ -17,6 +17,7 @@ var flagged = []struct{ key, usage string }{
 	{"external_address", "public address of a gateway behind one-to-one NAT"},
 	{"tls", "what happens to AUTH TLS"},
 	{"metrics.address", "where metrics are served"},
+	{"http.config_file", "TLS and users of the listener for metrics and the status page"},
 	{"socket.path", "Unix socket of sessions, status and events"},
 	{"log.format", "form of the log"},
 	{"log.level", "least important lines to log"},

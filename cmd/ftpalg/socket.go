@@ -17,7 +17,6 @@ func (p *program) serveSocket(info build.Info) {
 	if c.Path == "" {
 		return
 	}
-	p.started = time.Now()
 	server := api.NewServer(api.Source{
 		Sessions: p.tellSessions, Events: p.journal.hub,
 		Status: func() *api.Status { return p.tellStatus(info) },

@@ -101,5 +101,5 @@ func (p *program) listenLater(server *http.Server) {
 			"address", p.config.Metrics.Address, "error", err)
 		return
 	}
-	_ = server.Serve(l) // ends with Close, also of a server that is closed already
+	_ = p.guard.Serve(server, l) // ends with Close, also of a server that is closed already
 }

@@ -72,6 +72,9 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		late := time.Now().Add(writeTime)
 		return c.SetWriteDeadline(late) == nil && enc.Encode(e) == nil && c.Flush() == nil
 	}
+	if c.SetReadDeadline(time.Time{}) != nil { // that of the request would end it
+		return
+	}
 	if c.SetWriteDeadline(time.Now().Add(writeTime)) != nil || c.Flush() != nil {
 		return
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Helper        string // HelperAuto or the name of a conntrack helper
 	Events        bool   // whether the kernel's events are listened to
 	Metrics       Metrics
+	HTTP          HTTP
 	Socket        Socket
 	Names         alg.Names // of strangers, that are kept to be shown
 	Log           Log
@@ -30,6 +31,12 @@ type Config struct {
 type Metrics struct {
 	Address string // empty: nowhere
 	Path    string
+}
+
+// HTTP says what else is served where metrics are.
+type HTTP struct {
+	Sessions bool   // whether the page lists control connections
+	File     string // with TLS and users, in the format of Prometheus exporters; empty: none
 }
 
 // Socket says where the program tells what it does.

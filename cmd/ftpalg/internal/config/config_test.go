@@ -72,6 +72,7 @@ table: fw_ftp
 rules: external
 helper: ftp-20021
 events: off
+http: {sessions: true, config_file: /etc/web.yml}
 socket: {path: /run/x/y, group: adm}
 privacy: {users: false, files: false}
 metrics: {address: "[::1]:9000", path: /m}
@@ -109,7 +110,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	want := Config{
 		Ports: []uint16{21, 2121}, Queue: 7, Table: "fw_ftp", ExternalRules: true, Helper: "ftp-20021",
 		Metrics: Metrics{"[::1]:9000", "/m"}, Log: Log{true, slog.LevelDebug, "/var/log/x"},
-		Socket: Socket{"/run/x/y", "adm"},
+		Socket: Socket{"/run/x/y", "adm"}, HTTP: HTTP{true, "/etc/web.yml"},
 		Policy: policy.Policy{
 			External4: netip.MustParseAddr("203.0.113.7"), External6: netip.MustParseAddr("2001:db8::7"),
 			Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),

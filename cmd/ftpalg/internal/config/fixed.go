@@ -14,6 +14,7 @@ func Fixed(a, b Config) []string {
 		{"helper", a.Helper != b.Helper},
 		{"events", a.Events != b.Events},
 		{"metrics", a.Metrics != b.Metrics},
+		{"http", a.HTTP != b.HTTP},
 		{"socket", a.Socket != b.Socket},
 		{"privacy", a.Names != b.Names},
 		{"log.format", a.Log.JSON != b.Log.JSON},

@@ -54,6 +54,9 @@ func EnvName(key string) string {
 
 // FlagName is the flag of a key, without its dashes.
 func FlagName(key string) string {
+	if key == "http.config_file" {
+		return "web.config.file" // as all exporters for Prometheus call it
+	}
 	return strings.NewReplacer(".", "-", "_", "-").Replace(key)
 }
 

@@ -169,13 +169,14 @@ func socket(at func(*Config) *string) value {
 	})
 }
 
-// transferLog is the file of the log of transfers.
-func transferLog(at func(*Config) *string) value {
-	return one(`the absolute path of a file, or stdout, or "" or off`, func(c *Config, text string) error {
+// file is an absolute path, or one of the words, or nothing.
+func file(allowed string, at func(*Config) *string, words ...string) value {
+	return one(allowed, func(c *Config, text string) error {
 		switch {
 		case text == "" || text == off:
 			text = ""
-		case text != "stdout" && !strings.HasPrefix(text, "/") || strings.ContainsRune(text, 0):
+		case slices.Contains(words, text):
+		case !strings.HasPrefix(text, "/") || strings.ContainsRune(text, 0):
 			return fmt.Errorf("%q is not an absolute path", text)
 		}
 		*at(c) = text
