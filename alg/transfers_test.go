@@ -141,7 +141,8 @@ func TestRefusedTransferIsToldWithTheReason(t *testing.T) {
 func TestNamesAreLeftOutOfTransfers(t *testing.T) {
 	for _, names := range []Names{{}, {Users: true}, {Files: true}} {
 		w := newLogging(t, names)
-		w.say("c>USER secretuser\r\n", "s>331 secretuser?\r\n", "c>PASS secretpass\r\n", "s>230 hi secretuser\r\n")
+		w.say("c>USER secretuser\r\n", "s>331 secretuser?\r\n")
+		w.say("c>PASS secretpass\r\n", "s>230 hi secretuser\r\n")
 		w.say("c>CWD /secretfile\r\n", "s>250 ok\r\n")
 		w.say("c>RETR secretfile\r\n", "s>550 secretfile of secretuser?\r\n")
 		w.later(time.Second)

@@ -142,7 +142,8 @@ func (p *Page) live(w http.ResponseWriter, r *http.Request) {
 	for {
 		var out writer
 		p.sections(&out, p.view(r.Context()))
-		if c.SetWriteDeadline(time.Now().Add(writeTime)) != nil || send(w, out.Bytes()) != nil || c.Flush() != nil {
+		late := time.Now().Add(writeTime)
+		if c.SetWriteDeadline(late) != nil || send(w, out.Bytes()) != nil || c.Flush() != nil {
 			return
 		}
 		select {

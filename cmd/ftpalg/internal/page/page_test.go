@@ -35,8 +35,9 @@ func status() *api.Status {
 
 func session(context.Context) (*api.Sessions, error) {
 	a := netip.MustParseAddrPort("192.0.2.1:4000")
-	s := api.Session{Client: a, Dialled: a, User: hostile, State: "clear", Command: "RETR",
-		Data: &api.Data{State: "flowing", Mode: "pasv", Command: "RETR", File: hostile, Bytes: &[2]uint64{3, 4}}}
+	s := api.Session{Client: a, Dialled: a, User: hostile, State: "clear", Command: "RETR"}
+	s.Data = &api.Data{State: "flowing", Mode: "pasv", Command: "RETR", File: hostile}
+	s.Data.Bytes = &[2]uint64{3, 4}
 	return &api.Sessions{Sessions: []api.Session{s}}, nil
 }
 
@@ -100,7 +101,8 @@ func TestPageIsWellFormed(t *testing.T) {
 		t.Errorf("strangers' text is in the page:\n%s", text)
 	}
 	_, body, _ := strings.Cut(text, "<body>")
-	d := xml.NewDecoder(strings.NewReader(strings.ReplaceAll("<body>"+strings.TrimSuffix(body, "</html>"), "\x1b", "")))
+	body = strings.ReplaceAll(strings.TrimSuffix(body, "</html>"), "\x1b", "")
+	d := xml.NewDecoder(strings.NewReader("<body>" + body))
 	for {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return
@@ -188,7 +190,8 @@ func TestPlotsHaveTheLastHour(t *testing.T) {
 	if len(grown) != hour || grown[0] != 50*50-49*49 {
 		t.Errorf("%d values, from %v", len(grown), grown[0])
 	}
-	if got := points([]float64{0, 1, 2}, 2); !strings.HasSuffix(got, "360.0,2.0 ") || strings.Count(got, ",") != 3 {
+	got := points([]float64{0, 1, 2}, 2)
+	if !strings.HasSuffix(got, "360.0,2.0 ") || strings.Count(got, ",") != 3 {
 		t.Error(got)
 	}
 }

@@ -44,7 +44,8 @@ func (w *writer) plot(p *plot, values []float64) {
 	if len(values) > 1 {
 		w.put(`<polyline points="%s"/>`, points(values, most))
 	}
-	w.put(`</svg><figcaption>%s: <b>%s</b>, at most %s</figcaption></figure>`, p.name, short(now), short(most))
+	w.put(`</svg><figcaption>%s: <b>%s</b>, at most %s</figcaption></figure>`,
+		p.name, short(now), short(most))
 }
 
 // points are the corners of a line.

@@ -41,8 +41,14 @@ func (p *Page) sections(w *writer, v *view) {
 	w.put(`<section id="health" aria-label="Health">`)
 	w.health(v.status)
 	w.put(`</section><section id="hour" aria-label="The last hour"><h2>The last hour</h2><div class="plots">`)
+	now := p.source.Sample()
 	for i := range plots {
-		w.plot(&plots[i], p.ring.series(plots[i].value, plots[i].grows))
+		x := &plots[i]
+		values := p.ring.series(x.value, x.grows)
+		if !x.grows {
+			values = append(values, x.value(&now))
+		}
+		w.plot(x, values)
 	}
 	w.put(`</div></section><section id="doors" aria-label="Open ports">`)
 	w.doors(v.status)
@@ -58,10 +64,12 @@ func (w *writer) health(s *api.Status) {
 	w.put(`<p class="soft">version %s, Linux %s, up %s, ports %s</p>`, s.Program, s.Kernel,
 		duration(s.Uptime), fmt.Sprint(s.Ports))
 	w.put(`<div class="wide" id="checks-box" role="region" aria-label="Checks" tabindex="0"><table>` +
-		`<thead><tr><th scope="col">Level</th><th scope="col">Check</th><th scope="col">Found</th></tr></thead><tbody>`)
+		`<thead><tr><th scope="col">Level</th><th scope="col">Check</th><th scope="col">Found</th>` +
+		`</tr></thead><tbody>`)
 	worst := func(a, b api.Check) int { return cmp.Compare(b.Level, a.Level) }
 	for _, c := range slices.SortedStableFunc(slices.Values(s.Checks), worst) {
-		w.put(`<tr><td class="level %s">%s</td><th scope="row">%s</th><td>%s`, c.Level, c.Level, c.Name, c.Detail)
+		w.put(`<tr><td class="level %s">%s</td><th scope="row">%s</th><td>%s`,
+			c.Level, c.Level, c.Name, c.Detail)
 		if c.Remedy != "" {
 			w.put(`<p>To do: %s</p>`, c.Remedy)
 		}
@@ -72,9 +80,10 @@ func (w *writer) health(s *api.Status) {
 
 // doors tells of ports, and of what came of them.
 func (w *writer) doors(s *api.Status) {
-	w.put(`<h2>Open ports</h2><table><caption>Since the start: %d ports were opened; now %d data connections `+
-		`are there</caption><thead><tr><th scope="col">What came of them</th><th scope="col" class="n">How many`+
-		`</th></tr></thead><tbody>`, s.Counters["opened"], s.Counters["data_connections"])
+	w.put(`<h2>Open ports</h2><table><caption>Since the start: %d ports were opened; now %d data `+
+		`connections are there</caption><thead><tr><th scope="col">What came of them</th>`+
+		`<th scope="col" class="n">How many</th></tr></thead><tbody>`,
+		s.Counters["opened"], s.Counters["data_connections"])
 	for _, k := range slices.Sorted(maps.Keys(s.Counters)) {
 		switch k {
 		case "opened", "data_connections", "sessions", "sessions_total":
@@ -105,11 +114,12 @@ func (w *writer) refusals(s *api.Status, meaning func(string) string) {
 	slices.SortFunc(reasons, func(a, b string) int {
 		return cmp.Or(cmp.Compare(s.Counters[refused+b], s.Counters[refused+a]), cmp.Compare(a, b))
 	})
-	w.put(`<div class="wide" id="refusals-box" role="region" aria-label="Refusals by reason" tabindex="0"><table>` +
-		`<thead><tr><th scope="col">Reason</th><th scope="col" class="n">Lines</th><th scope="col">What it means` +
-		`</th></tr></thead><tbody>`)
+	w.put(`<div class="wide" id="refusals-box" role="region" aria-label="Refusals by reason" tabindex="0">` +
+		`<table><thead><tr><th scope="col">Reason</th><th scope="col" class="n">Lines</th>` +
+		`<th scope="col">What it means</th></tr></thead><tbody>`)
 	for _, r := range reasons {
-		w.put(`<tr><th scope="row">%s</th><td class="n">%d</td><td>%s</td></tr>`, r, s.Counters[refused+r], meaning(r))
+		w.put(`<tr><th scope="row">%s</th><td class="n">%d</td><td>%s</td></tr>`,
+			r, s.Counters[refused+r], meaning(r))
 	}
 	w.put(`</tbody></table></div>`)
 }
@@ -126,8 +136,8 @@ func (w *writer) sessions(v *view) {
 			`<code>http.sessions: true</code>.</p>`)
 		return
 	}
-	w.put(`<div class="wide sessions" id="sessions-box" role="region" aria-label="List of sessions" tabindex="0">` +
-		`<table><thead><tr><th scope="col">Client</th><th scope="col">Server</th><th scope="col">User</th>` +
+	w.put(`<div class="wide sessions" id="sessions-box" role="region" aria-label="List of sessions" ` +
+		`tabindex="0"><table><thead><tr><th scope="col">Client</th><th scope="col">Server</th><th scope="col">User</th>` +
 		`<th scope="col">State</th><th scope="col">Last command</th><th scope="col">Data connection</th>` +
 		`</tr></thead><tbody>`)
 	rows := v.sessions.Sessions

@@ -50,13 +50,14 @@ func read(path string) (*settings, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: %w; allowed are tls_server_config with cert_file, key_file, client_auth_type, "+
-			"client_ca_file and min_version, and basic_auth_users", path, err)
+		return nil, fmt.Errorf("%s: %w; allowed are tls_server_config with cert_file, key_file, "+
+			"client_auth_type, client_ca_file and min_version, and basic_auth_users", path, err)
 	}
 	s := &settings{users: f.Users}
 	for name, hash := range f.Users {
 		if _, err := bcrypt.Cost([]byte(hash)); err != nil {
-			return nil, fmt.Errorf("%s: the password of %q is no hash of bcrypt, as `htpasswd -nB` makes it", path, name)
+			return nil, fmt.Errorf("%s: the password of %q is no hash of bcrypt, as `htpasswd -nB` makes it",
+				path, name)
 		}
 	}
 	if s.tls, err = f.config(filepath.Dir(path)); err != nil {

@@ -37,8 +37,11 @@ func folder(t *testing.T) string {
 		must(t, err)
 		private, err := x509.MarshalPKCS8PrivateKey(key)
 		must(t, err)
-		write(t, filepath.Join(dir, name+".crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-		write(t, filepath.Join(dir, name+".key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+		for end, b := range map[string]*pem.Block{
+			".crt": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: private},
+		} {
+			write(t, filepath.Join(dir, name+end), string(pem.EncodeToMemory(b)))
+		}
 	}
 	return dir
 }
@@ -155,22 +158,31 @@ func TestPasswordIsAskedForAndChangesAtReload(t *testing.T) {
 
 func TestMistakesAreRefused(t *testing.T) {
 	dir := folder(t)
-	for text, why := range map[string]string{
-		"rate_limit: {burst: 1}\n":                                                       "allowed are tls_server_config",
-		"basic_auth_users: {joe: secret}\n":                                              `"joe" is no hash`,
-		"tls_server_config: {cert_file: server.crt}\n":                                   "needs cert_file and key_file",
-		withTLS + ", client_auth_type: Sometimes}\n":                                     "is no client_auth_type",
-		withTLS + ", client_ca_file: client.crt}\n":                                      "would check nobody",
-		withTLS + ", client_auth_type: RequireAndVerifyClientCert}\n":                    "needs client_ca_file",
-		withTLS + ", min_version: TLS10}\n":                                              "allowed are TLS12",
-		"tls_server_config: {cert_file: none, key_file: none}\n":                         "no such file",
-		withTLS + ", client_auth_type: RequestClientCert, client_ca_file: client.key}\n": "holds no certificate",
+	for _, c := range []struct{ text, why string }{
+		{"rate_limit: {burst: 1}\n",
+			"allowed are tls_server_config"},
+		{"basic_auth_users: {joe: secret}\n",
+			`"joe" is no hash`},
+		{"tls_server_config: {cert_file: server.crt}\n",
+			"needs cert_file and key_file"},
+		{withTLS + ", client_auth_type: Sometimes}\n",
+			"is no client_auth_type"},
+		{withTLS + ", client_ca_file: client.crt}\n",
+			"would check nobody"},
+		{withTLS + ", client_auth_type: RequireAndVerifyClientCert}\n",
+			"needs client_ca_file"},
+		{withTLS + ", min_version: TLS10}\n",
+			"allowed are TLS12"},
+		{"tls_server_config: {cert_file: none, key_file: none}\n",
+			"no such file"},
+		{withTLS + ", client_auth_type: RequestClientCert, client_ca_file: client.key}\n",
+			"holds no certificate"},
 	} {
 		path := filepath.Join(dir, "web.yml")
-		write(t, path, text)
-		if _, err := New(path); err == nil || !strings.Contains(err.Error(), why) ||
+		write(t, path, c.text)
+		if _, err := New(path); err == nil || !strings.Contains(err.Error(), c.why) ||
 			strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: %v", c.text, err)
 		}
 	}
 	if _, err := New(filepath.Join(dir, "none")); err == nil {
