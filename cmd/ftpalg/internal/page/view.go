@@ -137,7 +137,8 @@ func (w *writer) sessions(v *view) {
 		return
 	}
 	w.put(`<div class="wide sessions" id="sessions-box" role="region" aria-label="List of sessions" ` +
-		`tabindex="0"><table><thead><tr><th scope="col">Client</th><th scope="col">Server</th><th scope="col">User</th>` +
+		`tabindex="0"><table><thead><tr><th scope="col">Client</th><th scope="col">Server</th>` +
+		`<th scope="col">User</th>` +
 		`<th scope="col">State</th><th scope="col">Last command</th><th scope="col">Data connection</th>` +
 		`</tr></thead><tbody>`)
 	rows := v.sessions.Sessions
