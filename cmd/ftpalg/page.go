@@ -8,7 +8,7 @@ import (
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
-	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/page"
+	status "github.com/ftpalg/ftpalg/cmd/ftpalg/internal/page"
 )
 
 // withPage adds the status page, if its place is free.
@@ -16,14 +16,14 @@ func (p *program) withPage(others http.Handler, info build.Info) http.Handler {
 	if p.config.Metrics.Path == "/" {
 		return others
 	}
-	s := page.Source{
+	s := status.Source{
 		Status: func() *api.Status { return p.tellStatus(info) },
 		Sample: p.sample, Meaning: meaning,
 	}
 	if p.config.HTTP.Sessions {
 		s.Sessions = p.tellSessions
 	}
-	shown := page.New(s)
+	shown := status.New(s)
 	p.undo = append(p.undo, shown.Close)
 	mux := http.NewServeMux()
 	mux.Handle("/", others)
@@ -32,9 +32,9 @@ func (p *program) withPage(others http.Handler, info build.Info) http.Handler {
 }
 
 // sample is what the page plots.
-func (p *program) sample() page.Sample {
+func (p *program) sample() status.Sample {
 	s := &p.gateway.Stats
-	now := page.Sample{Sessions: s.Sessions.Load(), Data: s.Data.Load()}
+	now := status.Sample{Sessions: s.Sessions.Load(), Data: s.Data.Load()}
 	for m := range s.Opened {
 		now.Opened += s.Opened[m].Load()
 	}

@@ -56,6 +56,24 @@ func TestPageInABrowser(t *testing.T) {
 		b.until(t, `/foreign_address\s*2/.test(document.getElementById("refusals").textContent)`)
 		b.want(t, `document.activeElement.id === "refusals-box"`)
 	})
+	reads(t, b, url)
+	looks(t, b, url)
+	t.Run("it can be read without scripts", func(t *testing.T) {
+		b.do(t, emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(url))
+		var text string
+		b.do(t, chromedp.Text("#refusals", &text))
+		b.do(t, emulation.SetScriptExecutionDisabled(false))
+		if !strings.Contains(text, "low_port") {
+			t.Errorf("it says %q", text)
+		}
+	})
+	if bad := b.complaints(); len(bad) > 0 {
+		t.Errorf("the browser complains: %q", bad)
+	}
+}
+
+// reads checks what people without a mouse or eyes need, and that strangers cannot add to it.
+func reads(t *testing.T, b *browser, url string) {
 	t.Run("keys reach all of it", func(t *testing.T) {
 		b.do(t, chromedp.Navigate(url), chromedp.KeyEvent(kb.Tab))
 		b.want(t, `document.activeElement.className === "skip"`)
@@ -74,19 +92,6 @@ func TestPageInABrowser(t *testing.T) {
 		b.want(t, `document.getElementById("sessions").textContent.includes("<b>joe")`)
 		b.want(t, `document.querySelector("#sessions td b") === null`)
 	})
-	looks(t, b, url)
-	t.Run("it can be read without scripts", func(t *testing.T) {
-		b.do(t, emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(url))
-		var text string
-		b.do(t, chromedp.Text("#refusals", &text))
-		b.do(t, emulation.SetScriptExecutionDisabled(false))
-		if !strings.Contains(text, "low_port") {
-			t.Errorf("it says %q", text)
-		}
-	})
-	if bad := b.complaints(); len(bad) > 0 {
-		t.Errorf("the browser complains: %q", bad)
-	}
 }
 
 // looks checks light and dark, wide and narrow, and keeps pictures in FTPALG_PICTURES if that is set.
