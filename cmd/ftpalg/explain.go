@@ -144,4 +144,9 @@ var ownChecks = []probe.Check{
 		Meaning: "More data connections came than failed to come.",
 		Remedy:  "Look for \"data connection\" with a likely cause in the log, or at ftpalg sessions.",
 	},
+	{
+		ID: "transfers", Name: "transfers are logged",
+		Meaning: "Every transfer is in the log that log.transfers names, if it names one.",
+		Remedy:  "Look for a full or slow disk, or a reader of the standard output that is too slow.",
+	},
 }
