@@ -134,6 +134,7 @@ func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err erro
 
 // Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
 func (g *Gateway) Destroyed(original conntrack.Tuple) {
+	g.orphans.remove(original)
 	g.standby.remove(original)
 	g.Stats.Standby.Store(int64(len(g.standby.known)))
 	if s := g.table.find(original); s != nil && s.original() == original {
@@ -199,6 +200,12 @@ func (g *Gateway) sweep() {
 			}
 			g.Fates.Shut(d, policy.Expired, now)
 			s.forgetDoor() // the kernel let it go
+			// There is no packet that proves that no other gateway has the session.
+			s.checked = time.Time{}
+			if !s.kept.verify(s) {
+				g.drop(s)
+				continue
+			}
 			s.kept.update(s)
 		}
 		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {

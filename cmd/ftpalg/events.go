@@ -115,7 +115,8 @@ func (e *events) take(ev *conntrack.Event) {
 	default:
 		e.lose()
 	}
-	if h.at.Sub(e.woken) > wakeEvery {
+	// A standby has no packets and no ticks.
+	if h.foreign || h.at.Sub(e.woken) > wakeEvery {
 		e.woken = h.at
 		_ = e.wake() // fails if the loop has ended
 	}

@@ -107,3 +107,16 @@ func TestTakingAnEventAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A standby has no packets and no ticks, so nothing else would have it look.
+func TestLoopIsWokenForWhatAnotherProgramWrites(t *testing.T) {
+	e := newEventsOf(100)
+	woken := 0
+	e.wake = func() error { woken++; return nil }
+	for range 3 {
+		e.take(&conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8})
+	}
+	if woken != 3 {
+		t.Errorf("it is woken %d times for 3 events", woken)
+	}
+}
