@@ -181,7 +181,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 			})
 		}
 	case dialogue.Refused:
-		s.transferRefused(n.Why)
+		g.transfers.refused(s, n.Why)
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
 			g.OnRefused(Refusal{
@@ -190,10 +190,10 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		}
 	case dialogue.Reply:
 		s.words.reply(&n)
-		s.transferReply(&n)
+		g.transfers.reply(s, &n)
 	case dialogue.Command:
 		s.words.command(&n, g.Names)
-		s.transferCommand(&n)
+		g.transfers.command(s, &n)
 		return s.client.command(s.policy.Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
 		s.client.loginFailed(s.policy.Limits.PerClient, g.now)

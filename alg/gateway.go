@@ -237,7 +237,7 @@ func (g *Gateway) Tick(now time.Time) {
 	g.released.expire(now)
 	g.sweep()
 	g.Fates.Sweep(now)
-	g.tellTransfers(now)
+	g.transfers.tell(g, now)
 }
 
 // Snapshot appends to rows at most so many sessions, in the order in which they were last seen, and

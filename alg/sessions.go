@@ -96,7 +96,7 @@ func (g *Gateway) drop(s *session) {
 		s.forgetDoor()
 		g.orphans.add(d.Door, g.now)
 	}
-	s.endTransfers()
+	g.transfers.endOf(s)
 	g.released.leave(s, &g.room)
 	g.table.remove(s)
 	s.stepDown()
@@ -107,7 +107,7 @@ func (g *Gateway) drop(s *session) {
 // end closes what the control connection opened.
 func (g *Gateway) end(s *session) {
 	s.dialogue.End(s)
-	s.endTransfers()
+	g.transfers.endOf(s)
 	s.stepDown()
 	g.table.setEnded(s, true)
 	g.countSessions()
@@ -217,3 +217,6 @@ func (g *Gateway) sweep() {
 	g.clients.sweep(now)
 	g.orphans.sweep(now)
 }
+
+// EndTransfers tells of all transfers what is known now: nobody will see how they end.
+func (g *Gateway) EndTransfers(now time.Time) { g.transfers.tellAll(g, now) }

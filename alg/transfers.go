@@ -55,8 +55,8 @@ type pending struct {
 	where whereabouts
 }
 
-// transferCommand begins a transfer, if the command is one.
-func (s *session) transferCommand(n *dialogue.Notice) {
+// command begins a transfer, if the command is one.
+func (b *transferBook) command(s *session, n *dialogue.Notice) {
 	g := s.gateway
 	if g.OnTransfer == nil {
 		return
@@ -71,7 +71,7 @@ func (s *session) transferCommand(n *dialogue.Notice) {
 	switch {
 	case n.Verb != ftp.Transfer:
 		return
-	case p.over > 0 || len(p.open) == maxPipelined || g.transfers.n == maxLogged:
+	case p.over > 0 || len(p.open) == maxPipelined || b.n == maxLogged:
 		p.over++
 		g.Stats.Unlogged.Add(1)
 		return
@@ -85,19 +85,19 @@ func (s *session) transferCommand(n *dialogue.Notice) {
 		t.Argument = cut(n.Arg)
 	}
 	p.open, p.fresh = append(p.open, t), true
-	g.transfers.n++
-	s.joinData(t)
+	b.n++
+	joinData(s, t)
 }
 
 // joinData finds the data connection of a transfer: the last that no earlier one had.
-func (s *session) joinData(t *Transfer) {
+func joinData(s *session, t *Transfer) {
 	if t.story == nil && s.last != s.transfers.took {
 		t.story, s.transfers.took = s.last, s.last
 	}
 }
 
-// transferRefused ends the transfer whose command is refused just now.
-func (s *session) transferRefused(why policy.Reason) {
+// refused ends the transfer whose command is refused just now.
+func (b *transferBook) refused(s *session, why policy.Reason) {
 	p := s.transfers
 	if p == nil {
 		return
@@ -110,11 +110,11 @@ func (s *session) transferRefused(why policy.Reason) {
 	last := len(p.open) - 1
 	t := p.open[last]
 	p.open, t.Refused = p.open[:last], why
-	s.gateway.transfers.end(t, s.gateway.now)
+	b.end(t, s.gateway.now)
 }
 
-// transferReply takes note of a reply.
-func (s *session) transferReply(n *dialogue.Notice) {
+// reply takes note of a reply.
+func (b *transferBook) reply(s *session, n *dialogue.Notice) {
 	p, g := s.transfers, s.gateway
 	if p == nil {
 		return
@@ -132,7 +132,7 @@ func (s *session) transferReply(n *dialogue.Notice) {
 		return
 	}
 	t := p.open[0]
-	if s.joinData(t); n.Code < 200 {
+	if joinData(s, t); n.Code < 200 {
 		return
 	}
 	t.Code = n.Code
@@ -140,17 +140,17 @@ func (s *session) transferReply(n *dialogue.Notice) {
 		t.Text = cut(textOf(n))
 	}
 	p.open = p.open[:copy(p.open, p.open[1:])]
-	g.transfers.end(t, g.now)
+	b.end(t, g.now)
 }
 
-// endTransfers ends all that will see no reply.
-func (s *session) endTransfers() {
+// endOf ends all of a session that will see no reply.
+func (b *transferBook) endOf(s *session) {
 	p := s.transfers
 	if p == nil {
 		return
 	}
 	for _, t := range p.open {
-		s.gateway.transfers.end(t, s.gateway.now)
+		b.end(t, s.gateway.now)
 	}
 	p.open, p.over, p.fresh = nil, 0, false
 }
@@ -160,38 +160,37 @@ func (b *transferBook) end(t *Transfer, now time.Time) {
 	b.done = append(b.done, t)
 }
 
-// tellTransfers tells of the transfers of which everything is known or has been waited for long enough.
-func (g *Gateway) tellTransfers(now time.Time) {
-	b := &g.transfers
+// tell tells of the transfers of which everything is known or has been waited for long enough.
+func (b *transferBook) tell(g *Gateway, now time.Time) {
 	rest := b.done[:0]
 	for _, t := range b.done {
 		if t.story != nil && !t.story.Ended() && now.Sub(t.ended) < dataTime {
 			rest = append(rest, t)
 			continue
 		}
-		g.tellTransfer(t, now)
+		b.tellOne(g, t, now)
 	}
 	clear(b.done[len(rest):])
 	b.done = rest
 }
 
-func (g *Gateway) tellTransfer(t *Transfer, now time.Time) {
-	g.transfers.n--
+func (b *transferBook) tellOne(g *Gateway, t *Transfer, now time.Time) {
+	b.n--
 	if t.story != nil {
 		t.Data, t.story = dataOf(t.story, &g.Fates, now), nil
 	}
 	g.OnTransfer(t)
 }
 
-// EndTransfers tells of all transfers what is known now: nobody will see how they end.
-func (g *Gateway) EndTransfers(now time.Time) {
+// tellAll tells of all transfers what is known now.
+func (b *transferBook) tellAll(g *Gateway, now time.Time) {
 	for s := range g.table.all() {
-		s.endTransfers()
+		b.endOf(s)
 	}
-	for _, t := range g.transfers.done {
-		g.tellTransfer(t, now)
+	for _, t := range b.done {
+		b.tellOne(g, t, now)
 	}
-	g.transfers.done = nil
+	b.done = nil
 }
 
 // textOf is what follows the code of a reply.

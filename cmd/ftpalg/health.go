@@ -31,7 +31,7 @@ func (p *program) tellStatus(info build.Info) *api.Status {
 		Checks: []api.Check{
 			p.checkLoop(), p.checkQueue(), p.checkRules(), p.checkEvents(events), checkBytes(bytes),
 			checkTable(), p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
-			p.checkTransfers(),
+			checkTransfers(p),
 		},
 	}
 	if n := p.gateway.Stats.Standby.Load(); n > 0 {

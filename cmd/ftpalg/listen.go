@@ -31,7 +31,7 @@ func (p *program) serveMetrics(m *metrics.Metrics, info build.Info) error {
 			"FTPALG_METRICS_ADDRESS or metrics.address in the configuration, or off", err)
 	}
 	server := &http.Server{
-		Handler:           p.withPage(p.withProbes(m.Handler(p.config.Metrics.Path)), info),
+		Handler:           withPage(p, p.withProbes(m.Handler(p.config.Metrics.Path)), info),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
@@ -12,13 +13,13 @@ import (
 )
 
 // withPage adds the status page, if its place is free.
-func (p *program) withPage(others http.Handler, info build.Info) http.Handler {
+func withPage(p *program, others http.Handler, info build.Info) http.Handler {
 	if p.config.Metrics.Path == "/" {
 		return others
 	}
 	s := status.Source{
 		Status: func() *api.Status { return p.tellStatus(info) },
-		Sample: p.sample, Meaning: meaning,
+		Sample: func() status.Sample { return sampleOf(&p.gateway.Stats) }, Meaning: meaning,
 	}
 	if p.config.HTTP.Sessions {
 		s.Sessions = p.tellSessions
@@ -31,9 +32,8 @@ func (p *program) withPage(others http.Handler, info build.Info) http.Handler {
 	return mux
 }
 
-// sample is what the page plots.
-func (p *program) sample() status.Sample {
-	s := &p.gateway.Stats
+// sampleOf is what the page plots.
+func sampleOf(s *alg.Stats) status.Sample {
 	now := status.Sample{Sessions: s.Sessions.Load(), Data: s.Data.Load()}
 	for m := range s.Opened {
 		now.Opened += s.Opened[m].Load()

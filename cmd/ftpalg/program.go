@@ -105,7 +105,7 @@ func (p *program) setUp() error {
 	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
 	ports := p.config.Ports
 	p.served.Store(&ports)
-	if err := errors.Join(p.openEvents(), p.openTransfers(m)); err != nil {
+	if err := errors.Join(p.openEvents(), openTransfers(p, m)); err != nil {
 		return err
 	}
 	p.makeLoop(m)

@@ -9,7 +9,7 @@ import (
 // reload reads the configuration again. What is wrong leaves the old one in force.
 func (p *program) reload() {
 	p.super.reloading()
-	p.reopenTransfers() // also if the configuration is wrong: who sent the signal may have renamed it
+	reopenTransfers(p) // also if the configuration is wrong: who sent the signal may have renamed it
 	if p.guard != nil {
 		if err := p.guard.Reload(); err != nil {
 			p.log.Error("http.config_file is not reloaded, the old settings stay", "error", err)

@@ -9,13 +9,13 @@ import (
 )
 
 // openTransfers opens the log of transfers, if there is to be one.
-func (p *program) openTransfers(m *metrics.Metrics) error {
+func openTransfers(p *program, m *metrics.Metrics) error {
 	m.Transfers(func() uint64 {
 		if p.transfers == nil {
 			return 0
 		}
 		return p.transfers.Written.Load()
-	}, p.unlogged)
+	}, func() uint64 { return unlogged(p) })
 	if p.config.Log.Transfers == "" {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (p *program) openTransfers(m *metrics.Metrics) error {
 }
 
 // reopenTransfers has the log of transfers go on in a new file, if the old one was renamed.
-func (p *program) reopenTransfers() {
+func reopenTransfers(p *program) {
 	if p.transfers == nil {
 		return
 	}
@@ -45,19 +45,19 @@ func (p *program) reopenTransfers() {
 }
 
 // unlogged is how many transfers are missing in their log.
-func (p *program) unlogged() uint64 {
+func unlogged(p *program) uint64 {
 	if p.transfers == nil {
 		return 0
 	}
 	return p.transfers.Lost.Load() + p.gateway.Stats.Unlogged.Load()
 }
 
-func (p *program) checkTransfers() api.Check {
+func checkTransfers(p *program) api.Check {
 	c := api.Check{ID: "transfers", Name: "transfers are logged"}
 	if p.transfers == nil {
 		c.Detail = "log.transfers is off"
 		return c
 	}
-	return marked(c, p.unlogged() > 0, api.Warning, "some are missing in "+p.config.Log.Transfers,
+	return marked(c, unlogged(p) > 0, api.Warning, "some are missing in "+p.config.Log.Transfers,
 		"look for a full or slow disk, or a reader of the standard output that is too slow")
 }

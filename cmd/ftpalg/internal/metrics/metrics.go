@@ -54,3 +54,13 @@ func (m *Metrics) Handler(path string) http.Handler {
 	mux.Handle("GET "+path, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
 	return mux
 }
+
+// Transfers adds what is counted of the log of transfers.
+func (m *Metrics) Transfers(written, lost func() uint64) {
+	m.registry.MustRegister(collector{
+		counter("transfers_logged_total", "Transfers written to the log of transfers.",
+			func(e emit) { e(float64(written())) }),
+		counter("transfers_unlogged_total", "Transfers that should be in the log of transfers and are not, "+
+			"because it could not be written, or not in time.", func(e emit) { e(float64(lost())) }),
+	})
+}

@@ -28,7 +28,8 @@ var plots = []plot{
 		func(s *Sample) float64 { return float64(s.Failed) }},
 }
 
-func (w *writer) plot(p *plot, values []float64) {
+// draw writes the plot of some values, the oldest first.
+func (p *plot) draw(w *writer, values []float64) {
 	if p.grows {
 		for i := range values {
 			values[i] *= float64(time.Minute / sampleEvery)

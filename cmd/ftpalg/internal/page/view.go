@@ -48,7 +48,7 @@ func (p *Page) sections(w *writer, v *view) {
 		if !x.grows {
 			values = append(values, x.value(&now))
 		}
-		w.plot(x, values)
+		x.draw(w, values)
 	}
 	w.put(`</div></section><section id="doors" aria-label="Open ports">`)
 	w.doors(v.status)
