@@ -2,18 +2,21 @@ package alg
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
-// clients counts what each client network has, and all of them together.
+// clients counts what each client network has, and all of them together. Several gateways may share it: its
+// lock is taken when a session or a door comes or goes, and for a command only if commands are limited.
 type clients struct {
+	mu    sync.Mutex
 	byNet map[netip.Prefix]*client
 	all   client
 }
 
-// client counts what one client network has.
+// client counts what one client network has. Only clients changes it.
 type client struct {
 	net      netip.Prefix
 	known    int // sessions in the table
@@ -25,10 +28,19 @@ type client struct {
 	logins   allowance
 }
 
-func (c *clients) init() { c.byNet = map[netip.Prefix]*client{} }
+func newClients() *clients { return &clients{byNet: map[netip.Prefix]*client{}} }
+
+// none tells that nothing needs to be remembered.
+func (c *clients) none() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byNet) == 0
+}
 
 // of returns the counts of a network, for one more session.
 func (c *clients) of(net netip.Prefix) *client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	k := c.byNet[net]
 	if k == nil {
 		k = &client{net: net}
@@ -40,6 +52,8 @@ func (c *clients) of(net netip.Prefix) *client {
 
 // leave takes note that a session of k is gone.
 func (c *clients) leave(k *client, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if k.known--; k.forgettable(now) {
 		delete(c.byNet, k.net)
 	}
@@ -47,6 +61,8 @@ func (c *clients) leave(k *client, now time.Time) {
 
 // sweep forgets those of which nothing needs to be remembered.
 func (c *clients) sweep(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for net, k := range c.byNet {
 		if k.forgettable(now) {
 			delete(c.byNet, net)
@@ -57,6 +73,8 @@ func (c *clients) sweep(now time.Time) {
 // take tells which limit forbids another door, and takes it from the allowances if none does. again
 // tells that one of the same session closes for it.
 func (c *clients) take(k *client, of, all policy.Limit, again bool, now time.Time) policy.Reason {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !again && (isFull(k.open, of.Open) || isFull(c.all.open, all.Open)) {
 		return policy.PinholeLimit
 	}
@@ -71,11 +89,28 @@ func (c *clients) take(k *client, of, all policy.Limit, again bool, now time.Tim
 
 func isFull(n, limit int) bool { return limit > 0 && n >= limit }
 
-func (c *clients) opened(k *client) { k.open++; c.all.open++ }
-func (c *clients) closed(k *client) { k.open--; c.all.open-- }
+func (c *clients) opened(k *client) { c.count(k, 1) }
+func (c *clients) closed(k *client) { c.count(k, -1) }
+
+func (c *clients) count(k *client, doors int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.open += doors
+	c.all.open += doors
+}
+
+// lives takes note of a session more or less that lives, and returns how many do.
+func (c *clients) lives(more int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all.known += more
+	return c.all.known
+}
 
 // admit counts one more session if that is within the limit.
-func (k *client) admit(limit int) bool {
+func (c *clients) admit(k *client, limit int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if isFull(k.sessions, limit) {
 		return false
 	}
@@ -83,8 +118,20 @@ func (k *client) admit(limit int) bool {
 	return true
 }
 
+// stepDown takes back what admit counted.
+func (c *clients) stepDown(k *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.sessions--
+}
+
 // command takes a command from the client's allowance.
-func (k *client) command(l policy.Limit, now time.Time) policy.Reason {
+func (c *clients) command(k *client, l policy.Limit, now time.Time) policy.Reason {
+	if l.FailedLoginsPerMinute <= 0 && l.CommandsPerSecond <= 0 {
+		return policy.None
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case !k.logins.has(l.FailedLoginsPerMinute, time.Minute, now):
 		return policy.LoginRate
@@ -95,7 +142,9 @@ func (k *client) command(l policy.Limit, now time.Time) policy.Reason {
 	return policy.None
 }
 
-func (k *client) loginFailed(l policy.Limit, now time.Time) {
+func (c *clients) loginFailed(k *client, l policy.Limit, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	k.logins.has(l.FailedLoginsPerMinute, time.Minute, now)
 	k.logins.spend(l.FailedLoginsPerMinute)
 }

@@ -194,9 +194,9 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	case dialogue.Command:
 		s.words.command(&n, g.Names)
 		g.transfers.command(s, &n)
-		return s.client.command(s.policy.Limits.PerClient, g.now)
+		return g.clients.command(s.client, s.policy.Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
-		s.client.loginFailed(s.policy.Limits.PerClient, g.now)
+		g.clients.loginFailed(s.client, s.policy.Limits.PerClient, g.now)
 	}
 	return policy.None
 }

@@ -48,7 +48,7 @@ type Gateway struct {
 	policy    policy.Policy
 	between   []policy.Network
 	table     table
-	clients   clients
+	clients   *clients
 	orphans   orphans
 	standby   standby
 	half      halfOpen
@@ -66,15 +66,31 @@ type Gateway struct {
 // New returns a gateway with the policy p, but for the control connections that lie between
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
-	g := &Gateway{kernel: k, room: rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}}
+	g := &Gateway{kernel: k, clients: newClients()}
+	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
-	g.clients.init()
 	g.orphans.init()
 	g.standby.init()
 	g.Fates.Init(&g.Stats.Stats)
 	g.Fates.Update, g.Fates.OnCame, g.Fates.OnKernelError = k.Update, g.came, g.kernelError
 	g.SetPolicy(p, between...)
 	return g
+}
+
+// Share has the limits over all clients, and over each of them, count for g and other together. It must be
+// called before either has a packet; from then on each may be used from a goroutine of its own.
+// Of what may wait and be remembered g gets the part of one of n.
+func (g *Gateway) Share(other *Gateway, n int) {
+	g.clients = other.clients
+	g.room.MaxPackets, g.room.MaxBytes = maxWaiting/n, maxBytes/n
+}
+
+// Unseen tells whether packets pass by, or did, next to those that are handled from now on, because there are
+// too many: what is missing in a stream is then not waited for. Next is to be called after it.
+func (g *Gateway) Unseen(pass bool) {
+	if g.room.Unseen = pass; pass {
+		g.released.all()
+	}
 }
 
 // SetPolicy changes the policies, as in New, for everything from the next packet on.
@@ -226,8 +242,8 @@ func (g *Gateway) Next() (Held, bool) { return g.released.next(&g.room) }
 
 // Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
 func (g *Gateway) Idle() bool {
-	return g.table.n+g.table.ended+len(g.clients.byNet) == 0 && g.orphans.none() && g.Fates.None() &&
-		g.transfers.n == 0
+	return g.table.n+g.table.ended+g.transfers.n == 0 && g.clients.none() && g.orphans.none() &&
+		g.Fates.None()
 }
 
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or

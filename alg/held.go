@@ -38,6 +38,13 @@ func (r *released) expire(now time.Time) {
 	}
 }
 
+// all lets go of all packets.
+func (r *released) all() {
+	for _, s := range r.holding {
+		r.wake(s)
+	}
+}
+
 // wake has next look at the packets of s that wait.
 func (r *released) wake(s *session) {
 	if !slices.Contains(r.ready, s) {

@@ -57,6 +57,41 @@ func TestSegmentThatPassedUnseenIsNotWaitedForAnyLonger(t *testing.T) {
 	d.wantArrived("what follows", d.c(next), next)
 }
 
+func TestNothingIsWaitedForWhilePacketsPassUnseen(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	unseen, next := "NOOP\r\n", "LIST\r\n"
+	pass := func() {
+		d.seq[toServer] += uint32(len(unseen))
+		d.rcv[toServer] += uint32(len(unseen))
+	}
+	pass()
+	d.wantArrived("what waits", d.c(next), "")
+	had := len(d.got[toServer])
+	d.g.Unseen(true)
+	d.release(toServer)
+	d.wantArrived("what has waited", string(d.got[toServer][had:]), next)
+	pass()
+	d.wantArrived("what follows another that passed", d.c(next), next)
+	d.g.Unseen(false)
+	pass()
+	d.wantArrived("what comes when it is over", d.c(next), "")
+}
+
+// An edited line that is lost must come again as it was, and what passed beside it has another offset.
+func TestWhileAnEditIsOnItsWayTheReceiverIsAskedForWhatIsMissing(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	line, unseen := "PORT 10,0,13,222,39,136\r\n", "NOOP\r\n"
+	start := d.seq[toServer]
+	first := d.c(line)
+	d.lose(toServer, first)
+	d.g.Unseen(true)
+	d.packet(toServer, d.seq[toServer]+uint32(len(unseen)), 0, []byte("LIST\r\n"))
+	d.packet(toServer, start, 0, []byte(line))
+	if got := string(d.got[toServer]); !strings.HasSuffix(got, first) {
+		t.Errorf("the server has %q, want %q at its end", got, first)
+	}
+}
+
 func TestRetransmissionWithOtherBordersGivesTheSameBytes(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()
 	line := "PORT 10,0,13,222,39,136\r\n"

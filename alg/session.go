@@ -106,13 +106,13 @@ func (s *session) stand() {
 	if s.counted || s.dialogue.Over() || !s.dialogue.Answered() {
 		return
 	}
-	s.counted = s.client.admit(s.policy.Limits.PerClient.Sessions)
+	s.counted = s.gateway.clients.admit(s.client, s.policy.Limits.PerClient.Sessions)
 }
 
 // stepDown gives back the session's place among those of its client.
 func (s *session) stepDown() {
 	if s.counted {
-		s.client.sessions--
+		s.gateway.clients.stepDown(s.client)
 	}
 	s.counted = false
 }

@@ -17,7 +17,11 @@ const (
 	askStep    = 256              // and of how many it asks the kernel
 )
 
+// countSessions is called after each change of how many there are.
 func (g *Gateway) countSessions() {
+	if more := g.table.n - int(g.Stats.Sessions.Load()); more != 0 {
+		g.clients.lives(more)
+	}
 	g.Stats.Sessions.Store(int64(g.table.n))
 	g.Stats.Ended.Store(int64(g.table.ended))
 	g.Stats.Standby.Store(int64(len(g.standby.known)))
@@ -31,7 +35,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 			g.drop(old)
 		}
 	}
-	if limit := g.policy.Limits.Total.Sessions; limit > 0 && t.n >= limit {
+	if limit := g.policy.Limits.Total.Sessions; limit > 0 && t.n > 0 && g.clients.lives(0) >= limit {
 		g.drop(t.live.next)
 		g.Stats.Forgotten.Add(1)
 	}
@@ -145,6 +149,12 @@ func (g *Gateway) Destroyed(original conntrack.Tuple) {
 		g.drop(s)
 		g.Stats.Vanished.Add(1)
 	}
+}
+
+// Has tells whether there is a session with this original tuple.
+func (g *Gateway) Has(original conntrack.Tuple) bool {
+	s := g.table.find(original)
+	return s != nil && s.original() == original
 }
 
 // Changed tells that another program wrote the kernel's entry with this original tuple: another gateway may

@@ -130,13 +130,23 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	case Old:
 		return a
 	case Gap:
-		if n == 0 || !h.crosses(p.Seq(), late || back.hasClaim, &a) {
+		switch {
+		case n == 0:
+			return a
+		case h.passedBy(r):
+			h.skipTo(p.Seq())
+			a.Missed = true
+		case !h.crosses(p.Seq(), late || back.hasClaim || r.Unseen, &a):
 			return a
 		}
 	}
 	c.deliver(h, p, r, &a)
 	return a
 }
+
+// passedBy tells whether what is missing is taken to have gone by unseen. While an edit is on its way it is
+// not: what went by beside it did so at another offset, and what is lost of it must be repeated as it was.
+func (h *half) passedBy(r *Room) bool { return r.Unseen && h.stream.plain(h.stream.Delta()) }
 
 // crosses tells whether a segment at original number seq is read although what precedes it did not
 // come, or in a what becomes of it. doubtful tells that it may never come.

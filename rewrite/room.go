@@ -26,6 +26,9 @@ type Room struct {
 	MaxPackets int // packets that wait
 	MaxBytes   int // bytes of packets that wait, and of histories
 
+	// Unseen tells that packets pass by unseen: what is missing is not late but gone by, and not waited for.
+	Unseen bool
+
 	packets, bytes, history int
 }
 
@@ -71,6 +74,9 @@ func (c *Conn) Holds() bool { return len(c.half[0].waiting)+len(c.half[1].waitin
 func (c *Conn) Next(r *Room) (Waiting, bool) {
 	for d := range c.half {
 		h := &c.half[d]
+		if len(h.waiting) > 0 && h.passedBy(r) {
+			return h.release(h.foremost(), r), true
+		}
 		for i := range h.waiting {
 			w := &h.waiting[i]
 			if h.late || h.claims(w.seq) || h.stream.Classify(w.seq, 1) != Gap {
@@ -79,6 +85,16 @@ func (c *Conn) Next(r *Room) (Waiting, bool) {
 		}
 	}
 	return Waiting{}, false
+}
+
+// foremost returns which of the packets that wait comes first in the stream.
+func (h *half) foremost() (first int) {
+	for i := range h.waiting {
+		if int32(h.waiting[i].seq-h.waiting[first].seq) < 0 {
+			first = i
+		}
+	}
+	return first
 }
 
 func (h *half) release(i int, r *Room) Waiting {

@@ -42,20 +42,28 @@ type happening struct {
 // events brings what the kernel tells of data connections and of the end of control connections to the
 // packet loop. What the loop does not take in time is lost and counted: nothing waits for it.
 type events struct {
-	listener *conntrack.Listener
-	wake     func() error // ends the round of the loop that waits
-	own      []uint32     // netlink port ids of our own requests
-	ready    chan happening
-	lost     *atomic.Uint64 // counts how often events were lost
-	missed   atomic.Bool    // since the loop looked last
-	told     bool           // that they can be lost
-	woken    time.Time      // when the loop was woken last; of the listening goroutine
-	broken   chan error     // what ended the listening
+	wake   func() error // ends the round of the loop that waits
+	own    []uint32     // netlink port ids of our own requests
+	ready  chan happening
+	lost   *atomic.Uint64 // counts how often events were lost
+	missed atomic.Bool    // since the loop looked last
+	told   bool           // that they can be lost
+	woken  time.Time      // when the loop was woken last; of the listening goroutine
+	broken chan error     // what ended the listening
+	others bool           // this worker knows the sessions of another gateway
 }
 
-// watch listens to the events, of control connections at ports. It must be called before there are
+func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
+	return &events{
+		own: own, lost: lost, wake: wake,
+		others: true,
+		ready:  make(chan happening, eventsWaiting), broken: make(chan error, 1),
+	}
+}
+
+// watch listens to the events of control connections at ports. It must be called before there are
 // connections to be told of. own are the netlink port ids of the program's own requests.
-func watch(ports []uint16, own []uint32, lost *atomic.Uint64, wake func() error) (*events, error) {
+func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
 	const kinds = conntrack.AllEvents
 	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
 	if err != nil {
@@ -64,26 +72,31 @@ func watch(ports []uint16, own []uint32, lost *atomic.Uint64, wake func() error)
 	if err := l.Filter(ports, own...); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	e := &events{
-		listener: l, own: own, lost: lost, wake: wake,
-		ready: make(chan happening, eventsWaiting), broken: make(chan error, 1),
-	}
-	go e.listen()
-	return e, nil
+	return l, nil
 }
 
-// listen receives until the listener is closed.
-func (e *events) listen() {
+// listen receives until the listener is closed. All hear of all: whose it is tells the table of each.
+func listen(l *conntrack.Listener, all []*events) {
+	take := func(ev *conntrack.Event) {
+		for _, e := range all {
+			e.take(ev)
+		}
+	}
 	for {
-		err := e.listener.Receive(e.take)
-		switch {
-		case errors.Is(err, os.ErrClosed):
+		err := l.Receive(take)
+		if errors.Is(err, os.ErrClosed) {
 			return
-		case errors.Is(err, conntrack.ErrEventsLost):
-			e.lose()
-		case err != nil:
-			e.lose()
-			e.broken <- err
+		}
+		for _, e := range all {
+			switch {
+			case errors.Is(err, conntrack.ErrEventsLost):
+				e.lose()
+			case err != nil:
+				e.lose()
+				e.broken <- err
+			}
+		}
+		if err != nil && !errors.Is(err, conntrack.ErrEventsLost) {
 			return
 		}
 	}
@@ -135,7 +148,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	for range eventsARound {
 		select {
 		case h := <-e.ready:
-			h.tell(g)
+			h.tell(g, e.others)
 		case err := <-e.broken:
 			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
 		default:
@@ -145,9 +158,12 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	return true
 }
 
-func (h *happening) tell(g *alg.Gateway) {
+// tell tells g. others: of sessions that no worker has, which are another gateway's, it is the one to know.
+func (h *happening) tell(g *alg.Gateway, others bool) {
 	if h.foreign {
-		g.Changed(h.at, h.tuple)
+		if others || g.Has(h.tuple) {
+			g.Changed(h.at, h.tuple)
+		}
 		return
 	}
 	switch h.kind {
@@ -168,30 +184,41 @@ func (h *happening) tell(g *alg.Gateway) {
 }
 
 // openEvents listens to the kernel from before the rules on, if it may.
-func (p *program) openEvents() error {
+func (p *program) openEvents(lost *atomic.Uint64) error {
+	p.eventsLost = lost
 	if !p.config.Events {
 		return nil
 	}
-	queue, err := p.queue.PortID()
-	if err != nil {
-		return err
+	for _, w := range p.workers {
+		queue, err := w.queue.PortID()
+		if err != nil {
+			return err
+		}
+		p.own = append(p.own, w.conn.PortID(), queue)
 	}
-	e, err := watch(p.config.Ports, []uint32{p.conn.PortID(), queue}, p.eventsLost, p.queue.Wake)
+	l, err := watch(p.config.Ports, p.own)
 	if err != nil {
 		return fmt.Errorf("%w (events: off in the configuration does without)", err)
 	}
-	p.events = e
-	p.undo = append(p.undo, e.listener.Close)
-	p.gateway.Fates.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
-		return p.conn.Entry(t, conntrack.Zone{}, x)
+	p.listener = l
+	p.undo = append(p.undo, l.Close)
+	var all []*events
+	for _, w := range p.workers {
+		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
+		w.gateway.Fates.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
+			return w.conn.Entry(t, conntrack.Zone{}, x)
+		}
+		w.events.others = len(all) == 0
+		all = append(all, w.events)
 	}
+	go listen(l, all)
 	return nil
 }
 
 // hears says whether it will be known what comes of open ports, and how many bytes passed.
 func (p *program) hears() (events, bytes string) {
 	events, bytes = "on", "on"
-	if p.events == nil {
+	if p.listener == nil {
 		return "off", "off"
 	}
 	if n, err := sysctl("nf_conntrack_events"); err == nil && n == 0 {

@@ -16,7 +16,8 @@ import (
 
 func newEventsOf(n int) *events {
 	return &events{
-		own: []uint32{7}, lost: &atomic.Uint64{}, wake: func() error { return nil },
+		others: true,
+		own:    []uint32{7}, lost: &atomic.Uint64{}, wake: func() error { return nil },
 		ready: make(chan happening, n), broken: make(chan error, 1),
 	}
 }

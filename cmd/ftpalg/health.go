@@ -20,21 +20,22 @@ import (
 // tellStatus tells how the program is. It is called by another goroutine than the packet loop's.
 func (p *program) tellStatus(info build.Info) *api.Status {
 	events, bytes := p.hears()
+	stats := p.stats()
 	s := &api.Status{
 		Version: api.Version, Program: info.Version, Kernel: kernelRelease(),
 		Uptime: time.Since(p.started).Seconds(), Ports: *p.served.Load(),
 		Chosen: map[string]string{
-			"helper": p.choice.Helper, "queue": strconv.Itoa(int(p.queueNumber)), "table": p.config.Table,
-			"events": events, "bytes": bytes,
+			"helper": p.choice.Helper, "queue": p.queueNumbers(), "table": p.config.Table,
+			"workers": strconv.Itoa(len(p.workers)),
+			"events":  events, "bytes": bytes,
 		},
-		Counters: counters(&p.gateway.Stats),
+		Counters: counters(stats),
 		Checks: []api.Check{
 			p.checkLoop(), p.checkQueue(), p.checkRules(), p.checkEvents(events), checkBytes(bytes),
-			checkTable(), p.checkKernel(), checkLabels(&p.gateway.Stats), checkFates(&p.gateway.Stats),
-			checkTransfers(p),
+			checkTable(), checkKernel(stats), checkLabels(stats), checkFates(stats), checkTransfers(p),
 		},
 	}
-	if n := p.gateway.Stats.Standby.Load(); n > 0 {
+	if n := stats.Standby.Load(); n > 0 {
 		s.Checks = append(s.Checks, checkStandby(n))
 	}
 	for _, c := range s.Checks {
@@ -83,15 +84,20 @@ func marked(c api.Check, bad bool, l api.Level, detail, remedy string) api.Check
 const stuckAfter = 5 * time.Second
 
 func (p *program) checkLoop() api.Check {
-	turned := make(chan bool, 1)
-	go func() { turned <- p.loop.call(func() {}) }()
-	ok := false
-	select {
-	case ok = <-turned:
-	case <-time.After(stuckAfter):
+	turned := make(chan bool, len(p.workers))
+	for _, w := range p.workers {
+		go func() { turned <- w.loop.call(func() {}) }()
+	}
+	stuck, ok := time.After(stuckAfter), true
+	for i := 0; ok && i < len(p.workers); i++ {
+		select {
+		case ok = <-turned:
+		case <-stuck:
+			ok = false
+		}
 	}
 	return marked(api.Check{ID: "loop", Name: "packets are handled"}, !ok, api.Failing,
-		fmt.Sprintf("the loop has not turned for %v", stuckAfter),
+		fmt.Sprintf("a loop has not turned for %v", stuckAfter),
 		"restart ftpalg, which costs no session, and report it")
 }
 
@@ -107,8 +113,13 @@ func (p *program) checkQueue() api.Check {
 			"restart ftpalg: without the queue packets pass it by")
 	}
 	c.Detail = fmt.Sprintf("%d packets wait", s.Waiting)
-	lost := s.QueueDropped + s.UserDropped + p.loop.overruns.Load()
-	return marked(c, lost > 0, api.Warning, fmt.Sprintf("packets passed unseen %d times", lost),
+	lost := s.QueueDropped + s.UserDropped
+	if passed, err := countUnseen(p); err == nil {
+		lost += passed
+	} else {
+		lost += p.workers[0].loop.overruns.Load() // of all
+	}
+	return marked(c, lost > 0, api.Warning, fmt.Sprintf("%d packets passed unseen", lost),
 		"give ftpalg more of the processor, or look for a flood on its ports")
 }
 
@@ -168,8 +179,8 @@ func sysctl(name string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-func (p *program) checkKernel() api.Check {
-	n := p.gateway.Stats.KernelErrors.Load()
+func checkKernel(s *alg.Stats) api.Check {
+	n := s.KernelErrors.Load()
 	return marked(api.Check{ID: "kernel", Name: "the kernel does what it is asked"}, n > 0, api.Warning,
 		fmt.Sprintf("%d requests failed", n), "look for 'kernel error' in the log, and run ftpalg check")
 }

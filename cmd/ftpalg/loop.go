@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
@@ -31,6 +29,12 @@ type packetQueue interface {
 	Flush() error
 	Wake() error
 	Lost() uint64
+	WasFull() bool
+}
+
+// observer is told of the time to the verdict on a packet, and whether it begins with the packet's arrival.
+type observer interface {
+	Observe(took time.Duration, sinceArrival bool)
 }
 
 // loop takes packets from a queue, asks the gateway about each, and answers. Everything that
@@ -41,7 +45,7 @@ type loop struct {
 	idle     func() bool // tells that the gateway has nothing to do but for packets; nil: never
 	queue    packetQueue
 	packets  []nfqueue.Packet
-	latency  prometheus.Observer
+	latency  observer
 	overruns *atomic.Uint64
 	lost     *atomic.Uint64
 	journal  *journal
@@ -151,6 +155,7 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
+	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	l.release(now)
 	for i := range l.packets[:n] {
@@ -182,11 +187,11 @@ func (l *loop) tick(now time.Time) {
 func (l *loop) observe(read time.Time, ps []nfqueue.Packet) {
 	took := time.Since(read)
 	for i := range ps {
-		waited := took
+		waited, known := took, false
 		if age := read.Sub(ps[i].Time); age > 0 && age < longAgo {
-			waited += age
+			waited, known = waited+age, true
 		}
-		l.latency.Observe(waited.Seconds())
+		l.latency.Observe(waited, known)
 	}
 	if lost := l.queue.Lost(); lost != l.missed {
 		l.lost.Add(lost - l.missed)

@@ -14,11 +14,11 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
@@ -83,6 +83,7 @@ type answer struct {
 type batchOrError struct {
 	packets [][]byte
 	err     error
+	full    bool // packets passed unseen
 }
 
 // fakeQueue gives its batches, numbering packets from 1, and then only deadlines.
@@ -94,11 +95,13 @@ type fakeQueue struct {
 	flushed int   // answers that were sent
 	sends   int   // datagrams of answers
 	lost    uint64
+	full    bool // when the last batch was received
 }
 
 func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
 func (q *fakeQueue) Wake() error                 { return nil }
 func (q *fakeQueue) Lost() uint64                { return q.lost }
+func (q *fakeQueue) WasFull() bool               { return q.full }
 
 func (q *fakeQueue) Flush() error {
 	if len(q.answers) > q.flushed {
@@ -113,7 +116,7 @@ func (q *fakeQueue) Receive(pkts []nfqueue.Packet) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	b := q.batches[0]
-	q.batches = q.batches[1:]
+	q.batches, q.full = q.batches[1:], b.full
 	for i, p := range b.packets {
 		q.lastID++
 		pkts[i] = nfqueue.Packet{ID: q.lastID, Payload: p}
@@ -141,7 +144,7 @@ func testLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError
 	l := newLoop()
 	l.gateway, l.queue, l.packets, l.journal = g, q, make([]nfqueue.Packet, batch), j
-	l.latency = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x"})
+	l.latency = &metrics.Latency{}
 	l.overruns, l.lost = &atomic.Uint64{}, &atomic.Uint64{}
 	return l
 }
@@ -182,6 +185,10 @@ func TestLoopAnswersEachPacket(t *testing.T) {
 				{packets: [][]byte{command(t, startSeq+6, "TYPE I\r\n")}},
 			},
 			[]answer{{1, nfqueue.Accept, ""}, {3, nfqueue.Accept, ""}, {2, nfqueue.Accept, portOut}}},
+		{"held until the queue is full", []batchOrError{
+			{packets: [][]byte{command(t, startSeq+6+8, noop), command(t, startSeq+6, "TYPE I\r\n")}},
+			{full: true}, {packets: [][]byte{command(t, startSeq+6+8+6, port)}}},
+			[]answer{{2, nfqueue.Accept, ""}, {1, nfqueue.Accept, ""}, {3, nfqueue.Accept, portOut}}},
 		{"a batch with an overrun, and the next", []batchOrError{
 			{err: nfqueue.ErrOverrun}, {packets: [][]byte{command(t, startSeq, port)}}},
 			[]answer{{1, nfqueue.Accept, portOut}}},
@@ -245,6 +252,7 @@ func (q *endless) Verdict(uint32, nfqueue.Verdict, []byte) error { return nil }
 func (q *endless) Flush() error                                  { return nil }
 func (q *endless) Wake() error                                   { return nil }
 func (q *endless) Lost() uint64                                  { return 0 }
+func (q *endless) WasFull() bool                                 { return false }
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
 	l := testLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
@@ -309,31 +317,5 @@ func TestLostPacketsAreCountedOnce(t *testing.T) {
 	}
 	if n := l.lost.Load(); n != 13 {
 		t.Errorf("counted %d", n)
-	}
-}
-
-// observed keeps what is observed.
-type observed []float64
-
-func (o *observed) Observe(v float64) { *o = append(*o, v) }
-
-func TestTimeOfAPacketCountsFromItsArrival(t *testing.T) {
-	read := time.Now()
-	for _, c := range []struct {
-		name     string
-		arrived  time.Time
-		from, to float64 // seconds
-	}{
-		{"no timestamp", time.Time{}, 0, 1},
-		{"a timestamp", read.Add(-5 * time.Second), 5, 6},
-		{"a clock that was set back", read.Add(5 * time.Second), 0, 1},
-		{"a clock that was set forward", read.Add(-time.Hour), 0, 1},
-	} {
-		l, o := testLoop(t, &fakeQueue{}, io.Discard), &observed{}
-		l.latency = o
-		l.observe(read, []nfqueue.Packet{{Time: c.arrived}})
-		if len(*o) != 1 || (*o)[0] < c.from || (*o)[0] > c.to {
-			t.Errorf("%s: %v", c.name, *o)
-		}
 	}
 }

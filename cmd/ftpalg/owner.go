@@ -42,7 +42,9 @@ func (p *program) openRules() error {
 // pid namespace, as of a container before it was restarted, is taken to run as long as its
 // queue is bound: this program's own queue, of the same number, says that it does not.
 func (p *program) boundByOther(queue uint16) bool {
-	return (p.queue == nil || queue != p.queueNumber) && probe.QueueBound(queue)
+	bound := len(p.workers) > 0 && p.workers[0].queue != nil // by this program, from that number on
+	own := bound && queue >= p.queueNumber && int(queue) < int(p.queueNumber)+len(p.workers)
+	return !own && probe.QueueBound(queue)
 }
 
 // watchRules begins to watch the table, so before it is installed.

@@ -19,7 +19,7 @@ func withPage(p *program, others http.Handler, info build.Info) http.Handler {
 	}
 	s := status.Source{
 		Status: func() *api.Status { return p.tellStatus(info) },
-		Sample: func() status.Sample { return sampleOf(&p.gateway.Stats) }, Meaning: meaning,
+		Sample: func() status.Sample { return sampleOf(p.stats()) }, Meaning: meaning,
 	}
 	if p.config.HTTP.Sessions {
 		s.Sessions = p.tellSessions

@@ -28,8 +28,8 @@ func TestProbesTellThatAllIsWell(t *testing.T) {
 }
 
 func TestProbeTellsOfALoopThatDoesNotTurn(t *testing.T) {
-	p := &program{loop: testLoop(t, &fakeQueue{}, io.Discard)}
-	close(p.loop.ended)
+	p := &program{workers: []*worker{{loop: testLoop(t, &fakeQueue{}, io.Discard)}}}
+	close(p.workers[0].loop.ended)
 	h := p.withProbes(http.NotFoundHandler())
 	const down = http.StatusServiceUnavailable
 	for path, want := range map[string]int{"/healthz": down, "/metrics": http.StatusNotFound} {

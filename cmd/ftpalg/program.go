@@ -2,20 +2,20 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/build"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/config"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/transfers"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/webconfig"
 	"github.com/ftpalg/ftpalg/conntrack"
-	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/conntrack/probe"
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
@@ -39,28 +39,26 @@ type program struct {
 	choice  probe.Choice
 	signals chan os.Signal
 
-	kernel  *kernel
-	gateway *alg.Gateway
-	conn    *conntrack.Conn
-	queue   *nfqueue.Queue
-	rules   *ruleset.Table
-	watch   *ruleset.Watch
-	log     *slog.Logger
-	level   *slog.LevelVar
-	journal *journal
-	loop    *loop
-	super   *supervisor
-	events  *events // nil: they are off
+	workers  []*worker
+	rules    *ruleset.Table
+	watch    *ruleset.Watch
+	logTo    io.Writer
+	log      *slog.Logger
+	level    *slog.LevelVar
+	hub      api.Hub
+	unseen   unseen
+	super    *supervisor
+	listener *conntrack.Listener // of events; nil: they are off
+	own      []uint32            // netlink port ids of our own requests
 
 	guard      *webconfig.Guard // of what is served; nil: nothing is
 	transfers  *transfers.Log   // nil: they are not logged
-	snapshots  *snapshots
 	started    time.Time
 	served     atomic.Pointer[[]uint16] // the ports, for other goroutines
 	eventsLost *atomic.Uint64
 
 	takeOver    bool           // from a process that has the table
-	queueNumber uint16         // the configured one, but for a takeover
+	queueNumber uint16         // of the first worker: the configured one, but for a takeover
 	undo        []func() error // what ends the program, the last first
 }
 
@@ -71,12 +69,10 @@ func start(src config.Sources, logTo io.Writer, takeOver bool) (*program, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{sources: src, config: c, level: &slog.LevelVar{}, takeOver: takeOver,
+	p := &program{sources: src, config: c, logTo: logTo, level: &slog.LevelVar{}, takeOver: takeOver,
 		started: time.Now()}
 	p.level.Set(c.Log.Level)
 	p.log = newLogger(logTo, c.Log.JSON, p.level)
-	p.journal = newJournal(logTo, c.Log.JSON, p.level)
-	p.journal.names = c.Names
 	if p.super, err = newSupervisor(p.log); err != nil {
 		return nil, err
 	}
@@ -94,21 +90,21 @@ func (p *program) setUp() error {
 	if err := p.openRules(); err != nil {
 		return err
 	}
-	if err := p.openConntrack(); err != nil {
+	if err := p.openWorkers(); err != nil {
 		return err
 	}
-	if err := p.openQueue(); err != nil {
+	if err := p.findQueues(); err != nil {
 		return err
 	}
 	info := build.Read(version)
-	m := metrics.New(&p.gateway.Stats, p.queueStats, info)
-	p.journal.ended, p.eventsLost = m.Ended, &m.EventsLost
+	m := metrics.New(p.counts(), p.queueStats, info)
+	m.Unseen(func() (uint64, error) { return countUnseen(p) })
 	ports := p.config.Ports
 	p.served.Store(&ports)
-	if err := errors.Join(p.openEvents(), openTransfers(p, m)); err != nil {
+	if err := errors.Join(p.openEvents(&m.EventsLost), openTransfers(p, m)); err != nil {
 		return err
 	}
-	p.makeLoop(m)
+	p.makeLoops(m)
 	if err := p.serveMetrics(m, info); err != nil {
 		return err
 	}
@@ -132,17 +128,6 @@ func (p *program) setUp() error {
 	return nil
 }
 
-// makeLoop joins what handles packets.
-func (p *program) makeLoop(m *metrics.Metrics) {
-	p.loop = newLoop()
-	p.loop.gateway, p.loop.queue, p.loop.packets = p.gateway, p.queue, make([]nfqueue.Packet, batch)
-	p.loop.latency, p.loop.overruns, p.loop.lost, p.loop.journal = m.Latency, &m.Overruns, &m.Lost, p.journal
-	p.snapshots = newSnapshots(p.queue.Wake)
-	p.loop.events, p.loop.snapshots = p.events, p.snapshots
-	p.loop.idle = func() bool { return p.gateway.Idle() && p.super.every == 0 }
-	p.loop.alive = func(now time.Time) { p.super.alive(now, p.status) }
-}
-
 // choose finds out how the job is done on this kernel.
 func (p *program) choose() error {
 	choice, err := probe.Choose(probe.Needs(probe.Options{Queue: p.config.Queue}))
@@ -156,40 +141,10 @@ func (p *program) choose() error {
 	return nil
 }
 
-// openConntrack registers the helper.
-func (p *program) openConntrack() error {
-	conn, err := conntrack.Dial()
-	if err != nil {
-		return err
-	}
-	p.conn, p.undo = conn, append(p.undo, conn.Close)
-	if p.choice.Helper == conntrack.HelperOwn {
-		err := conn.RegisterHelper(conntrack.HelperOwn, ownExpectations, p.config.Policy.Timeout)
-		if err != nil {
-			return err
-		}
-	}
-	p.kernel = &kernel{conn: conn}
-	p.gateway = alg.New(p.kernel, p.config.Policy, p.config.Policies...)
-	p.gateway.Names = p.config.Names
-	p.gateway.OnOpened = p.journal.opened
-	p.gateway.OnRefused = p.journal.refused
-	p.gateway.Fates.OnFate = p.journal.fate
-	p.gateway.OnKernelError = p.journal.kernelError
-	p.kernel.refused = p.gateway.Refused
-	p.kernel.failed = func(doing string, err error) {
-		p.gateway.Stats.KernelErrors.Add(1)
-		p.journal.kernelError(doing, err)
-	}
-	return nil
-}
-
-func (p *program) queueStats() (nfqueue.Stats, error) { return nfqueue.ReadStats(p.queueNumber) }
-
 func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Config {
 	return ruleset.Config{
 		Table: c.Table, Ports: ports, Queue: c.Queue, Helper: choice.Helper,
-		NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader,
+		Workers: workersFor(c, choice), NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader,
 	}
 }
 
@@ -202,13 +157,15 @@ const (
 
 // serve handles packets until a signal ends it.
 func (p *program) serve() error {
-	err := runAll(p.signals, p.reload, p.loop)
+	err := runAll(p.signals, p.reload, p.loops()...)
 	p.super.stopping()
 	// First the rules, then the queue, what comes in between would be lost; the table
 	// last, with p.close.
 	err = errors.Join(err, p.emptyRules())
-	if err == nil {
-		err = p.loop.drain(drainQuiet, drainMost)
+	for _, w := range p.workers {
+		if err == nil {
+			err = w.loop.drain(drainQuiet, drainMost)
+		}
 	}
 	err = errors.Join(err, p.close())
 	p.log.Info("stopped")
@@ -238,7 +195,13 @@ func (p *program) logReady(info build.Info) {
 	}
 	events, bytes := p.hears()
 	p.log.Info("ready", "version", info.Version, "ports", p.config.Ports, "queue", p.queueNumber,
+		"workers", len(p.workers),
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
 		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes)
+}
+
+// status is one line for people, as in `systemctl status`.
+func (p *program) status() string {
+	return fmt.Sprintf("%d control connections on ports %v", p.stats().Sessions.Load(), *p.served.Load())
 }

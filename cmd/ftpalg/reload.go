@@ -33,14 +33,16 @@ func (p *program) readAgain() {
 		p.log.Error("the configuration is not reloaded, the old one stays", "error", err)
 		return
 	}
-	if p.events != nil {
-		if err := p.events.listener.Filter(c.Ports, p.events.own...); err != nil {
+	if p.listener != nil {
+		if err := p.listener.Filter(c.Ports, p.own...); err != nil {
 			p.log.Error("events are told of the old ports only", "error", err)
 		}
 	}
 	p.config.Ports, p.config.Policy, p.config.Policies = c.Ports, c.Policy, c.Policies
 	p.served.Store(&c.Ports)
-	p.loop.call(func() { p.gateway.SetPolicy(c.Policy, c.Policies...) })
+	for _, w := range p.workers {
+		w.loop.call(func() { w.gateway.SetPolicy(c.Policy, c.Policies...) })
+	}
 	p.level.Set(c.Log.Level)
 	p.log.Info("configuration reloaded", "ports", c.Ports)
 	if keys := config.Fixed(p.config, c); len(keys) > 0 {

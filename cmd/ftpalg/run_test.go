@@ -169,7 +169,7 @@ func TestRunWithoutConfiguration(t *testing.T) {
 	newNetns(t)
 	p := startProcess(t, "run")
 	ready := p.expect("msg=ready")
-	chosen := regexp.MustCompile(`version=\S+ ports=\[21\] queue=2121 queueing=(native|xt) ` +
+	chosen := regexp.MustCompile(`version=\S+ ports=\[21\] queue=2121 workers=1 queueing=(native|xt) ` +
 		`helper=\S+ helper_kind=(own|carrier) `)
 	if !chosen.MatchString(ready) {
 		t.Errorf("the first line does not say what was chosen: %s", ready)

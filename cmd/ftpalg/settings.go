@@ -12,6 +12,7 @@ import (
 var flagged = []struct{ key, usage string }{
 	{"ports", "ports of control connections"},
 	{"queue", "number of the netfilter queue"},
+	{"workers", "workers, each with a queue of its own from that number on"},
 	{"rules", "who manages the nftables rules"},
 	{"helper", "conntrack helper of control connections"},
 	{"external_address", "public address of a gateway behind one-to-one NAT"},

@@ -18,7 +18,7 @@ func (p *program) serveSocket(info build.Info) {
 		return
 	}
 	server := api.NewServer(api.Source{
-		Sessions: p.tellSessions, Events: p.journal.hub,
+		Sessions: p.tellSessions, Events: &p.hub,
 		Status: func() *api.Status { return p.tellStatus(info) },
 	})
 	ended := make(chan struct{})
@@ -64,13 +64,18 @@ func (p *program) listen() net.Listener {
 }
 
 func (p *program) tellSessions(ctx context.Context) (*api.Sessions, error) {
-	rows, at, err := p.snapshots.get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := &api.Sessions{Version: api.Version, Time: at, Sessions: make([]api.Session, len(rows))}
-	for i := range rows {
-		all.Sessions[i] = toldSession(&rows[i], at)
+	all := &api.Sessions{Version: api.Version, Sessions: []api.Session{}}
+	for _, w := range p.workers {
+		rows, at, err := w.snapshots.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if all.Time.IsZero() || at.Before(all.Time) {
+			all.Time = at
+		}
+		for i := range rows {
+			all.Sessions = append(all.Sessions, toldSession(&rows[i], at))
+		}
 	}
 	return all, nil
 }

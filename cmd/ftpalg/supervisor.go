@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -16,14 +18,17 @@ import (
 type supervisor struct {
 	log   *slog.Logger
 	every time.Duration // between two signs of life; 0: there is no supervisor
-	last  time.Time
+
+	mu     sync.Mutex    // held by the loop that gives a sign of life
+	last   atomic.Int64  // when it was given, nanoseconds since 1970
+	turned []atomic.Bool // for each packet loop, that it did since the last sign of life
 }
 
 // statusEvery is how often the status is renewed where no watchdog wants it sooner.
 const statusEvery = 10 * time.Second
 
 func newSupervisor(log *slog.Logger) (*supervisor, error) {
-	s := &supervisor{log: log}
+	s := &supervisor{log: log, turned: make([]atomic.Bool, 1)}
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return s, nil
 	}
@@ -38,13 +43,31 @@ func newSupervisor(log *slog.Logger) (*supervisor, error) {
 	return s, nil
 }
 
-// alive is a sign of life. Only the packet loop gives it, so that a loop that hangs is
-// noticed. The status is made when it is due.
-func (s *supervisor) alive(now time.Time, status func() string) {
-	if s.every == 0 || now.Sub(s.last) < s.every {
+// loops tells how many packet loops there are.
+func (s *supervisor) loops(n int) { s.turned = make([]atomic.Bool, n) }
+
+// alive notes that a packet loop has turned. When all have since the last sign of life, it gives the
+// next, so that one that hangs is noticed. The status is made when it is due.
+func (s *supervisor) alive(loop int, now time.Time, status func() string) {
+	if s.every == 0 {
 		return
 	}
-	s.last = now
+	if !s.turned[loop].Load() {
+		s.turned[loop].Store(true)
+	}
+	if now.UnixNano()-s.last.Load() < int64(s.every) || !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	for i := range s.turned {
+		if !s.turned[i].Load() {
+			return
+		}
+	}
+	for i := range s.turned {
+		s.turned[i].Store(false)
+	}
+	s.last.Store(now.UnixNano())
 	s.tell(daemon.SdNotifyWatchdog + "\nSTATUS=" + status())
 }
 
@@ -70,9 +93,4 @@ func (s *supervisor) tell(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		s.log.Error("tell the service manager", "error", err)
 	}
-}
-
-// status is one line for people, as in `systemctl status`.
-func (p *program) status() string {
-	return fmt.Sprintf("%d control connections on ports %v", p.gateway.Stats.Sessions.Load(), p.config.Ports)
 }

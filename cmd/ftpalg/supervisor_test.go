@@ -111,7 +111,7 @@ func TestNoSignOfLifeWithoutTheLoop(t *testing.T) {
 	now := time.Now()
 	for _, after := range []time.Duration{0, time.Second, 1999 * time.Millisecond, 2 * time.Second,
 		3 * time.Second} {
-		s.alive(now.Add(after), func() string { return "well" })
+		s.alive(0, now.Add(after), func() string { return "well" })
 	}
 	s.stopping()
 	if state, alive := m.told(); alive != 2 || state != "STOPPING=1" {

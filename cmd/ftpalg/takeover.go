@@ -34,22 +34,20 @@ const (
 	metricsPatience, metricsPoll = 15 * time.Second, 20 * time.Millisecond
 )
 
-// openQueue binds the configured queue or, to take over from a process that has
-// it, the next one that is free.
-func (p *program) openQueue() error {
-	last := p.config.Queue
-	if p.takeOver {
-		last = uint16(min(int(last)+queueTries-1, 1<<16-1))
+// findQueues binds the configured queues or, to take over from a process that has
+// one of them, the next that are free.
+func (p *program) findQueues() error {
+	last := min(int(p.config.Queue), 1<<16-len(p.workers))
+	if last < int(p.config.Queue) {
+		return fmt.Errorf("%d workers need queues %d and the next, which go to %d: choose another with "+
+			"--queue, FTPALG_QUEUE or queue in the configuration", len(p.workers), p.config.Queue, 1<<16-1)
 	}
-	for number := p.config.Queue; ; number++ {
-		q, err := nfqueue.Open(nfqueue.Config{
-			Queue: number, MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch,
-		})
-		switch {
+	if p.takeOver {
+		last = min(last+queueTries-1, 1<<16-len(p.workers))
+	}
+	for number := int(p.config.Queue); ; number++ {
+		switch err := p.openQueues(uint16(number)); {
 		case err == nil:
-			p.queue, p.queueNumber = q, number
-			p.undo = append(p.undo, q.Close)
-			p.kernel.out, q.OnRefused = q, p.kernel.onRefused
 			return nil
 		case errors.Is(err, nfqueue.ErrBound) && number < last:
 		case errors.Is(err, nfqueue.ErrBound):
@@ -79,11 +77,14 @@ func (p *program) awaitEnd(former ruleset.Owner) {
 // adopt takes over the doors that an earlier process left open. What is told here
 // must be so: a line that is taken to come again is not counted as another edit.
 func (p *program) adopt() error {
-	left, err := p.conn.Expectations()
+	left, err := p.workers[0].conn.Expectations()
 	if err != nil {
 		return err
 	}
-	p.gateway.Adopt(left)
+	_, _ = countUnseen(p)         // begins to count; where it cannot be read nobody is told a number
+	for _, w := range p.workers { // whose connection it is shows when its packets come
+		w.gateway.Adopt(left)
+	}
 	return nil
 }
 

@@ -26,9 +26,14 @@ func openTransfers(p *program, m *metrics.Metrics) error {
 	if err != nil {
 		return err
 	}
-	p.transfers, p.gateway.OnTransfer = l, l.Put
+	p.transfers = l
+	for _, w := range p.workers {
+		w.gateway.OnTransfer = l.Put
+	}
 	p.undo = append(p.undo, func() error {
-		p.gateway.EndTransfers(time.Now()) // the packet loop has ended
+		for _, w := range p.workers {
+			w.gateway.EndTransfers(time.Now()) // the packet loop has ended
+		}
 		return l.Close()
 	})
 	return nil
@@ -49,7 +54,7 @@ func unlogged(p *program) uint64 {
 	if p.transfers == nil {
 		return 0
 	}
-	return p.transfers.Lost.Load() + p.gateway.Stats.Unlogged.Load()
+	return p.transfers.Lost.Load() + p.stats().Unlogged.Load()
 }
 
 func checkTransfers(p *program) api.Check {

@@ -259,6 +259,7 @@ func status(items []Item, id string) Status {
 type Choice struct {
 	NativeQueue bool
 	InnerHeader bool
+	Spread      bool // several workers can share the connections
 	// conntrack.HelperOwn, to be registered before the rules are installed, or conntrack.HelperCarrier
 	Helper string
 }
@@ -279,6 +280,7 @@ func Choose(r Report) (Choice, error) {
 	c := Choice{
 		NativeQueue: status(r.Items, idNative) == Found,
 		InnerHeader: status(r.Items, idInner) == Found,
+		Spread:      status(r.Items, idHash) == Found,
 		Helper:      conntrack.HelperCarrier,
 	}
 	if status(r.Items, idCarrier) != Found {

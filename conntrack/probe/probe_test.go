@@ -163,10 +163,10 @@ func TestChooseTakesTheBestThatIsThere(t *testing.T) {
 		want  Choice
 	}{
 		{[]Item{{ID: idCarrier}}, Choice{Helper: conntrack.HelperCarrier}},
-		{[]Item{{ID: idNative, Status: Note}, {ID: idInner}, {ID: idCarrier}},
-			Choice{InnerHeader: true, Helper: conntrack.HelperCarrier}},
+		{[]Item{{ID: idNative, Status: Note}, {ID: idInner}, {ID: idHash}, {ID: idCarrier}},
+			Choice{InnerHeader: true, Spread: true, Helper: conntrack.HelperCarrier}},
 		{[]Item{{ID: idNative}, {ID: idInner}, {ID: idCarrier, Status: Note},
-			{ID: idOwnHelper}}, Choice{true, true, conntrack.HelperOwn}},
+			{ID: idOwnHelper}}, Choice{NativeQueue: true, InnerHeader: true, Helper: conntrack.HelperOwn}},
 	} {
 		if got, err := Choose(Report{c.items}); err != nil || got != c.want {
 			t.Errorf("%+v: %+v, %v", c.items, got, err)

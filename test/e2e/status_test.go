@@ -22,12 +22,13 @@ type asked struct {
 	socket string
 }
 
-func startAsked(t *testing.T) *asked {
+func startAsked(t *testing.T, args ...string) *asked {
 	r := routed(t, (*lab.Lab).ClientBehindNAT)
 	must(t, r.Gateway.Sysctl("net.netfilter.nf_conntrack_acct", "1"))
 	serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
 	socket := filepath.Join(t.TempDir(), "s")
-	return &asked{startGateway(t, r.Gateway, "--socket-path", socket), r, socket}
+	args = append(args, "--socket-path", socket)
+	return &asked{startGateway(t, r.Gateway, args...), r, socket}
 }
 
 // ask runs a command of the program against the socket and returns what it prints and its exit code.

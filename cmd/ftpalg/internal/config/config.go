@@ -10,14 +10,21 @@ import (
 // HelperAuto lets the probe choose the conntrack helper.
 const HelperAuto = "auto"
 
+// WorkersAuto has the program choose how many workers there are.
+const WorkersAuto = 0
+
+// maxWorkers is far more than the kernel's part of the work leaves room for.
+const maxWorkers = 64
+
 // Config is all that can be configured.
 type Config struct {
 	Ports         []uint16 // of control connections
-	Queue         uint16
-	Table         string // name of the nftables table
-	ExternalRules bool   // the operator manages the rules
-	Helper        string // HelperAuto or the name of a conntrack helper
-	Events        bool   // whether the kernel's events are listened to
+	Queue         uint16   // of the first worker
+	Workers       int      // WorkersAuto: as many as fit the machine
+	Table         string   // name of the nftables table
+	ExternalRules bool     // the operator manages the rules
+	Helper        string   // HelperAuto or the name of a conntrack helper
+	Events        bool     // whether the kernel's events are listened to
 	Metrics       Metrics
 	HTTP          HTTP
 	Socket        Socket

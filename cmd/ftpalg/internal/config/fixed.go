@@ -9,6 +9,7 @@ func Fixed(a, b Config) []string {
 		differs bool
 	}{
 		{"queue", a.Queue != b.Queue},
+		{"workers", a.Workers != b.Workers},
 		{"table", a.Table != b.Table},
 		{"rules", a.ExternalRules != b.ExternalRules},
 		{"helper", a.Helper != b.Helper},

@@ -33,6 +33,7 @@ var keys = append(programKeys, policyKeys...)
 var programKeys = []key{
 	{"ports", ports(func(c *Config) *[]uint16 { return &c.Ports })},
 	{"queue", number(0, 65535, func(c *Config) *uint16 { return &c.Queue })},
+	{"workers", workers()},
 	{"table", name("1 to 31 letters, digits and underscores, a letter first", tableName,
 		func(c *Config) *string { return &c.Table })},
 	{"rules", choice(func(c *Config) *bool { return &c.ExternalRules },

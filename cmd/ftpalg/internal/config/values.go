@@ -64,6 +64,17 @@ func parseNumber[T int | uint16](text string, lo, hi T) (T, error) {
 	return T(n), nil
 }
 
+func workers() value {
+	return one(fmt.Sprintf("auto, or 1 to %d", maxWorkers), func(c *Config, text string) (err error) {
+		if text == "auto" {
+			c.Workers = WorkersAuto
+			return nil
+		}
+		c.Workers, err = parseNumber(text, 1, maxWorkers)
+		return err
+	})
+}
+
 func ports(at func(*Config) *[]uint16) value {
 	v := each("one or more ports from 1 to 65535", at, func(text string) (uint16, error) {
 		return parseNumber[uint16](text, 1, 65535)

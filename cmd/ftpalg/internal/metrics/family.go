@@ -22,19 +22,22 @@ func gauge(name, help string, read func(emit), labels ...string) family {
 	return family{prometheus.NewDesc("ftpalg_"+name, help, labels, nil), prometheus.GaugeValue, read}
 }
 
-// collector is all families.
-type collector []family
+// collector makes families anew for each scrape.
+type collector func() []family
+
+// always is a collector of the same families.
+func always(all ...family) collector { return func() []family { return all } }
 
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, f := range c {
+	for _, f := range c() {
 		ch <- f.desc
 	}
 }
 
 // Collect is part of prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	for _, f := range c {
+	for _, f := range c() {
 		f.read(func(value float64, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})

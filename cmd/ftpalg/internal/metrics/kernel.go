@@ -18,7 +18,7 @@ func (m *Metrics) Kernel(l Limits) {
 			}
 		}
 	}
-	m.registry.MustRegister(collector{
+	m.registry.MustRegister(always(
 		gauge("conntrack_entries", "Connections in the kernel's table, of everybody.", known(l.Entries)),
 		gauge("conntrack_entries_limit", "How many connections the kernel's table holds.",
 			known(l.MaxEntries)),
@@ -26,12 +26,23 @@ func (m *Metrics) Kernel(l Limits) {
 			known(l.Expectations)),
 		gauge("kernel_expectations_limit", "How many expected connections the kernel's table holds.",
 			known(l.MaxExpectations)),
-	})
+	))
+}
+
+// Unseen adds the count of the packets that passed the program by; left out where it returns an error.
+func (m *Metrics) Unseen(count func() (uint64, error)) {
+	m.registry.MustRegister(always(counter("packets_unseen_total", "Packets of control connections that "+
+		"passed unseen since the program began, because a queue or its receive buffer was full.",
+		func(e emit) {
+			if n, err := count(); err == nil {
+				e(float64(n))
+			}
+		})))
 }
 
 // Rules adds what the watch over the nftables table counts.
 func (m *Metrics) Rules(s *ruleset.WatchStats) {
-	m.registry.MustRegister(collector{
+	m.registry.MustRegister(always(
 		gauge("rules_ok", "1 while the nftables table is as it should be, as far as is known.", func(e emit) {
 			if s.Whole.Load() {
 				e(1)
@@ -49,5 +60,5 @@ func (m *Metrics) Rules(s *ruleset.WatchStats) {
 		counter("rules_events_lost_total",
 			"Times that words of changes to nftables were lost, and the table was looked at whole.",
 			one(&s.Overruns)),
-	})
+	))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func TestRulesTellWhetherTheTableIsWholeAndHowOftenItWasRepaired(t *testing.T) {
-	m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, nil }, build.Info{})
+	m := New([]*alg.Stats{{}}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, nil }, build.Info{})
 	var s ruleset.WatchStats
 	s.Whole.Store(true)
 	s.Repaired[ruleset.Gone].Add(3)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -27,7 +28,8 @@ func metricsOf(s *alg.Stats) *Metrics {
 	queue := func() (nfqueue.Stats, error) {
 		return nfqueue.Stats{Waiting: 3, QueueDropped: 4, UserDropped: 5}, nil
 	}
-	m := New(s, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m := New([]*alg.Stats{s}, queue, build.Info{Version: "v1", Revision: "abc", GoVersion: "go1"})
+	m.Unseen(func() (uint64, error) { return 6, nil })
 	m.Rules(&ruleset.WatchStats{})
 	m.Kernel(Limits{told(1, nil), told(2, nil), told(3, nil), told(4, nil)})
 	m.Transfers(func() uint64 { return 3 }, func() uint64 { return 4 })
@@ -92,7 +94,7 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 	s.Replies[2].Add(9)
 	s.Sessions.Store(5)
 	m.Overruns.Add(8)
-	m.Latency.Observe(20e-6)
+	m.Latency[0].Observe(20*time.Microsecond, false)
 	text := scrape(t, m)
 	for _, want := range []string{
 		`ftpalg_packets_total{verdict="rewrite"} 7`,
@@ -103,7 +105,8 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 		`ftpalg_control_sessions 5`,
 		`ftpalg_transfers_logged_total 3`, `ftpalg_transfers_unlogged_total 4`,
 		`ftpalg_queue_overruns_total 8`,
-		`ftpalg_packet_seconds_bucket{le="2.5e-05"} 1`,
+		`ftpalg_packet_seconds_bucket{since="reading",le="2.5e-05"} 1`,
+		`ftpalg_packet_seconds_count{since="arrival"} 0`,
 		`ftpalg_queue_user_dropped_total 5`,
 	} {
 		if !strings.Contains(text, want+"\n") {
@@ -119,7 +122,8 @@ func TestCountersAreReadAtTheScrape(t *testing.T) {
 
 func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
 	for _, err := range []error{fs.ErrNotExist, errors.New("permission denied")} {
-		m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, err }, build.Info{})
+		silent := func() (nfqueue.Stats, error) { return nfqueue.Stats{}, err }
+		m := New([]*alg.Stats{{}}, silent, build.Info{})
 		if text := scrape(t, m); strings.Contains(text, "ftpalg_queue_dropped_total") ||
 			!strings.Contains(text, "ftpalg_packets_total") {
 			t.Errorf("%v: %s", err, text)
@@ -128,7 +132,7 @@ func TestQueueThatTheKernelDoesNotTellOfIsLeftOut(t *testing.T) {
 }
 
 func TestTablesThatTheKernelDoesNotTellOfAreLeftOut(t *testing.T) {
-	m := New(&alg.Stats{}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, nil }, build.Info{})
+	m := New([]*alg.Stats{{}}, func() (nfqueue.Stats, error) { return nfqueue.Stats{}, nil }, build.Info{})
 	m.Kernel(Limits{told(0, nil), told(1, fs.ErrNotExist), told(1, fs.ErrPermission), told(9, nil)})
 	text := scrape(t, m)
 	if strings.Contains(text, "ftpalg_conntrack_entries_limit") ||
@@ -141,7 +145,7 @@ func TestTablesThatTheKernelDoesNotTellOfAreLeftOut(t *testing.T) {
 
 func TestObservingAllocatesNothing(t *testing.T) {
 	m := metricsOf(&alg.Stats{})
-	if n := testing.AllocsPerRun(100, func() { m.Latency.Observe(1e-5) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { m.Latency[0].Observe(10*time.Microsecond, true) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
