@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 )
 
@@ -23,7 +25,18 @@ that was negotiated. Data never passes through it.`,
 	for _, c := range root.Commands() {
 		c.Annotations = map[string]string{exitAnnotation: exits[c.Name()]}
 	}
-	root.SetUsageTemplate(root.UsageTemplate() +
-		"{{with index .Annotations \"" + exitAnnotation + "\"}}\nExit status:\n{{.}}\n{{end}}")
+	root.SetUsageFunc(withExits(root.UsageFunc()))
 	return root
+}
+
+// withExits adds what the exit status tells to what usage prints. A template of cobra's would do it too, but
+// it brings text/template, for which the linker keeps all methods: a quarter more of program.
+func withExits(usage func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(c *cobra.Command) error {
+		err := usage(c)
+		if text := c.Annotations[exitAnnotation]; err == nil && text != "" {
+			_, err = fmt.Fprintf(c.OutOrStderr(), "\nExit status:\n%s\n", text)
+		}
+		return err
+	}
 }
