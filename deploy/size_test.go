@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// maxProgram is how large the program may be as it is packaged for amd64, in bytes. Routers have little flash. A
-// jump of some millions says that something brought text/template or reflection by name: then the linker
-// keeps every method.
+// maxProgram is how large the program may be as it is packaged for amd64, in bytes. Routers have little
+// flash. A jump of some millions says that something brought text/template or reflection by name: then the
+// linker keeps every method.
 const maxProgram = 13 << 20
 
 func TestProgramIsSmall(t *testing.T) {
