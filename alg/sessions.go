@@ -73,9 +73,11 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 	g.clients.opened(s.client)
 }
 
-// came takes note that a data connection came: its door is open no more, for whoever reads that in the label.
+// came takes note that a data connection came: its door is open no more, for whoever reads that in the
+// label. Where another gateway may have the session nothing is written: what we know of it is old, and would
+// be replicated over what the other has written since.
 func (g *Gateway) came(x *fate.Story) {
-	if s := g.table.find(x.Door.Master); s != nil && s.door == x {
+	if s := g.table.find(x.Door.Master); s != nil && s.door == x && !s.shared {
 		s.kept.update(s)
 	}
 }
@@ -216,7 +218,9 @@ func (g *Gateway) sweep() {
 				g.drop(s)
 				continue
 			}
-			s.kept.update(s)
+			if !s.shared {
+				s.kept.update(s)
+			}
 		}
 		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
 			if asks--; !s.kept.verify(s) {

@@ -139,3 +139,25 @@ func TestSessionThatOthersWroteIsPickedUpAnew(t *testing.T) {
 		t.Error("it is not picked up")
 	}
 }
+
+// What is known here is old then, and would be replicated over what the other gateway wrote.
+func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *testing.T) {
+	for _, what := range []string{"its connection comes", "it expires"} {
+		w := newWatched(t)
+		w.c("PORT 10,0,13,222,39,136\r\n") // in flight: not acknowledged
+		x := w.k.expects[0]
+		w.g.Changed(w.now, x.Master)
+		if w.g.Stats.Sessions.Load() != 1 {
+			t.Fatal("the session with an edit in flight is not remembered")
+		}
+		w.k.updated = func(u conntrack.Update) { t.Errorf("%s: %+v is written", what, u) }
+		if what == "it expires" {
+			w.later(x.Timeout + time.Second)
+			w.later(time.Second)
+			continue
+		}
+		w.g.Fates.DoorSeen(x.Master, x.Dst)
+		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
+	}
+}

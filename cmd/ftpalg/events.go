@@ -120,8 +120,11 @@ func (e *events) take(ev *conntrack.Event) {
 		x := &ev.Entry
 		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
 		h.counted, h.counter = x.HasCounters, x.Counters
-		h.foreign = ev.Kind != conntrack.FlowDestroy && !x.Expected() &&
-			ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
+		foreign := ev.Kind != conntrack.FlowDestroy && ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
+		if foreign && x.Expected() {
+			return // a data connection that passes another gateway
+		}
+		h.foreign = foreign
 	}
 	select {
 	case e.ready <- h:

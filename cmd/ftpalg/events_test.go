@@ -101,6 +101,18 @@ func TestEntryThatAnotherProgramWroteIsAReplica(t *testing.T) {
 	}
 }
 
+func TestDataConnectionThroughAnotherGatewayIsNotTakenForOneThatCameHere(t *testing.T) {
+	e := newEventsOf(2)
+	for _, by := range []uint32{8, 0} {
+		ev := conntrack.Event{Kind: conntrack.FlowNew, PortID: by}
+		ev.Entry.Status = conntrack.StatusExpected
+		e.take(&ev)
+	}
+	if n := len(e.ready); n != 1 {
+		t.Errorf("%d events are told", n)
+	}
+}
+
 func TestTakingAnEventAllocatesNothing(t *testing.T) {
 	e := newEventsOf(1)
 	ev := conntrack.Event{Kind: conntrack.FlowUpdate}
