@@ -129,7 +129,7 @@ var doors = []struct {
 		w.later(settleTime)
 	}, fate.Withdrawn, fate.NoEnding},
 	{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-		w.g.Destroyed(x.Master)
+		w.g.Destroyed(x.Master, 0)
 		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
 		w.later(settleTime)
 	}, fate.Withdrawn, fate.NoEnding},

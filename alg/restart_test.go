@@ -130,3 +130,17 @@ func TestRefusedUpdateIsMadeGoodWithTheNextPacket(t *testing.T) {
 		t.Errorf("the kernel took no offset, and not all packets are seen: %+v", last)
 	}
 }
+
+// The kernel's events come later than packets.
+func TestEndOfAnEarlierConnectionWithTheSamePortsEndsNothing(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.k.flow.ID++
+	d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID)
+	if n := d.g.Stats.Sessions.Load(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+	d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID-1)
+	if n := d.g.Stats.Sessions.Load(); n != 0 {
+		t.Errorf("%d sessions after the end", n)
+	}
+}

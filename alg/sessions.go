@@ -138,12 +138,18 @@ func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err erro
 	}
 }
 
-// Destroyed tells that the kernel's entry with this original tuple is gone, and with it what it expected.
-func (g *Gateway) Destroyed(original conntrack.Tuple) {
+// Destroyed tells that the kernel's entry with this original tuple and number (conntrack.Flow.ID; 0: it is
+// not known) is gone, and with it what it expected. The event may come when another connection is in its
+// place.
+func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
+	s := g.table.find(original)
+	if s != nil && number != 0 && s.number != number {
+		return
+	}
 	g.orphans.remove(original)
 	g.standby.remove(original)
 	g.Stats.Standby.Store(int64(len(g.standby.known)))
-	if s := g.table.find(original); s != nil && s.original() == original {
+	if s != nil && s.original() == original {
 		if s.door != nil {
 			g.Fates.Shut(s.door, policy.SessionEnded, g.now)
 		}

@@ -98,9 +98,9 @@ func TestSnapshotHasEverySessionOnceWhileTheyComeAndGo(t *testing.T) {
 	seen := map[string]int{}
 	rows, done := g.Snapshot(now, nil, 7)
 	for i := 0; !done; i++ {
-		packet(i%10, 0)              // it moves to the end
-		g.Destroyed(member(100 + i)) // it goes, before or after it was seen
-		packet(n+i, 0)               // it comes
+		packet(i%10, 0)               // it moves to the end
+		g.Destroyed(member(100+i), 0) // it goes, before or after it was seen
+		packet(n+i, 0)                // it comes
 		if rows, done = g.Snapshot(now, rows, 7); i > n {
 			t.Fatal("it has no end")
 		}

@@ -71,7 +71,7 @@ func TestDoorIsOpenedWhereOnlyTheEntryIsKnown(t *testing.T) {
 		k.flow = d.k.flow
 		g.Changed(d.now, k.flow.Tuple[0])
 		wantOnly(t, c.name+" shut", k.expects, nil)
-		g.Destroyed(k.flow.Tuple[0])
+		g.Destroyed(k.flow.Tuple[0], 0)
 		if g.Stats.Standby.Load() != 0 {
 			t.Errorf("%s: an entry that is gone counts", c.name)
 		}

@@ -111,7 +111,7 @@ func TestTransferOfASessionThatEndsIsToldWithoutAReply(t *testing.T) {
 	w := newLogging(t, all)
 	x, _ := w.open()
 	w.say("c>STOR up\r\n", "s>150 go\r\n")
-	w.g.Destroyed(x.Master)
+	w.g.Destroyed(x.Master, 0)
 	w.later(2 * settleTime)
 	w.later(2 * settleTime)
 	w.want("STOR up  0  unknown")

@@ -36,7 +36,8 @@ type happening struct {
 	state   conntrack.TCPState
 	counted bool
 	counter [2]conntrack.Counter
-	foreign bool // another program wrote the entry of a control connection
+	number  uint32 // the kernel's of an entry
+	foreign bool   // another program wrote the entry of a control connection
 }
 
 // events brings what the kernel tells of data connections and of the end of control connections to the
@@ -119,7 +120,7 @@ func (e *events) take(ev *conntrack.Event) {
 	default:
 		x := &ev.Entry
 		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
-		h.counted, h.counter = x.HasCounters, x.Counters
+		h.counted, h.counter, h.number = x.HasCounters, x.Counters, x.ID
 		foreign := ev.Kind != conntrack.FlowDestroy && ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
 		if foreign && x.Expected() {
 			return // a data connection that passes another gateway
@@ -182,7 +183,7 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter}
 		e.Tuple[conntrack.Original], e.TCP.State = h.tuple, h.state
 		g.Fates.DataEnded(h.at, &e)
-		g.Destroyed(h.tuple)
+		g.Destroyed(h.tuple, h.number)
 	}
 }
 
