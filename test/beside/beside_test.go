@@ -3,11 +3,8 @@ package beside
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftpalg/ftpalg/test/build"
 	"github.com/ftpalg/ftpalg/test/ftptest"
 	"github.com/ftpalg/ftpalg/test/lab"
 )
@@ -27,24 +25,7 @@ const (
 
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "ftpalg-beside-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "ftpalg")
-		build := exec.Command("go", "build", "-o", program, "github.com/ftpalg/ftpalg/cmd/ftpalg")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the program under test:", err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(build.Main(m, &program)) }
 
 func TestTransfersWorkBesideAndAfterAReload(t *testing.T) {
 	for _, who := range neighbours {

@@ -8,11 +8,9 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/test/build"
 	"github.com/ftpalg/ftpalg/test/ftptest"
 	"github.com/ftpalg/ftpalg/test/lab"
 	"golang.org/x/sys/unix"
@@ -33,26 +32,7 @@ const (
 
 var program = os.Getenv("FTPALG_BINARY")
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if program == "" {
-			dir, err := os.MkdirTemp("", "ftpalg-e2e-")
-			if err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				return 1
-			}
-			defer os.RemoveAll(dir)
-			program = filepath.Join(dir, "ftpalg")
-			build := exec.Command("go", "build", "-o", program, "github.com/ftpalg/ftpalg/cmd/ftpalg")
-			build.Stderr = os.Stderr
-			if err := build.Run(); err != nil {
-				fmt.Fprintln(os.Stderr, "building the program under test:", err)
-				return 1
-			}
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(build.Main(m, &program)) }
 
 // gateway is the program under test on a host.
 type gateway struct {

@@ -3,12 +3,12 @@
 package pair
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ftpalg/ftpalg/test/build"
 )
 
 // patience is how long a test waits for what must come.
@@ -16,24 +16,7 @@ const patience = 30 * time.Second
 
 var program string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "ftpalg-pair-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "ftpalg")
-		build := exec.Command("go", "build", "-o", program, "github.com/ftpalg/ftpalg/cmd/ftpalg")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building the program under test:", err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(build.Main(m, &program)) }
 
 // need skips where a program is missing, or fails where nothing may be skipped.
 func need(t *testing.T, names ...string) {
