@@ -3,42 +3,44 @@ package webconfig
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/time/rate"
 )
 
 // file is the file as it is written; paths in it are relative to its folder.
 type file struct {
-	TLS struct {
-		Cert       string `yaml:"cert_file"`
-		Key        string `yaml:"key_file"`
-		ClientAuth string `yaml:"client_auth_type"`
-		ClientCA   string `yaml:"client_ca_file"`
-		MinVersion string `yaml:"min_version"`
-	} `yaml:"tls_server_config"`
+	TLS   tlsPart           `yaml:"tls_server_config"`
+	HTTP  httpPart          `yaml:"http_server_config"`
 	Users map[string]string `yaml:"basic_auth_users"` // hashes of bcrypt by name
+	Rate  struct {
+		Interval time.Duration `yaml:"interval"`
+		Burst    int           `yaml:"burst"`
+	} `yaml:"rate_limit"`
 }
 
-// clientAuth are the values of client_auth_type.
-var clientAuth = map[string]tls.ClientAuthType{
-	"": tls.NoClientCert, "NoClientCert": tls.NoClientCert, "RequestClientCert": tls.RequestClientCert,
-	"RequireAnyClientCert": tls.RequireAnyClientCert, "VerifyClientCertIfGiven": tls.VerifyClientCertIfGiven,
-	"RequireAndVerifyClientCert": tls.RequireAndVerifyClientCert,
+type httpPart struct {
+	// HTTP2 changes nothing: whoever may speak it may speak HTTP/1.1, which is what is served.
+	HTTP2   bool              `yaml:"http2"`
+	Headers map[string]string `yaml:"headers"`
 }
-
-var versions = map[string]uint16{"": tls.VersionTLS12, "TLS12": tls.VersionTLS12, "TLS13": tls.VersionTLS13}
 
 // settings are what a file says.
 type settings struct {
-	tls   *tls.Config // nil: none
-	users map[string]string
+	tls     *tls.Config // nil: none
+	users   map[string]string
+	headers map[string]string
+	rate    *rate.Limiter // nil: as many as come
 }
 
 func read(path string) (*settings, error) {
@@ -50,67 +52,48 @@ func read(path string) (*settings, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: %w; allowed are tls_server_config with cert_file, key_file, "+
-			"client_auth_type, client_ca_file and min_version, and basic_auth_users", path, err)
+		return nil, fmt.Errorf("%s: %w; allowed are tls_server_config, http_server_config, basic_auth_users "+
+			"and rate_limit, with what the exporters for Prometheus have in them", path, err)
 	}
-	s := &settings{users: f.Users}
+	s := &settings{users: f.Users, headers: f.HTTP.Headers}
 	for name, hash := range f.Users {
 		if _, err := bcrypt.Cost([]byte(hash)); err != nil {
 			return nil, fmt.Errorf("%s: the password of %q is no hash of bcrypt, as `htpasswd -nB` makes it",
 				path, name)
 		}
 	}
-	if s.tls, err = f.config(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err := checkHeaders(s.headers); err != nil {
+		return nil, fmt.Errorf("%s: http_server_config: headers: %w", path, err)
+	}
+	switch {
+	case f.Rate.Interval < 0, f.Rate.Burst < 0, f.Rate.Interval > 0 && f.Rate.Burst == 0:
+		return nil, fmt.Errorf("%s: rate_limit needs an interval between requests, as 1s, and a burst of "+
+			"at least 1; an interval of 0 is no limit", path)
+	case f.Rate.Interval > 0:
+		s.rate = rate.NewLimiter(rate.Every(f.Rate.Interval), f.Rate.Burst)
+	}
+	if s.tls, err = f.TLS.config(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("%s: tls_server_config: %w", path, err)
 	}
 	return s, nil
 }
 
-// config returns nil if the file says nothing of TLS.
-func (f *file) config(dir string) (*tls.Config, error) {
-	t := &f.TLS
-	if t.Cert+t.Key+t.ClientCA+t.ClientAuth+t.MinVersion == "" {
-		return nil, nil
-	}
-	auth, known := clientAuth[t.ClientAuth]
-	version, ok := versions[t.MinVersion]
-	switch {
-	case t.Cert == "" || t.Key == "":
-		return nil, errors.New("tls_server_config needs cert_file and key_file")
-	case !known:
-		return nil, fmt.Errorf("%q is no client_auth_type", t.ClientAuth)
-	case !ok:
-		return nil, fmt.Errorf("min_version is %q; allowed are TLS12 and TLS13", t.MinVersion)
-	case t.ClientCA != "" && auth == tls.NoClientCert:
-		return nil, errors.New("client_ca_file without client_auth_type would check nobody")
-	case t.ClientCA == "" && auth >= tls.VerifyClientCertIfGiven:
-		return nil, fmt.Errorf("client_auth_type %s needs client_ca_file", t.ClientAuth)
-	}
-	cert, err := tls.LoadX509KeyPair(within(dir, t.Cert), within(dir, t.Key))
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{
-		Certificates: []tls.Certificate{cert}, ClientAuth: auth, MinVersion: version,
-		NextProtos: []string{"http/1.1"},
-	}
-	if t.ClientCA == "" {
-		return c, nil
-	}
-	text, err := os.ReadFile(within(dir, t.ClientCA))
-	if err != nil {
-		return nil, err
-	}
-	c.ClientCAs = x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate", t.ClientCA)
-	}
-	return c, nil
+// allowedHeaders are the headers that may be set, and what they may say; nil: anything.
+var allowedHeaders = map[string][]string{
+	"Content-Security-Policy": nil, "Strict-Transport-Security": nil, "X-XSS-Protection": nil,
+	"X-Frame-Options": {"deny", "sameorigin"}, "X-Content-Type-Options": {"nosniff"},
 }
 
-func within(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
+func checkHeaders(headers map[string]string) error {
+	for name, value := range headers {
+		values, ok := allowedHeaders[name]
+		switch {
+		case !ok:
+			return fmt.Errorf("%q; allowed are %s", name,
+				strings.Join(slices.Sorted(maps.Keys(allowedHeaders)), ", "))
+		case value != "" && values != nil && !slices.Contains(values, strings.ToLower(value)):
+			return fmt.Errorf("%s is %q; allowed is %s", name, value, strings.Join(values, " or "))
+		}
 	}
-	return filepath.Join(dir, path)
+	return nil
 }

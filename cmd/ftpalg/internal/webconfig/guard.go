@@ -59,18 +59,27 @@ func (g *Guard) load(first bool) error {
 func (g *Guard) Serve(server *http.Server, l net.Listener) error {
 	inner := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if users := g.now.Load().users; len(users) > 0 && !g.admits(users, r) {
+		now := g.now.Load()
+		for name, value := range now.headers {
+			if value != "" {
+				w.Header().Set(name, value)
+			}
+		}
+		switch {
+		case now.rate != nil && !now.rate.Allow(): // before passwords: to compare one takes a while
+			http.Error(w, "too many requests", http.StatusTooManyRequests)
+		case len(now.users) > 0 && !g.admits(now.users, r):
 			w.Header().Set("WWW-Authenticate", `Basic realm="ftpalg"`)
 			http.Error(w, "who are you?", http.StatusUnauthorized)
-			return
+		default:
+			inner.ServeHTTP(w, r)
 		}
-		inner.ServeHTTP(w, r)
 	})
 	if g.now.Load().tls == nil {
 		return server.Serve(l)
 	}
 	server.TLSConfig = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
+		MinVersion:         tls.VersionTLS12, // of a client before its hello: the file says the rest
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return g.now.Load().tls, nil },
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return &g.now.Load().tls.Certificates[0], nil

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -156,23 +157,97 @@ func TestPasswordIsAskedForAndChangesAtReload(t *testing.T) {
 	want(stranger, "", "")
 }
 
+func TestClientNeedsOneOfTheNamesThatAreAllowed(t *testing.T) {
+	dir := folder(t)
+	sans := withTLS + ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: client.crt, " +
+		"client_allowed_sans: [%s]}\n"
+	for san, want := range map[string]string{"10.0.0.1, 127.0.0.1": "in", "client": "no"} {
+		_, addr := served(t, dir, fmt.Sprintf(sans, san))
+		if got := ask(t, "https://"+addr, client(t, dir, true), "", ""); got != want {
+			t.Errorf("%s: %s, want %s", san, got, want)
+		}
+	}
+}
+
+// What exporters have in the file, with each key there is.
+func TestWholeFormatIsRead(t *testing.T) {
+	dir := folder(t)
+	inline := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		must(t, err)
+		return strings.ReplaceAll(string(b), "\n", "\n    ")
+	}
+	_, addr := served(t, dir, `tls_server_config:
+  cert: |
+    `+inline("server.crt")+`
+  key: |
+    `+inline("server.key")+`
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca: |
+    `+inline("client.crt")+`
+  min_version: TLS12
+  max_version: TLS12
+  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]
+  prefer_server_cipher_suites: true
+  curve_preferences: [CurveP384]
+http_server_config:
+  http2: true
+  headers: {X-Frame-Options: deny, Strict-Transport-Security: "", X-Content-Type-Options: nosniff}
+rate_limit: {interval: 1h, burst: 1}
+`)
+	c := client(t, dir, true)
+	conn, err := tls.Dial("tcp", addr, c)
+	must(t, err)
+	defer conn.Close()
+	if s := conn.ConnectionState(); s.Version != tls.VersionTLS12 || s.CurveID != tls.CurveP384 ||
+		s.CipherSuite != tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 {
+		t.Errorf("version %x, curve %v, suite %x", s.Version, s.CurveID, s.CipherSuite)
+	}
+	_, err = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+	must(t, err)
+	b, _ := io.ReadAll(conn)
+	if s := string(b); !strings.Contains(s, "X-Frame-Options: deny") || strings.Contains(s, "Strict") ||
+		!strings.HasSuffix(s, "in") {
+		t.Errorf("answered is %q", s)
+	}
+	if got := ask(t, "https://"+addr, c, "", ""); got != "too many requests" {
+		t.Errorf("the second request in an hour: %s", got)
+	}
+}
+
 func TestMistakesAreRefused(t *testing.T) {
 	dir := folder(t)
 	for _, c := range []struct{ text, why string }{
-		{"rate_limit: {burst: 1}\n",
+		{"rate_limits: {burst: 1}\n",
 			"allowed are tls_server_config"},
+		{"rate_limit: {interval: 1s}\n",
+			"a burst of at least 1"},
+		{"http_server_config: {headers: {Server: none}}\n",
+			"allowed are Content-Security-Policy, Strict-"},
+		{"http_server_config: {headers: {X-Frame-Options: never}}\n",
+			"allowed is deny or sameorigin"},
+		{withTLS + ", cert: also}\n",
+			"one of them is enough"},
+		{withTLS + ", cipher_suites: [ROT13]}\n",
+			`cipher_suites is "ROT13"; allowed are TLS_`},
+		{withTLS + ", curve_preferences: [Round]}\n",
+			"allowed are CurveP256"},
+		{withTLS + ", min_version: TLS13, max_version: TLS12}\n",
+			"max_version is below"},
+		{withTLS + ", client_auth_type: RequestClientCert, client_allowed_sans: [a]}\n",
+			"would get by"},
 		{"basic_auth_users: {joe: secret}\n",
 			`"joe" is no hash`},
 		{"tls_server_config: {cert_file: server.crt}\n",
 			"needs cert_file and key_file"},
 		{withTLS + ", client_auth_type: Sometimes}\n",
-			"is no client_auth_type"},
+			`client_auth_type is "Sometimes"; allowed are NoClientCert`},
 		{withTLS + ", client_ca_file: client.crt}\n",
 			"would check nobody"},
 		{withTLS + ", client_auth_type: RequireAndVerifyClientCert}\n",
 			"needs client_ca_file"},
-		{withTLS + ", min_version: TLS10}\n",
-			"allowed are TLS12"},
+		{withTLS + ", min_version: TLS9}\n",
+			"allowed are TLS10"},
 		{"tls_server_config: {cert_file: none, key_file: none}\n",
 			"no such file"},
 		{withTLS + ", client_auth_type: RequestClientCert, client_ca_file: client.key}\n",
