@@ -166,7 +166,17 @@ func (h *half) crosses(seq uint32, doubtful bool, a *Arrival) bool {
 
 // deliver puts what is new in a packet that is in order into a, if there is room to remember it.
 func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
-	data := h.stream.Fresh(p.Seq(), p.Payload())
+	data, cut := h.stream.Fresh(p.Seq(), p.Payload()), false
+	if most := h.allowed(data); most < len(data) {
+		h.asked = true
+		if most == 0 {
+			if len(data) == len(p.Payload()) {
+				a.Fate = Ask
+			}
+			return // what is old in it goes on without the rest
+		}
+		data, cut = data[:most], true
+	}
 	if h.stream.Unacked() > 0 && h.stream.size()+len(data) > r.share() {
 		if !c.blind {
 			h.asked, h.crowded = true, true
@@ -177,7 +187,7 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 		}
 		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
 	}
-	a.End = p.Flags()&FIN != 0
+	a.End = p.Flags()&FIN != 0 && !cut
 	h.probes, h.ended = 0, h.ended || a.End
 	if len(data) > 0 {
 		k := h.takePlain(data)

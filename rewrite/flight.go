@@ -11,7 +11,14 @@ type flight struct {
 }
 
 // inFlight tells of the edits that the receiver has not acknowledged.
-func (s *Stream) inFlight() (f flight) {
+func (s *Stream) inFlight() *flight {
+	if !s.counted {
+		s.flight, s.counted = s.count(), true
+	}
+	return &s.flight
+}
+
+func (s *Stream) count() (f flight) {
 	if s.acked == s.final {
 		return f
 	}

@@ -27,6 +27,7 @@ type half struct {
 	picked  int32 // the offset of what was edited before it was picked up
 	joint   Joint
 
+	fence   uint32 // original number where what another program edited ends: see fenced
 	claimed uint32 // original number up to which the receiver acknowledged what we never saw
 	plain   uint32 // original number: what precedes it may have arrived untouched
 	probes  uint8  // sent in a row, and not answered
@@ -63,7 +64,7 @@ func (h *half) begin(seq uint32) {
 
 // acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
 func (h *half) acked(ack uint32, sack []byte) {
-	st := &h.stream
+	st, known := &h.stream, h.proven
 	h.asked = false
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
@@ -82,7 +83,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	default:
 		h.claimed, h.hasClaim = ack-uint32(st.Delta()), true
 	}
-	if !h.proven && !h.unsure {
+	if !known && !h.unsure {
 		h.notePlain(sack)
 	}
 }
@@ -102,6 +103,7 @@ func (h *half) place(ack uint32) {
 		return
 	}
 	h.stream.Resume(m.Line+uint32(min(int32(ack-line), 0)), h.carried, last)
+	h.fence = m.Line + uint32(m.End)
 	h.stream.Acked(ack)
 	h.pickedUp(h.carried + int32(m.Grown))
 	if h.midLine {
@@ -134,6 +136,28 @@ func (h *half) pickedUp(delta int32) {
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left
 // in flight.
 func (h *half) allArrived(ack uint32) bool { return !before(ack, h.stream.sent) }
+
+// allowed returns how many of the bytes of new data may be taken now. What another program edited comes
+// first, to the end of its last line. What it sent behind that may have arrived as it was then, so it is taken
+// once the receiver has all before it, and tells what else it has.
+func (h *half) allowed(data []byte) int {
+	st := &h.stream
+	if !after(st.sent, st.acked) || !before(st.edge, h.fence) && st.final == st.acked {
+		return len(data)
+	}
+	if !before(st.edge, h.fence) {
+		return 0
+	}
+	from := min(h.fence-1-st.edge, uint32(len(data)))
+	if n := bytes.IndexByte(data[from:], '\n'); n >= 0 {
+		h.fence = st.edge + from + uint32(n) + 1
+		return int(h.fence - st.edge)
+	}
+	if end := st.edge + uint32(len(data)); !before(end, h.fence) {
+		h.fence = end + 1 // somewhere behind it the line ends
+	}
+	return len(data)
+}
 
 // skipTo goes on at original number seq, behind bytes that went by unseen. Where a line ends
 // there is not known.

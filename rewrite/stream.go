@@ -35,6 +35,9 @@ type Stream struct {
 	spans []span // from the oldest remembered byte to the edge, without a gap
 	buf   []byte // their final bytes
 
+	flight  flight // of now, if counted
+	counted bool
+
 	started bool
 	edited  bool // there was an edit ever
 }
@@ -144,6 +147,7 @@ func (s *Stream) put(b []byte, n int, edited bool) {
 	if n == 0 {
 		return
 	}
+	s.counted = false
 	p := span{o: s.edge, on: uint32(n), f: s.final, fn: uint32(len(b)), edited: edited}
 	if k := len(s.spans) - 1; k >= 0 && s.spans[k].joins(&p) {
 		s.spans[k].on += p.on
@@ -238,6 +242,7 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 func (s *Stream) remember(b []byte) {
 	o, f := s.oldest()
 	n := uint32(len(b))
+	s.counted = false
 	s.spans = slices.Insert(s.spans, 0, span{o: o - n, on: n, f: f - n, fn: n})
 	s.buf = slices.Insert(s.buf, 0, b...)
 }
@@ -250,7 +255,7 @@ func (s *Stream) Acked(a uint32) bool {
 		return false
 	}
 	if after(a, s.acked) {
-		s.acked = a
+		s.acked, s.counted = a, false
 	}
 	if s.acked == s.final {
 		s.forget()

@@ -1,0 +1,52 @@
+package alg
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// idle has a gateway with n sessions that logged in and are silent since.
+func idle(n int) *Gateway {
+	g, _ := newCrowd(policy.Default())
+	now := time.Unix(1e9, 0)
+	for i := range n {
+		m := member(i)
+		said := func(seq, ack uint32, text string) uint32 {
+			g.Handle(now, 1, tcpPacket(m, seq, ack, rewrite.ACK, []byte(text)), false)
+			return seq + uint32(len(text))
+		}
+		replied := func(seq, ack uint32, text string) uint32 {
+			g.Handle(now, 1, tcpPacket(m.Reverse(), seq, ack, rewrite.ACK, []byte(text)), false)
+			return seq + uint32(len(text))
+		}
+		g.Handle(now, 1, tcpPacket(m.Reverse(), 999, 1, rewrite.SYN|rewrite.ACK, nil), false)
+		c, s := uint32(1), uint32(1000)
+		s = replied(s, c, "220 ready\r\n")
+		c = said(c, s, "USER anonymous\r\n")
+		s = replied(s, c, "331 password\r\n")
+		c = said(c, s, "PASS joe@example.org\r\n")
+		s = replied(s, c, "230 in\r\n")
+		c = said(c, s, "CWD pub\r\n")
+		replied(s, c, "250 ok\r\n")
+	}
+	for i := range 100 {
+		g.Tick(now.Add(time.Duration(i) * 10 * time.Millisecond).Add(2 * time.Second))
+	}
+	return g
+}
+
+// One operation makes ten thousand sessions.
+func BenchmarkIdleSessions(b *testing.B) {
+	const n = 10_000
+	for b.Loop() {
+		before := heap()
+		g := idle(n)
+		b.ReportMetric(float64(heap()-before)/n, "B/session")
+		if got := g.Stats.Sessions.Load(); got != n {
+			b.Fatalf("%d sessions, want %d", got, n)
+		}
+	}
+}
