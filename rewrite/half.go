@@ -138,8 +138,8 @@ func (h *half) pickedUp(delta int32) {
 func (h *half) allArrived(ack uint32) bool { return !before(ack, h.stream.sent) }
 
 // allowed returns how many of the bytes of new data may be taken now. What another program edited comes
-// first, to the end of its last line. What it sent behind that may have arrived as it was then, so it is taken
-// once the receiver has all before it, and tells what else it has.
+// first, to the end of its last line. What it sent behind that may have arrived as it was then, so it is
+// taken once the receiver has all before it, and tells what else it has.
 func (h *half) allowed(data []byte) int {
 	st := &h.stream
 	if !after(st.sent, st.acked) || !before(st.edge, h.fence) && st.final == st.acked {
