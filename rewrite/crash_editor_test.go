@@ -93,7 +93,10 @@ func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte
 	return sim.Rewrite, out
 }
 
-func (e *editor) Tick(now time.Time) { e.conn.Expire(now) }
+func (e *editor) Tick(now time.Time) {
+	e.conn.Expire(now)
+	e.conn.Rest()
+}
 
 func (e *editor) Next() (sim.Held, bool) {
 	w, ok := e.conn.Next(&e.room)

@@ -79,7 +79,12 @@ func (e *echoes) find(p *Packet) *echo {
 func (c *Conn) carried() [2]int32 { return [2]int32{c.half[0].carried, c.half[1].carried} }
 
 // Rest gives back what is needed only while packets are on the way.
-func (c *Conn) Rest() { c.echoes = nil }
+func (c *Conn) Rest() {
+	c.echoes = nil
+	for d := range c.half {
+		c.half[d].stream.rest()
+	}
+}
 
 // changed finishes a packet that is to leave in place of another, and remembers it.
 func (c *Conn) changed(q *Packet) {

@@ -11,19 +11,23 @@ type flight struct {
 }
 
 // inFlight tells of the edits that the receiver has not acknowledged.
-func (s *Stream) inFlight() *flight {
-	if !s.counted {
-		s.flight, s.counted = s.count(), true
+func (s *Stream) inFlight() flight {
+	h := s.past
+	if h == nil {
+		return flight{}
 	}
-	return &s.flight
+	if !h.counted {
+		h.flight, h.counted = s.count(), true
+	}
+	return h.flight
 }
 
 func (s *Stream) count() (f flight) {
 	if s.acked == s.final {
 		return f
 	}
-	for i := range s.spans {
-		p := &s.spans[i]
+	for i := range s.past.spans {
+		p := &s.past.spans[i]
 		if !p.edited || !after(p.f+p.fn, s.acked) {
 			continue
 		}
@@ -42,7 +46,7 @@ func (s *Stream) count() (f flight) {
 func (s *Stream) lineBefore(f uint32) (n uint32, atLine bool) {
 	_, f0 := s.oldest()
 	for after(f-n, f0) {
-		if s.buf[f-n-1-f0] == '\n' {
+		if s.past.buf[f-n-1-f0] == '\n' {
 			return n, true
 		}
 		if !after(f-n, s.acked) || !after(f-n, s.floor) {

@@ -230,10 +230,13 @@ func (h *half) leaves(p *Packet) bool {
 	if !st.started || !st.plain(h.carried) {
 		return !st.started
 	}
+	if st.past == nil {
+		return len(data) == 0
+	}
 	o, _ := st.oldest()
-	at := p.Seq() - o
+	at, buf := p.Seq()-o, st.past.buf
 	end := at + uint32(len(data))
-	return at <= end && end <= uint32(len(st.buf)) && string(data) == string(st.buf[at:end])
+	return at <= end && end <= uint32(len(buf)) && string(data) == string(buf[at:end])
 }
 
 // acknowledged tells the same of what it acknowledges.

@@ -1,28 +1,10 @@
 package rewrite
 
-import "slices"
-
 // Edit replaces Del bytes at offset At of a piece of new data by Text.
 type Edit struct {
 	At, Del int
 	Text    []byte
 }
-
-// span maps on original bytes from o to the fn final bytes from f. Where the numbers are equal each
-// byte has its own place, whether it was edited or not; else the span is mapped only as a whole.
-type span struct {
-	o, on  uint32
-	f, fn  uint32
-	edited bool
-}
-
-func (p *span) whole() bool { return p.on != p.fn }
-
-// Sizes, in bytes.
-const (
-	spanSize     = 20
-	keepCapacity = 512 // what an idle Stream keeps of its buffer
-)
 
 // Stream edits one direction of a TCP connection. It remembers what was sent for which original
 // bytes until the receiver acknowledges it. The zero value waits for Start.
@@ -32,12 +14,10 @@ type Stream struct {
 	acked uint32 // the highest final number that the receiver acknowledged
 	floor uint32 // final number before which the sender may have heard of an acknowledgement that we did not
 	sent  uint32 // up to which final number another editor may have sent before us: see Resume
-	spans []span // from the oldest remembered byte to the edge, without a gap
-	buf   []byte // their final bytes
+	past  *past  // nil: nothing is remembered but the last byte
 
-	flight  flight // of now, if counted
-	counted bool
-
+	last    byte
+	hasLast bool // there was one
 	started bool
 	edited  bool // there was an edit ever
 }
@@ -45,11 +25,9 @@ type Stream struct {
 // Start begins the stream at original sequence number seq, which has been given
 // the offset delta (bytes) by edits before.
 func (s *Stream) Start(seq uint32, delta int32) {
-	*s = Stream{
-		started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta),
-		spans: s.spans[:0], buf: s.buf[:0],
-	}
+	*s = Stream{started: true, edited: delta != 0, edge: seq, final: seq + uint32(delta), past: s.past}
 	s.acked, s.floor, s.sent = s.final, s.final, s.final
+	s.past.clear()
 }
 
 // Resume is Start where another editor has sent more already, up to final number sent. What it
@@ -58,6 +36,28 @@ func (s *Stream) Start(seq uint32, delta int32) {
 func (s *Stream) Resume(seq uint32, delta int32, sent uint32) {
 	s.Start(seq, delta)
 	s.sent = sent
+}
+
+// rest gives back what is needed only while something is in flight.
+func (s *Stream) rest() {
+	if h := s.past; h != nil && s.acked == s.final {
+		if n := len(h.buf); n > 0 {
+			s.last, s.hasLast = h.buf[n-1], true
+		}
+		s.past = nil
+		h.free()
+	}
+}
+
+// remembered returns what is remembered.
+func (s *Stream) remembered() *past {
+	if s.past == nil {
+		s.past = newPast()
+		if s.hasLast {
+			s.past.begin(s.last, s.edge, s.final)
+		}
+	}
+	return s.past
 }
 
 // told returns up to which original number the sender heard of acknowledgements, and the offset there.
@@ -92,8 +92,9 @@ func (s *Stream) plain(delta int32) bool {
 	if s.Delta() != delta || s.Behind() {
 		return false
 	}
-	for i := range s.spans {
-		if s.spans[i].edited {
+	spans := s.past.pieces()
+	for i := range spans {
+		if spans[i].edited {
 			return false
 		}
 	}
@@ -101,7 +102,7 @@ func (s *Stream) plain(delta int32) bool {
 }
 
 // size is the memory of the history, in bytes.
-func (s *Stream) size() int { return len(s.buf) + spanSize*len(s.spans) }
+func (s *Stream) size() int { return s.past.size() }
 
 // Class says where a segment lies in the stream.
 type Class uint8
@@ -147,31 +148,26 @@ func (s *Stream) put(b []byte, n int, edited bool) {
 	if n == 0 {
 		return
 	}
-	s.counted = false
+	h := s.remembered()
+	h.counted = false
 	p := span{o: s.edge, on: uint32(n), f: s.final, fn: uint32(len(b)), edited: edited}
-	if k := len(s.spans) - 1; k >= 0 && s.spans[k].joins(&p) {
-		s.spans[k].on += p.on
-		s.spans[k].fn += p.fn
+	if k := len(h.spans) - 1; k >= 0 && h.spans[k].joins(&p) {
+		h.spans[k].on += p.on
+		h.spans[k].fn += p.fn
 	} else {
-		s.spans = append(s.spans, p)
+		h.spans = append(h.spans, p)
 	}
-	s.buf = append(s.buf, b...)
+	h.buf = append(h.buf, b...)
 	s.edge += p.on
 	s.final += p.fn
 }
 
-// joins tells whether the span behind p is one with it: so that lines that are endless take no
-// memory for each byte that is blanked or swallowed.
-func (p *span) joins(next *span) bool {
-	return p.edited == next.edited && (!p.whole() && !next.whole() || p.fn == 0 && next.fn == 0)
-}
-
 // oldest returns the first remembered original and final number.
 func (s *Stream) oldest() (o, f uint32) {
-	if len(s.spans) == 0 {
-		return s.edge, s.final
+	if spans := s.past.pieces(); len(spans) > 0 {
+		return spans[0].o, spans[0].f
 	}
-	return s.spans[0].o, s.spans[0].f
+	return s.edge, s.final
 }
 
 // Final returns the final number of original number o: the start of the edit that o lies in.
@@ -183,8 +179,9 @@ func (s *Stream) Final(o uint32) uint32 {
 	if before(o, o0) {
 		return f0 - (o0 - o)
 	}
-	for i := range s.spans {
-		if p := &s.spans[i]; before(o, p.o+p.on) {
+	spans := s.past.pieces()
+	for i := range spans {
+		if p := &spans[i]; before(o, p.o+p.on) {
 			if p.whole() {
 				return p.f
 			}
@@ -196,8 +193,9 @@ func (s *Stream) Final(o uint32) uint32 {
 
 // finalEnd returns the final number behind the bytes that came for originals before o.
 func (s *Stream) finalEnd(o uint32) uint32 {
-	for i := range s.spans {
-		p := &s.spans[i]
+	spans := s.past.pieces()
+	for i := range spans {
+		p := &spans[i]
 		if !after(o, p.o) {
 			return p.f
 		}
@@ -222,29 +220,20 @@ func (s *Stream) Emit(seq uint32, payload []byte) (out []byte, final uint32) {
 	if len(payload) == 0 {
 		return nil, s.Final(seq)
 	}
-	hi := seq + uint32(len(payload))
+	h, hi := s.remembered(), seq+uint32(len(payload))
 	if o0, f0 := s.oldest(); before(seq, o0) {
 		if !after(hi, o0) {
 			// Acknowledged and forgotten, or from before we came: the receiver throws it away.
 			return payload, f0 - (o0 - seq)
 		}
-		s.remember(payload[:o0-seq])
+		h.precede(payload[:o0-seq], o0, f0)
 	}
 	_, f0 := s.oldest()
 	lo, end := s.Final(seq), s.finalEnd(hi)
 	if lo == end && lo != f0 {
 		lo--
 	}
-	return s.buf[lo-f0 : end-f0], lo
-}
-
-// remember puts bytes that were not edited in front of the history.
-func (s *Stream) remember(b []byte) {
-	o, f := s.oldest()
-	n := uint32(len(b))
-	s.counted = false
-	s.spans = slices.Insert(s.spans, 0, span{o: o - n, on: n, f: f - n, fn: n})
-	s.buf = slices.Insert(s.buf, 0, b...)
+	return h.buf[lo-f0 : end-f0], lo
 }
 
 // Acked notes that the receiver has everything before final number a, and
@@ -254,48 +243,22 @@ func (s *Stream) Acked(a uint32) bool {
 	if after(a, s.final) && !s.Behind() {
 		return false
 	}
-	if after(a, s.acked) {
-		s.acked, s.counted = a, false
+	moves := after(a, s.acked)
+	if moves {
+		s.acked = a
 	}
+	h := s.past
+	if h == nil {
+		return true
+	}
+	h.counted = h.counted && !moves
 	if s.acked == s.final {
-		s.forget()
+		h.keepLast(s.edge, s.final)
 	} else if _, f0 := s.oldest(); before(s.acked, s.final) &&
-		int(int32(s.acked-f0)) > max(keepCapacity, len(s.buf)/2) {
-		s.trim()
+		int(int32(s.acked-f0)) > max(keepCapacity, len(h.buf)/2) {
+		h.trim(s.acked, s.final)
 	}
 	return true
-}
-
-// trim drops what of the history is acknowledged.
-func (s *Stream) trim() {
-	n := 0
-	for n < len(s.spans) && !after(s.spans[n].f+s.spans[n].fn, s.acked-1) {
-		n++
-	}
-	_, f0 := s.oldest()
-	s.spans = s.spans[:copy(s.spans, s.spans[n:])]
-	f := s.final
-	if len(s.spans) > 0 {
-		if p := &s.spans[0]; !p.whole() && after(s.acked-1, p.f) {
-			k := s.acked - 1 - p.f
-			p.o, p.on, p.f, p.fn = p.o+k, p.on-k, p.f+k, p.fn-k
-		}
-		f = s.spans[0].f
-	}
-	s.buf = s.buf[:copy(s.buf, s.buf[f-f0:])]
-}
-
-// forget drops the history but for the last byte, which Emit may need.
-func (s *Stream) forget() {
-	if len(s.buf) <= 1 {
-		return
-	}
-	last := s.buf[len(s.buf)-1]
-	if cap(s.buf) > keepCapacity || cap(s.spans) > keepCapacity/spanSize {
-		s.buf, s.spans = make([]byte, 0, 1), make([]span, 0, 1)
-	}
-	s.buf = append(s.buf[:0], last)
-	s.spans = append(s.spans[:0], span{o: s.edge - 1, on: 1, f: s.final - 1, fn: 1})
 }
 
 // Original translates an acknowledgement: the highest original number all of
@@ -311,9 +274,9 @@ func (s *Stream) Original(a uint32) uint32 {
 		}
 		return s.edge + (a - s.final)
 	}
-	o := o0
-	for i := range s.spans {
-		p := &s.spans[i]
+	o, spans := o0, s.past.pieces()
+	for i := range spans {
+		p := &spans[i]
 		if before(a, p.f+p.fn) {
 			if !p.whole() {
 				o = p.o + (a - p.f)
@@ -337,9 +300,10 @@ func (s *Stream) Block(left, right uint32) (l, r uint32, ok bool) {
 	}
 	r = s.Original(right)
 	l = s.Original(left)
-	for i := range s.spans {
+	spans := s.past.pieces()
+	for i := range spans {
 		// Inside an edit: only what comes after it is known to have arrived whole.
-		if p := &s.spans[i]; p.whole() && after(left, p.f) && before(left, p.f+p.fn) {
+		if p := &spans[i]; p.whole() && after(left, p.f) && before(left, p.f+p.fn) {
 			l = p.o + p.on
 		}
 	}
