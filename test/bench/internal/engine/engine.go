@@ -150,6 +150,9 @@ func (e *Engine) runProgram(ctx context.Context) error {
 	if e.Workers > 0 {
 		text += fmt.Sprintf("workers: %d\n", e.Workers)
 	}
+	if strings.HasPrefix(e.Name, "F") { // another binary may be older than this setting
+		text += fmt.Sprintf("socket: {path: %s}\n", filepath.Join(e.Dir, e.Name+".sock"))
+	}
 	file := filepath.Join(e.Dir, e.Name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing its configuration: %w", err)
