@@ -111,6 +111,9 @@ func (l *Lab) newHost(name string) (*Host, error) {
 
 // newNamed makes a namespace and returns to the one it came from.
 func newNamed(name string) (netns.NsHandle, error) {
+	if err := prepareNames(); err != nil {
+		return netns.None(), err
+	}
 	runtime.LockOSThread()
 	origin, err := netns.Get()
 	if err != nil {
