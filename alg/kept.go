@@ -21,6 +21,8 @@ type kept struct {
 	proved  bool // the kernel took an offset
 	unsaved bool // it did not take the last update
 
+	turn conntrack.State // of StateTurn: which one of those who had it we are
+
 	quiet  bool            // all that there is to keep was stored, and the streams were quiet
 	memory dialogue.Memory // the dialogue's then
 	door   doorway         // and what waited
@@ -44,14 +46,17 @@ var midLine = [2]conntrack.State{
 	fromServer: conntrack.State(dialogue.MidReply),
 }
 
-// reserved are bits of the state that have no meaning yet.
-const reserved = ^(ofDialogue | conntrack.StateControl | conntrack.StateBusy | conntrack.StateNoBypass |
-	conntrack.StateDoorActive | conntrack.StateDoorPassive)
-
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
-	return kept{entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState}
+	return kept{
+		entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState, turn: f.State & conntrack.StateTurn,
+	}
 }
+
+// taken counts one more program that has the session.
+func (k *kept) taken() { k.turn = (k.turn + oneTurn) & conntrack.StateTurn }
+
+const oneTurn = conntrack.StateTurn / 3
 
 // pickUp returns what of k the streams need.
 func (k *kept) pickUp() (c rewrite.Kept) {
@@ -60,13 +65,13 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 		c.Mark[d] = rewrite.Mark{Line: k.seq[d].Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
 		c.MidLine[d] = k.state&midLine[d] != 0
 	}
-	c.Untouched = k.state&^conntrack.StateControl == 0 && k.seq == [2]conntrack.SeqAdj{}
+	c.Untouched = k.state&^(conntrack.StateControl|conntrack.StateTurn) == 0 && k.seq == [2]conntrack.SeqAdj{}
 	return c
 }
 
 // want returns what the kernel should have, for streams that need c.
 func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite.Kept) (e entry) {
-	m := conntrack.State(memory) | door.state
+	m := conntrack.State(memory) | door.state | k.turn
 	for d := range rewrite.Dir(2) {
 		switch {
 		case s.conn.Unsure(d), c.Mark[d].End == 0 && s.conn.Pending(d) == rewrite.Resumed:
@@ -208,7 +213,7 @@ func (k *kept) verify(s *session) bool {
 	if s.conn.Carrier() == rewrite.Kernel {
 		same = same && f.Seq == k.seq
 	}
-	if k.labels && (f.State&conntrack.StateControl == 0 || f.State&reserved != 0) {
+	if k.labels && f.State&conntrack.StateControl == 0 {
 		// No program of ours writes that: somebody else wiped the label. It is written anew.
 		g.Stats.Wiped.Add(1)
 		k.state, k.flight, k.quiet = f.State, f.Flight, false

@@ -93,7 +93,9 @@ func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
 	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched {
 		s.begun, s.first = true, from.server
 		s.conn.Begin(from.client, from.server)
+		return
 	}
+	s.kept.taken()
 }
 
 // drop forgets a session.

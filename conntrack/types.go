@@ -60,6 +60,10 @@ const (
 
 	StateDoorActive  State = 1 << 12 // a door waits for a connection to the client (PORT, EPRT), see Flight
 	StateDoorPassive State = 1 << 13 // and one to the server (227, 229)
+
+	// StateTurn counts, modulo 4, the programs that had it: whoever picks it up in the middle counts one
+	// more, so that whoever had it before can tell.
+	StateTurn State = 3 << 14
 )
 
 // SeqAdj is the kernel's sequence adjustment of one direction

@@ -114,7 +114,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	late := h.late
 	h.late = false
 	if h.unsure && n > 0 {
-		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask() {
+		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask(p.Seq()) {
 			return Arrival{Fate: Ask}
 		}
 		h.guess(p.Seq())
@@ -156,7 +156,7 @@ func (h *half) crosses(seq uint32, doubtful bool, a *Arrival) bool {
 		h.skipTo(seq)
 		a.Missed = true
 		return true
-	case doubtful && h.ask():
+	case doubtful && h.ask(seq):
 		a.Fate = Ask
 	default:
 		a.Fate = Wait
@@ -200,8 +200,8 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 // texts are not kept.
 func (c *Conn) Take(dir Dir, data []byte, edits []Edit) {
 	h := &c.half[dir]
+	h.changed = h.changed || len(edits) > 0 && !h.behindFence() // what is repeated proves nothing
 	h.stream.Append(data, edits)
-	h.changed = h.changed || len(edits) > 0
 	h.crowded = h.crowded || h.stream.Unacked() > crowd
 }
 
@@ -226,15 +226,18 @@ func (c *Conn) Ends(dir Dir, p *Packet) bool {
 		h.ended && at == h.stream.Edge()+1
 }
 
-// maxProbes is how many packets may go on as probes, one after another, before we believe that no
-// answer comes.
+// maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
+// it does not count: of the packets of one window each may be a probe.
 const maxProbes = 8
 
-func (h *half) ask() bool {
+func (h *half) ask(seq uint32) bool {
 	if h.probes >= maxProbes {
 		return false
 	}
-	h.probes++
+	if h.probes == 0 || !after(seq, h.askedFrom) {
+		h.probes++
+		h.askedFrom = seq
+	}
 	h.asked = true
 	return true
 }

@@ -31,7 +31,9 @@ type half struct {
 	claimed uint32 // original number up to which the receiver acknowledged what we never saw
 	plain   uint32 // original number: what precedes it may have arrived untouched
 	probes  uint8  // sent in a row, and not answered
-	mend    int16  // by how many bytes what precedes plain is to become longer
+
+	askedFrom uint32 // original number of the first packet for which they were sent
+	mend      int16  // by how many bytes what precedes plain is to become longer
 
 	unsure   bool // what the receiver has is not known
 	asked    bool // it was sent a probe and did not answer yet
@@ -110,7 +112,10 @@ func (h *half) place(ack uint32) {
 		// How the line was edited is not known any more. Something of the same length takes its place, so
 		// that both ends stay in step and what was one line does not become two.
 		h.plain, h.hasPlain, h.mend = m.Line+uint32(m.End), true, m.Grown
+		return
 	}
+	// What precedes the first edit went by untouched.
+	h.plain, h.hasPlain = m.Line, before(ack, line)
 }
 
 // start starts a direction of which all that was edited has arrived, and the offset is delta.
@@ -142,11 +147,11 @@ func (h *half) allArrived(ack uint32) bool { return !before(ack, h.stream.sent) 
 // taken once the receiver has all before it, and tells what else it has.
 func (h *half) allowed(data []byte) int {
 	st := &h.stream
-	if !after(st.sent, st.acked) || !before(st.edge, h.fence) && st.final == st.acked {
+	if !h.behindFence() {
+		if after(st.sent, st.acked) && st.final != st.acked {
+			return 0
+		}
 		return len(data)
-	}
-	if !before(st.edge, h.fence) {
-		return 0
 	}
 	from := min(h.fence-1-st.edge, uint32(len(data)))
 	if n := bytes.IndexByte(data[from:], '\n'); n >= 0 {
@@ -157,6 +162,11 @@ func (h *half) allowed(data []byte) int {
 		h.fence = end + 1 // somewhere behind it the line ends
 	}
 	return len(data)
+}
+
+// behindFence tells whether what comes next is what another program edited.
+func (h *half) behindFence() bool {
+	return after(h.stream.sent, h.stream.acked) && before(h.stream.edge, h.fence)
 }
 
 // skipTo goes on at original number seq, behind bytes that went by unseen. Where a line ends
