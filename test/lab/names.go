@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareNames makes of the directory of namespaces what `ip netns add` makes of it: a mount of its own, which
-// other mount namespaces share (netns_add in iproute2's ip/ipnetns.c). Whoever calls that for the first time
-// on a machine would mount the directory over itself otherwise, with all in it, and what is there could not
-// be removed any more.
+// prepareNames makes of the directory of namespaces what `ip netns add` makes of it: a mount of its own,
+// which other mount namespaces share (netns_add in iproute2's ip/ipnetns.c). Whoever calls that for the first
+// time on a machine would mount the directory over itself otherwise, with all in it, and what is there could
+// not be removed any more.
 var prepareNames = sync.OnceValue(func() error {
 	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
 		return fmt.Errorf("making the directory of namespaces: %w", err)
