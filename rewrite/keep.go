@@ -75,7 +75,7 @@ func (c *Conn) Quiet() bool {
 // remark moves the mark of an earlier program to what the sender will repeat at least.
 func (h *half) remark() {
 	seq, delta := h.stream.told()
-	if before(seq, h.mark.Line) {
+	if before(seq, h.mark.Line) && delta == h.carried {
 		return // what precedes it was not edited, and must not be
 	}
 	if seq != h.mark.Line {

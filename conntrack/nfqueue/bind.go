@@ -24,7 +24,7 @@ func (q *Queue) bind(maxLen uint32) error {
 		return err
 	}
 	for lost := false; ; {
-		n, err := q.t.receive(len(q.t.slots))
+		n, err := q.t.receive(len(q.t.slots), q.deadline)
 		switch err = overrun(err); {
 		case errors.Is(err, ErrOverrun):
 			lost = true

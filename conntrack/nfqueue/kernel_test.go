@@ -213,21 +213,19 @@ func TestLargePacketsAreQueuedWhole(t *testing.T) {
 	}
 }
 
-func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
+func TestWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
 	q := mustOpen(t, ns, Config{Queue: queue})
-	for _, end := range []func() error{
-		func() error { return q.SetDeadline(time.Now()) },
-		q.Wake,
-		q.Close,
-	} {
+	for _, end := range []func() error{q.Wake, q.Close} {
 		errs := make(chan error, 1)
-		_ = q.SetDeadline(time.Time{})
 		go func() {
 			_, err := q.Receive(make([]Packet, 1))
 			errs <- err
 		}()
-		time.Sleep(5 * time.Millisecond)
+		for q.t.use.TryLock() { // until it is in Receive
+			q.t.use.Unlock()
+			time.Sleep(time.Millisecond)
+		}
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -238,6 +236,26 @@ func TestSetDeadlineWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 			}
 		case <-time.After(5 * time.Second):
 			t.Fatal("Receive still waits")
+		}
+	}
+	if err := errors.Join(q.Verdict(1, Accept, nil), q.Flush()); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a verdict after the end: %v", err)
+	}
+	if err := q.Wake(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a wake after the end: %v", err)
+	}
+}
+
+func TestReceiveEndsAtItsDeadlineAndNotLongAfter(t *testing.T) {
+	q := mustOpen(t, queued(t), Config{Queue: queue})
+	pkts := make([]Packet, 1)
+	// From long to short, and to what is over already.
+	for _, wait := range []time.Duration{300 * time.Millisecond, 20 * time.Millisecond, 0, -time.Second} {
+		began := time.Now()
+		_ = q.SetDeadline(began.Add(wait))
+		_, err := q.Receive(pkts)
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took < wait {
+			t.Errorf("%v: %v after %v", wait, err, took)
 		}
 	}
 }

@@ -129,26 +129,18 @@ func pair(t testing.TB) (*Queue, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		_ = f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		ends[i] = c.(*net.UnixConn)
-	}
-	raw, err := ends[0].SyscallConn()
+	f := os.NewFile(uintptr(fds[1]), "kernel")
+	defer f.Close()
+	kernel, err := net.FileConn(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := wrap(raw, 8)
+	tr, err := wrap(fds[0], 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newQueue(Config{Queue: 7, MaxLen: 1024}, tr), ends[1]
+	t.Cleanup(func() { _ = errors.Join(tr.close(), kernel.Close()) })
+	return newQueue(Config{Queue: 7, MaxLen: 1024}, tr), kernel.(*net.UnixConn)
 }
 
 func TestReceiveFillsABatchAndSkipsRefusedVerdicts(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
@@ -74,11 +73,8 @@ func (q *Queue) Flush() error {
 	q.send()
 	err := q.out.failed
 	q.out.failed = nil
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case q.closed.Load(): // a raw connection that is closed has an error of an internal package
-		err = os.ErrClosed
 	}
 	return fmt.Errorf("send verdicts to queue %d: %w", q.queue, err)
 }

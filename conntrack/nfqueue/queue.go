@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,10 +78,7 @@ type Queue struct {
 	gone     uint64
 	pressure pressure
 	lost     atomic.Uint64
-	closed   atomic.Bool
-
-	wake     sync.Mutex // of what follows, and of the socket's deadline
-	woken    bool
+	woken    atomic.Bool
 	deadline time.Time
 }
 
@@ -134,8 +130,11 @@ func (q *Queue) setUp(c Config) error {
 func (q *Queue) Receive(pkts []Packet) (int, error) {
 	q.send() // the next Flush tells if it fails
 	for {
+		if q.woken.Swap(false) {
+			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, os.ErrDeadlineExceeded)
+		}
 		most := min(len(pkts), len(q.t.slots))
-		n, err := q.t.receive(most)
+		n, err := q.t.receive(most, q.deadline)
 		if err != nil {
 			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, q.receiveError(err))
 		}
@@ -172,19 +171,8 @@ func (q *Queue) refused(seq uint32, why unix.Errno) {
 
 // receiveError names what a caller has to tell apart, and ends what it is about.
 func (q *Queue) receiveError(err error) error {
-	if q.closed.Load() { // a raw connection that is closed has an error of an internal package
-		return os.ErrClosed
-	}
 	err = overrun(err)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		q.wake.Lock()
-		defer q.wake.Unlock()
-		if q.woken {
-			q.woken = false
-			_ = q.t.setReadDeadline(q.deadline) // fails if it is closed, as the next Receive will
-		}
-	case errors.Is(err, ErrOverrun):
+	if errors.Is(err, ErrOverrun) {
 		q.pressure.crowd = true
 		q.pressure.sample(q.queue, 0)
 	}
@@ -199,36 +187,23 @@ func overrun(err error) error {
 }
 
 // PortID is the netlink port id of the socket. Events of what the messages of Append changed carry it.
-func (q *Queue) PortID() (id uint32, err error) {
-	ctlErr := q.t.raw.Control(func(fd uintptr) { id, err = nlread.PortID(int(fd)) })
-	return id, errors.Join(ctlErr, err)
-}
+func (q *Queue) PortID() (uint32, error) { return nlread.PortID(q.t.fd) }
 
 // Gone counts the verdicts for packets that the kernel no longer had, because
 // their queue was flushed when an interface or the program went away.
 func (q *Queue) Gone() uint64 { return q.gone }
 
-// SetDeadline ends a Receive that waits at t; the zero time means never. It arms a timer
-// of the runtime, so it is better not called for each round.
+// SetDeadline ends a Receive that waits at about t, at most lateness later; the zero time means never. It is
+// for the goroutine that calls Receive.
 func (q *Queue) SetDeadline(t time.Time) error {
-	q.wake.Lock()
-	defer q.wake.Unlock()
 	q.deadline = t
-	if q.woken {
-		return nil
-	}
-	if err := q.t.setReadDeadline(t); err != nil {
-		return fmt.Errorf("set the deadline of queue %d: %w", q.queue, err)
-	}
 	return nil
 }
 
 // Wake ends at once a Receive that waits, or else the next one. Any goroutine may call it.
 func (q *Queue) Wake() error {
-	q.wake.Lock()
-	defer q.wake.Unlock()
-	q.woken = true
-	if err := q.t.setReadDeadline(time.Unix(1, 0)); err != nil {
+	q.woken.Store(true)
+	if err := q.t.wake(); err != nil {
 		return fmt.Errorf("wake the reader of queue %d: %w", q.queue, err)
 	}
 	return nil
@@ -236,7 +211,6 @@ func (q *Queue) Wake() error {
 
 // Close unbinds the queue. The kernel drops packets that wait for a verdict.
 func (q *Queue) Close() error {
-	q.closed.Store(true)
 	if err := q.t.close(); err != nil {
 		return fmt.Errorf("close queue %d: %w", q.queue, err)
 	}

@@ -13,11 +13,8 @@ import (
 // smallBuffer leaves the socket the smallest send buffer that the kernel allows, about 4.5 kB.
 func smallBuffer(t *testing.T, q *Queue) {
 	t.Helper()
-	var err error
-	if ctl := q.t.raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 1)
-	}); ctl != nil || err != nil {
-		t.Fatal(ctl, err)
+	if err := unix.SetsockoptInt(q.t.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil {
+		t.Fatal(err)
 	}
 }
 
