@@ -252,10 +252,9 @@ func TestSegmentsOutOfOrderLeaveOthersUnharmed(t *testing.T) {
 			f.unharmed()
 		}
 	}
-	// 1024 may wait, and the rest is dropped.
-	if n := f.g.counter(t, "queue_waiting_packets"); n == 0 || n > 1024 {
-		t.Errorf("%d packets wait, want some, and 1024 at most", n)
-	}
+	// 1024 may wait, and the rest is dropped. What another worker than the neighbour's has not read yet is
+	// counted too.
+	f.until("queue_waiting_packets", func(n int) bool { return 0 < n && n <= 1024 })
 	if f.g.counter(t, `packets_untouched_total{reason="out_of_order"}`) < n/2 {
 		t.Error("what came out of order is not counted")
 	}
