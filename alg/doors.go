@@ -64,7 +64,7 @@ func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 		s.Shut(policy.Superseded)
 	}
 	e := conntrack.Expectation{
-		Master: s.original(), Src: r.Src, Dst: r.Dst, Translate: r.Translate, Target: r.Target,
+		Master: s.original(), Zone: s.zone, Src: r.Src, Dst: r.Dst, Translate: r.Translate, Target: r.Target,
 		Dir: conntrack.Original, Timeout: s.policy.Timeout,
 	}
 	if r.Mode.Active() {

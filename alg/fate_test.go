@@ -87,7 +87,7 @@ var doors = []struct {
 	end  fate.Ending
 }{
 	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, data, x.Master)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.s("226 done\r\n")
@@ -116,11 +116,11 @@ var doors = []struct {
 		w.g.Fates.DataChanged(w.now, data, reset)
 	}, fate.Rejected, fate.Reset},
 	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorGone(w.now, &x, true)
 		w.later(settleTime)
 	}, fate.Dropped, fate.NoEnding},
 	{"nobody came", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
-		w.g.Fates.DoorGone(w.now.Add(time.Minute), x.Master, x.Dst, false)
+		w.g.Fates.DoorGone(w.now.Add(time.Minute), &x, false)
 		w.later(time.Minute + settleTime)
 	}, fate.Expired, fate.NoEnding},
 	{"the server refused", func(w *watched, _ conntrack.Expectation, _ conntrack.Tuple) {
@@ -130,7 +130,7 @@ var doors = []struct {
 	}, fate.Withdrawn, fate.NoEnding},
 	{"the control connection vanished", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
 		w.g.Destroyed(x.Master, 0)
-		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorGone(w.now, &x, true)
 		w.later(settleTime)
 	}, fate.Withdrawn, fate.NoEnding},
 }
@@ -140,7 +140,7 @@ func TestFateOfADoor(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWatched(t)
 			x, data := w.open()
-			w.g.Fates.DoorSeen(x.Master, x.Dst)
+			w.g.Fates.DoorSeen(&x)
 			c.run(w, x, data)
 			w.want(c.want)
 			if end := w.fates[0].Ending; end != c.end {
@@ -168,7 +168,7 @@ func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
 
 	w = newWatched(t)
 	x, _ := w.open()
-	w.g.Fates.DoorSeen(x.Master, x.Dst)
+	w.g.Fates.DoorSeen(&x)
 	w.g.Fates.EventsLost()
 	for range 4 {
 		w.later(time.Minute)

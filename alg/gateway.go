@@ -55,9 +55,11 @@ type Gateway struct {
 	room      rewrite.Room
 	released  released
 	transfers transferBook
+	zones     zones
 
 	// Used anew for each packet.
 	now    time.Time
+	zone   uint16
 	packet rewrite.Packet
 	draft  dialogue.Draft
 	out    []byte
@@ -127,6 +129,16 @@ func (g *Gateway) kernelError(doing string, err error) {
 // verdict is Rewrite, are valid until the next call. loopback tells that the packet
 // travels on lo, where the kernel holds no offsets.
 func (g *Gateway) Handle(now time.Time, id uint32, data []byte, loopback bool) (Verdict, []byte) {
+	return g.HandleIn(0, now, id, data, loopback)
+}
+
+// HandleIn is Handle of a packet in a conntrack zone: that of its direction, see conntrack.Zone.In.
+func (g *Gateway) HandleIn(zone uint16, now time.Time, id uint32, data []byte, loopback bool) (
+	Verdict, []byte,
+) {
+	if g.zone = zone; g.table.blind {
+		g.zone = 0
+	}
 	v, why, out := g.handle(now, id, data, loopback)
 	g.Stats.Packets[v].Add(1)
 	if why != policy.None {
@@ -273,7 +285,7 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 	if p.Flags()&rewrite.ACK == 0 {
 		return
 	}
-	t, now := tupleOf(p), start{client: p.Ack(), server: p.Seq() + 1}
+	t, now := tupleOf(p, g.zone), start{client: p.Ack(), server: p.Seq() + 1}
 	s := g.table.find(t)
 	was, noted := g.half.noted(t)
 	switch {
@@ -293,30 +305,9 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 	g.half.note(t, now)
 }
 
-// anew tells whether the handshake of a tuple is under way. Where both ends have forgotten a connection and
-// begin another one the kernel goes on with the entry that it has: what was kept there is of no use any more.
-func (g *Gateway) anew(t conntrack.Tuple) bool {
-	f, err := g.kernel.Flow(t)
-	if err != nil || !f.Opening {
-		return false
-	}
-	if k := keptOf(&f); !k.pickUp().Untouched {
-		u := conntrack.Update{SetSeq: [2]bool{f.HasSeq, f.HasSeq}}
-		if f.HasState {
-			u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
-		}
-		if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
-			g.kernelError("clear the state of a session", err)
-		}
-	}
-	return true
-}
-
-func tupleOf(p *rewrite.Packet) conntrack.Tuple { return conntrack.Tuple{Src: p.Src(), Dst: p.Dst()} }
-
 // session finds or makes the session of a packet and tells its direction.
 func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.Dir, policy.Reason) {
-	s, dir := g.table.of(p)
+	s, dir := g.table.of(p, g.zone)
 	if s != nil {
 		if s.kept.trusts(s, dir, p) {
 			g.table.touch(s, g.now)
@@ -328,11 +319,13 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.D
 	if p.Flags()&rewrite.RST != 0 && g.orphans.none() {
 		return nil, 0, policy.None // nothing to close
 	}
-	t := tupleOf(p)
-	f, err := g.kernel.Flow(t)
+	t := tupleOf(p, g.zone)
+	f, err := g.zones.lookUp(g.kernel, t)
 	switch {
 	case errors.Is(err, conntrack.ErrNotFound):
 		return nil, 0, policy.UnknownFlow
+	case errors.Is(err, errTwoZones):
+		return nil, 0, policy.TwoZones
 	case err != nil:
 		g.kernelError("look up a control connection", err)
 		return nil, 0, policy.KernelError

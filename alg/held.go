@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
@@ -12,7 +13,8 @@ type Held struct {
 	ID       uint32
 	Data     []byte
 	Loopback bool
-	Drop     bool // its session is gone: drop it, do not handle it
+	Zone     uint16 // of its direction
+	Drop     bool   // its session is gone: drop it, do not handle it
 }
 
 // released holds the packets that need not wait any longer.
@@ -67,8 +69,10 @@ func (r *released) next(room *rewrite.Room) (Held, bool) {
 		return Held{ID: h.ID, Drop: true}, true
 	}
 	for len(r.ready) > 0 {
-		if w, ok := r.ready[0].conn.Next(room); ok {
-			return Held{ID: w.ID, Data: w.Data, Loopback: w.Loopback}, true
+		s := r.ready[0]
+		if w, ok := s.conn.Next(room); ok {
+			zone := s.zone.In(conntrack.Dir(w.Dir))
+			return Held{ID: w.ID, Data: w.Data, Loopback: w.Loopback, Zone: zone}, true
 		}
 		r.ready = slices.Delete(r.ready, 0, 1)
 	}

@@ -19,6 +19,7 @@ const (
 type session struct {
 	gateway  *Gateway
 	number   uint32 // the kernel's of the connection
+	zone     conntrack.Zone
 	policy   *policy.Policy
 	conn     rewrite.Conn
 	dialogue dialogue.Dialogue
@@ -50,18 +51,18 @@ type session struct {
 // original is the tuple by which the kernel knows the connection.
 func (s *session) original() conntrack.Tuple {
 	e := s.dialogue.Endpoints()
-	return conntrack.Tuple{Src: e.Client, Dst: e.Dialled}
+	return conntrack.Tuple{Src: e.Client, Dst: e.Dialled, Zone: s.zone.In(conntrack.Original)}
 }
 
 // reply is the tuple of the packets of the server.
 func (s *session) reply() conntrack.Tuple {
 	e := s.dialogue.Endpoints()
-	return conntrack.Tuple{Src: e.Server, Dst: e.Outside}
+	return conntrack.Tuple{Src: e.Server, Dst: e.Outside, Zone: s.zone.In(conntrack.Reply)}
 }
 
 // direction tells in which direction a packet with tuple t travels.
 func (s *session) direction(t conntrack.Tuple) rewrite.Dir {
-	if t == s.original() {
+	if e := s.dialogue.Endpoints(); t.Src == e.Client && t.Dst == e.Dialled {
 		return fromClient
 	}
 	return fromServer

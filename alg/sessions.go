@@ -1,6 +1,8 @@
 package alg
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
@@ -16,6 +18,14 @@ const (
 	sweepStep  = 1024             // how many sessions a tick looks at
 	askStep    = 256              // and of how many it asks the kernel
 )
+
+// SearchZones names the conntrack zones, besides 0, in which control connections are looked for if the zone
+// of packets is not known. It must be called before the first packet. Two connections with the same
+// addresses cannot be told apart then, and neither is touched.
+func (g *Gateway) SearchZones(all []uint16) {
+	g.zones = slices.DeleteFunc(slices.Clone(all), func(z uint16) bool { return z == 0 })
+	g.table.blind = len(g.zones) > 0
+}
 
 // countSessions is called after each change of how many there are.
 func (g *Gateway) countSessions() {
@@ -40,7 +50,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.Stats.Forgotten.Add(1)
 	}
 	s := &session{
-		gateway: g, number: f.ID, helper: f.Helper != "", evicts: f.EvictsOldest(),
+		gateway: g, number: f.ID, zone: f.Zone, helper: f.Helper != "", evicts: f.EvictsOldest(),
 		kept: keptOf(&f), checked: g.now, since: g.now,
 	}
 	e := dialogue.Endpoints{
@@ -82,6 +92,28 @@ func (g *Gateway) came(x *fate.Story) {
 	}
 }
 
+// anew tells whether the handshake of a tuple is under way. Where both ends have forgotten a connection and
+// begin another one the kernel goes on with the entry that it has: what was kept there is of no use any more.
+func (g *Gateway) anew(t conntrack.Tuple) bool {
+	f, err := g.zones.lookUp(g.kernel, t)
+	if s := g.table.find(t); s != nil && errors.Is(err, errTwoZones) {
+		g.drop(s) // what comes next may be the other's
+	}
+	if err != nil || !f.Opening {
+		return false
+	}
+	if k := keptOf(&f); !k.pickUp().Untouched {
+		u := conntrack.Update{SetSeq: [2]bool{f.HasSeq, f.HasSeq}}
+		if f.HasState {
+			u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
+		}
+		if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
+			g.kernelError("clear the state of a session", err)
+		}
+	}
+	return true
+}
+
 // startConn starts the streams where the handshake was seen, or else picks them up.
 func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
 	carrier := rewrite.Kernel
@@ -90,7 +122,7 @@ func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
 	}
 	k := s.kept.pickUp()
 	s.conn.PickUp(k, carrier, !f.HasState)
-	if from, ok := g.half.take(f.Tuple[conntrack.Reply]); ok && k.Untouched {
+	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {
 		s.begun, s.first = true, from.server
 		s.conn.Begin(from.client, from.server)
 		return

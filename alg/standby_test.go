@@ -81,9 +81,9 @@ func TestDoorIsOpenedWhereOnlyTheEntryIsKnown(t *testing.T) {
 func TestDoorThroughWhichTheConnectionCameIsNotOpenedElsewhere(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
-	w.g.Fates.DoorSeen(x.Master, x.Dst)
+	w.g.Fates.DoorSeen(&x)
 	w.k.expects = nil // the kernel has used it
-	w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+	w.g.Fates.DoorGone(w.now, &x, true)
 	w.g.Fates.DataStarted(w.now, data, x.Master)
 	_, k := other(w.talk)
 	wantOnly(t, "used", k.expects, nil)
@@ -156,8 +156,8 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 			w.later(time.Second)
 			continue
 		}
-		w.g.Fates.DoorSeen(x.Master, x.Dst)
-		w.g.Fates.DoorGone(w.now, x.Master, x.Dst, true)
+		w.g.Fates.DoorSeen(&x)
+		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
 	}
 }

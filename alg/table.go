@@ -19,6 +19,8 @@ type table struct {
 	picture picture
 	n       int // those that live
 	ended   int
+
+	blind bool // in which zone a packet is, is not known: zones tell no sessions apart
 }
 
 // place is where a tuple belongs.
@@ -34,12 +36,20 @@ func (t *table) init() {
 	t.cursor = &t.live
 }
 
-// find returns the session with this tuple in one of its directions; nil: there is none.
-func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[k.Key()].session }
+// seen returns a tuple of the kernel's as it is known of a packet.
+func (t *table) seen(k conntrack.Tuple) conntrack.Tuple {
+	if t.blind {
+		k.Zone = 0
+	}
+	return k
+}
 
-// of returns the session of a packet, and its direction.
-func (t *table) of(p *rewrite.Packet) (*session, rewrite.Dir) {
-	at := t.byTuple[p.Key()]
+// find returns the session with this tuple in one of its directions; nil: there is none.
+func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[t.seen(k).Key()].session }
+
+// of returns the session of a packet in a zone, and its direction.
+func (t *table) of(p *rewrite.Packet, zone uint16) (*session, rewrite.Dir) {
+	at := t.byTuple[p.Key(zone)]
 	return at.session, at.dir
 }
 
@@ -100,8 +110,8 @@ func (t *table) setEnded(s *session, ended bool) {
 
 // add puts a session into the table.
 func (t *table) add(s *session) {
-	t.byTuple[s.reply().Key()] = place{s, fromServer}
-	t.byTuple[s.original().Key()] = place{s, fromClient}
+	t.byTuple[t.seen(s.reply()).Key()] = place{s, fromServer}
+	t.byTuple[t.seen(s.original()).Key()] = place{s, fromClient}
 	t.link(s, &t.live)
 	t.n++
 }
@@ -114,7 +124,7 @@ func (t *table) remove(s *session) {
 		t.n--
 	}
 	for _, tuple := range [...]conntrack.Tuple{s.original(), s.reply()} {
-		if k := tuple.Key(); t.byTuple[k].session == s {
+		if k := t.seen(tuple).Key(); t.byTuple[k].session == s {
 			delete(t.byTuple, k)
 		}
 	}

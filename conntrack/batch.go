@@ -9,20 +9,20 @@ import "golang.org/x/sys/unix"
 // have a length that is a multiple of 4. Addresses of two IP versions, of which the kernel
 // would make nonsense, write nothing.
 
-// AppendUpdate appends what UpdateIn sends, with the DefaultLayout.
-func AppendUpdate(dst []byte, orig Tuple, z Zone, u Update, seq uint32) []byte {
-	return DefaultLayout.AppendUpdate(dst, orig, z, u, seq)
+// AppendUpdate appends what Update sends, with the DefaultLayout.
+func AppendUpdate(dst []byte, orig Tuple, u Update, seq uint32) []byte {
+	return DefaultLayout.AppendUpdate(dst, orig, u, seq)
 }
 
-// AppendUpdate appends what UpdateIn sends.
-func (l Layout) AppendUpdate(dst []byte, orig Tuple, z Zone, u Update, seq uint32) []byte {
+// AppendUpdate appends what Update sends.
+func (l Layout) AppendUpdate(dst []byte, orig Tuple, u Update, seq uint32) []byte {
 	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr())
 	if err != nil || u.Empty() {
 		return dst
 	}
 	e := encoder{b: dst}
 	e.add(subsysConntrack|msgNew, unix.NLM_F_REQUEST, seq, family)
-	e.key(orig, z)
+	e.key(orig)
 	e.update(&u, l)
 	return e.finish()
 }

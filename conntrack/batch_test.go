@@ -103,12 +103,12 @@ func TestAppendedRequestsAreDoneInOneDatagramAndOnlyRefusalsAreAnswered(t *testi
 	longer.Timeout = 90 * time.Second
 	u := Update{SetSeq: [2]bool{true, false}, Seq: [2]SeqAdj{{1, 2, 3}, {}}}
 	u.SetLabel(StateControl|stateTwo, [2]Flight{{1, 2, 3}, {4, 5, 6}})
-	b := AppendUpdate(nil, orig, Zone{}, u, 1001)
-	b = AppendUpdate(b, orig.Reverse(), Zone{}, u, 1002) // there is no such entry
+	b := AppendUpdate(nil, orig, u, 1001)
+	b = AppendUpdate(b, orig.Reverse(), u, 1002) // there is no such entry
 	b = AppendExpectTimeout(b, longer, 1003)
 	last := encoder{b: b}
 	last.add(subsysConntrack|msgGet, unix.NLM_F_REQUEST, 1004, unix.AF_INET)
-	last.key(orig, Zone{})
+	last.key(orig)
 	refused := sendRaw(t, c, last.finish(), 1004)
 	if len(refused) != 1 || !errors.Is(UpdateError(refused[1002]), ErrNotFound) {
 		t.Errorf("refused: %v", refused)
@@ -121,7 +121,7 @@ func TestAppendedRequestsAreDoneInOneDatagramAndOnlyRefusalsAreAnswered(t *testi
 	}
 	end := encoder{b: AppendWithdraw(nil, e, 1005)}
 	end.add(subsysConntrack|msgGet, unix.NLM_F_REQUEST, 1006, unix.AF_INET)
-	end.key(orig, Zone{})
+	end.key(orig)
 	if refused := sendRaw(t, c, end.finish(), 1006); len(refused) != 0 {
 		t.Errorf("refused: %v", refused)
 	}
@@ -134,8 +134,8 @@ func TestAppendWritesNothingThatTheKernelWouldMisread(t *testing.T) {
 	dst := []byte{1, 2, 3, 4}
 	u := Update{StateMask: 1}
 	for name, got := range map[string][]byte{
-		"two IP versions":  AppendUpdate(dst, Tuple{client4, server6}, Zone{}, u, 1),
-		"no change":        AppendUpdate(dst, Tuple{client4, server4}, Zone{}, Update{}, 1),
+		"two IP versions":  AppendUpdate(dst, Tuple{Src: client4, Dst: server6}, u, 1),
+		"no change":        AppendUpdate(dst, Tuple{Src: client4, Dst: server4}, Update{}, 1),
 		"withdraw, no ID":  AppendWithdraw(dst, Expectation{Src: client4.Addr(), Dst: server4}, 1),
 		"timeout, no host": AppendExpectTimeout(dst, Expectation{Src: client4.Addr(), Dst: server4}, 1),
 	} {
@@ -165,7 +165,7 @@ func TestUpdateMendsALabelThatWasWiped(t *testing.T) {
 			t.Fatal(err)
 		}
 		var e Entry
-		err := c.Entry(orig, Zone{}, &e)
+		err := c.Entry(orig, &e)
 		if err != nil || e.State != u.State || e.Flight != u.Flight {
 			t.Errorf("layout %d: %+v, %v", layout, e, err)
 		}
@@ -186,7 +186,7 @@ func TestUpdateRenewsTheTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	var e Entry
-	err := c.Entry(orig, Zone{}, &e)
+	err := c.Entry(orig, &e)
 	if err != nil ||
 		e.Timeout > 77*time.Second || e.Timeout < 70*time.Second || e.TCP.State != TCPEstablished {
 		t.Errorf("%+v, %v", e, err)

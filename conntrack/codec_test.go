@@ -51,8 +51,8 @@ func TestEncode(t *testing.T) {
 			e.finish()
 		},
 			`14000000 0101 0500 04030201 00000000 02 00 0000`},
-		{"IPv4 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{client4, server4}) }, tupleV4},
-		{"IPv6 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{client6, server6}) },
+		{"IPv4 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client4, Dst: server4}) }, tupleV4},
+		{"IPv6 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client6, Dst: server6}) },
 			`4c00 0180
 			 2c00 0180 1400 0300 fd000000000000000000000000000002 1400 0400 20010db8000000000000000000000009
 			 1c00 0280 0500 0100 06000000 0600 0200 1234 0000 0600 0300 0015 0000`},
@@ -80,7 +80,7 @@ func TestEncode(t *testing.T) {
 			 1c00 0f80 0800 0100 00000001 0800 0200 ffffffff 0800 0300 00000002
 			 1c00 1080 0800 0100 00000003 0800 0200 00000004 0800 0300 00000005`},
 		{"translated expectation", func(e *encoder) {
-			e.expectation(&Expectation{Master: Tuple{client4, server4}, Src: server4.Addr(),
+			e.expectation(&Expectation{Master: Tuple{Src: client4, Dst: server4}, Src: server4.Addr(),
 				Dst:       netip.MustParseAddrPort("198.51.100.1:40000"),
 				Translate: true, Dir: Reply, Target: client4, Timeout: 20 * time.Second})
 		}, tupleV4 + `
@@ -151,7 +151,7 @@ func TestDecodeFlow(t *testing.T) {
 	inside, outside := netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.1:52574")
 	server := netip.MustParseAddrPort("192.0.2.2:21")
 	want := Flow{
-		ID: 0xb885cb9b, Tuple: [2]Tuple{{inside, server}, {server, outside}}, Helper: "sane", SNAT: true,
+		ID: 0xb885cb9b, Tuple: [2]Tuple{{inside, server, 0}, {server, outside, 0}}, Helper: "sane", SNAT: true,
 		State: 0x0203, HasState: true,
 		Seq: [2]SeqAdj{{0x11121314, -1, 2}, {0x21222324, 0, -3}}, HasSeq: true,
 	}
@@ -166,7 +166,7 @@ func TestDecodeFlow(t *testing.T) {
 func TestDecodeExpectation(t *testing.T) {
 	golden(t)
 	want := Expectation{
-		Master: Tuple{netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.2:21")},
+		Master: Tuple{netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.2:21"), 0},
 		Src:    netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddrPort("192.0.2.1:40000"),
 		Translate: true, Dir: Reply, Target: netip.MustParseAddrPort("10.77.1.2:2000"),
 		Timeout: 20 * time.Second, ID: 0xf3ac2004,
@@ -194,7 +194,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestMixedAddressFamiliesAreRefused(t *testing.T) {
 	var c Conn
-	mixed := Tuple{client4, server6}
+	mixed := Tuple{Src: client4, Dst: server6}
 	if _, err := c.Flow(mixed); !errors.Is(err, errFamilies) {
 		t.Errorf("Flow: %v", err)
 	}
@@ -204,7 +204,7 @@ func TestMixedAddressFamiliesAreRefused(t *testing.T) {
 	if err := c.Update(mixed, Update{StateMask: 1}); !errors.Is(err, errFamilies) {
 		t.Errorf("Update: %v", err)
 	}
-	if err := expect(&c, Expectation{Master: Tuple{client4, server4}, Src: server4.Addr(), Dst: client4,
+	if err := expect(&c, Expectation{Master: Tuple{Src: client4, Dst: server4}, Src: server4.Addr(), Dst: client4,
 		Translate: true, Target: client6}); !errors.Is(err, errFamilies) {
 		t.Errorf("Expect: %v", err)
 	}

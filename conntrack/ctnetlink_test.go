@@ -90,8 +90,8 @@ func addrPort(t testing.TB, a net.Addr) netip.AddrPort {
 // tuples of a connection as the client and as the server sees it.
 func tuples(t testing.TB, client, peer net.Conn) [2]Tuple {
 	return [2]Tuple{
-		Original: {addrPort(t, client.LocalAddr()), addrPort(t, client.RemoteAddr())},
-		Reply:    {addrPort(t, peer.LocalAddr()), addrPort(t, peer.RemoteAddr())},
+		Original: {Src: addrPort(t, client.LocalAddr()), Dst: addrPort(t, client.RemoteAddr())},
+		Reply:    {Src: addrPort(t, peer.LocalAddr()), Dst: addrPort(t, peer.RemoteAddr())},
 	}
 }
 
@@ -115,7 +115,7 @@ func TestFlowIsFoundByTheTupleOfEitherDirection(t *testing.T) {
 
 func TestFlowThatIsNotThereIsErrNotFound(t *testing.T) {
 	c := dialIn(t, netnstest.New(t))
-	tuple := Tuple{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:21")}
+	tuple := Tuple{Src: netip.MustParseAddrPort("10.0.0.1:1"), Dst: netip.MustParseAddrPort("10.0.0.2:21")}
 	if _, err := c.Flow(tuple); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Flow: %v", err)
 	}
@@ -268,7 +268,7 @@ func TestAfterAGivenUpRequestTheNextStillGetsItsOwnAnswer(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	want := tuples(t, client, peer)
 	// Its answer stays unread, as if the wait had ended before it came.
-	c.start(subsysConntrack|msgGet, 0, unix.AF_INET).tuple(ctaTupleOrig, Tuple{want[0].Dst, want[0].Src})
+	c.start(subsysConntrack|msgGet, 0, unix.AF_INET).tuple(ctaTupleOrig, Tuple{Src: want[0].Dst, Dst: want[0].Src})
 	if err := c.send(); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func (c *Conn) Entries(filter Filter, fn func(*Entry)) error {
 
 // Expectations lists all expectations of the network namespace, of IPv4 and
 // IPv6, also those of other programs. Timeout is what is left of it. The kernel tells no
-// zone: see LocateExpectation.
+// zone, of the master neither: see LocateExpectation.
 func (c *Conn) Expectations() ([]Expectation, error) {
 	c.start(subsysExpect|msgGet, unix.NLM_F_DUMP, unix.AF_UNSPEC)
 	all, err := c.listExpectations()
@@ -52,15 +52,15 @@ func (c *Conn) Expectations() ([]Expectation, error) {
 
 // ExpectationsOf lists the expectations of the control connection with this original
 // tuple. The error is ErrNotFound if there is no such connection.
-func (c *Conn) ExpectationsOf(orig Tuple, z Zone) ([]Expectation, error) {
+func (c *Conn) ExpectationsOf(orig Tuple) ([]Expectation, error) {
 	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr())
 	if err != nil {
 		return nil, fmt.Errorf("list the expectations of %v: %w", orig, err)
 	}
 	e := c.start(subsysExpect|msgGet, unix.NLM_F_DUMP, family)
 	e.tuple(expMaster, orig)
-	if z.ID != 0 && z.Dir != ZoneReply {
-		e.u16(expZone, z.ID)
+	if orig.Zone != 0 {
+		e.u16(expZone, orig.Zone)
 	}
 	all, err := c.listExpectations()
 	if errors.Is(err, unix.ENOENT) {
@@ -70,7 +70,7 @@ func (c *Conn) ExpectationsOf(orig Tuple, z Zone) ([]Expectation, error) {
 		return nil, fmt.Errorf("list the expectations of %v: %w", orig, err)
 	}
 	for i := range all {
-		all[i].Zone = z
+		all[i].Master.Zone, all[i].Zone = orig.Zone, Zone{ID: orig.Zone}
 	}
 	return all, nil
 }
@@ -85,8 +85,8 @@ func (c *Conn) listExpectations() ([]Expectation, error) {
 	return all, err
 }
 
-// LocateExpectation sets e.Zone of an expectation that was listed: the kernel does not tell
-// it, so each of the zones is asked for e.ID. The default zone is asked first. The error is
+// LocateExpectation sets e.Zone and that of e.Master of an expectation that was listed: the kernel
+// does not tell them, so each of the zones is asked for e.ID. The default zone is asked first. The error is
 // ErrNotFound if it is in none of them, or gone.
 func (c *Conn) LocateExpectation(e *Expectation, zones []Zone) error {
 	at := Expectation{Src: e.Src, Dst: e.Dst, ID: e.ID}
@@ -101,7 +101,7 @@ func (c *Conn) LocateExpectation(e *Expectation, zones []Zone) error {
 	if err != nil {
 		return fmt.Errorf("look for the zone of the expectation from %v to %v: %w", e.Src, e.Dst, err)
 	}
-	e.Zone = at.Zone
+	e.Zone, e.Master.Zone = at.Zone, at.Zone.In(Original)
 	return nil
 }
 

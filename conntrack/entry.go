@@ -115,6 +115,7 @@ func (d *decoder) flow(b []byte, f *Flow) {
 		d.flowAttr(typ, v, f)
 	}
 	f.HasSeq = f.HasSeq || f.NAT() && f.Helper != ""
+	f.placed()
 }
 
 func (d *decoder) flowAttr(typ uint16, v []byte, f *Flow) {
@@ -153,6 +154,10 @@ func (d *decoder) entry(b []byte, e *Entry) {
 		e.attr(typ, v)
 	}
 	e.HasSeq = e.HasSeq || e.NAT() && e.Helper != ""
+	e.placed()
+	if e.Master.Src.IsValid() {
+		e.Master.Zone = e.Zone.In(Original) // a connection is expected in the zone of its master alone
+	}
 }
 
 func (e *Entry) attr(typ uint16, v []byte) {

@@ -101,7 +101,7 @@ func TestEventsTellTheStoryOfAnExpectedConnection(t *testing.T) {
 	transferAndReset(t, in, data)
 	e = await(t, l, func(e *Event) bool { return e.Kind == FlowUpdate && e.Entry.TCP.State == TCPClosed })
 	orig := e.Entry.Tuple[Original]
-	if err := c.Remove(orig, Zone{}, e.Entry.ID); err != nil {
+	if err := c.Remove(orig, e.Entry.ID); err != nil {
 		t.Fatal(err)
 	}
 	e = await(t, l, func(e *Event) bool { return e.Kind == FlowDestroy })

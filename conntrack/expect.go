@@ -99,6 +99,7 @@ func (c *Conn) madeExpectation(create uint32, e *Expectation) (Expectation, erro
 		default:
 			var x ExpectEntry
 			c.expectation(attrs, &x)
+			x.Master.Zone = e.Master.Zone
 			if refused == nil && x.Master != e.Master {
 				return Expectation{}, nil // ours is used, and its place as well
 			}
@@ -180,5 +181,6 @@ func (c *Conn) findExpectation(e *Expectation) (Expectation, error) {
 	}
 	var x ExpectEntry
 	c.expectation(attrs, &x)
+	x.Zone, x.Master.Zone = e.Zone, e.Zone.In(Original)
 	return x.Expectation, nil
 }

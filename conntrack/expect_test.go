@@ -132,7 +132,7 @@ func TestPassiveExpectationReachesAServerBehindDestinationNAT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
+	orig := Tuple{Src: addrPort(t, control.LocalAddr()), Dst: addrPort(t, control.RemoteAddr())}
 	f, err := c.Flow(orig)
 	if err != nil {
 		t.Fatal(err)

@@ -60,8 +60,8 @@ func (e *encoder) expectation(x *Expectation) {
 	e.tuple(expTuple, x.tuple())
 	e.tupleOf(expMask, maskFor(x.Src), 0xff)
 	e.u32(expTimeout, seconds(x.Timeout))
-	if x.Zone.ID != 0 && x.Zone.Dir != ZoneReply {
-		e.u16(expZone, x.Zone.ID)
+	if x.Master.Zone != 0 {
+		e.u16(expZone, x.Master.Zone)
 	}
 	if !x.Translate {
 		return

@@ -24,10 +24,10 @@ func dialledAt(t testing.TB, r *netnstest.Router, c *Conn, port string) Tuple {
 		Dst: netip.MustParseAddrPort(client.RemoteAddr().String()),
 	}
 	var e Entry
-	if err := c.Entry(orig, Zone{}, &e); err != nil {
+	if err := c.Entry(orig, &e); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Remove(orig, Zone{}, e.ID); err != nil {
+	if err := c.Remove(orig, e.ID); err != nil {
 		t.Fatal(err)
 	}
 	return orig

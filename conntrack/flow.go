@@ -8,13 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Flow looks up the entry that has t as the tuple of one of its directions, in
-// the default conntrack zone: FlowIn(t, Zone{}).
-func (c *Conn) Flow(t Tuple) (Flow, error) { return c.FlowIn(t, Zone{}) }
-
-// FlowIn looks up the entry that has t as the tuple of one of its directions, in the
-// zone. An original tuple is found with either ZoneBoth and ZoneOriginal, a reply tuple
-// only with the kind of zone that the entry has. The error is ErrNotFound if there is none; the
+// Flow looks up the entry that has t as the tuple of one of its directions. The error is
+// ErrNotFound if there is none; the
 // first packet of a connection has none yet, because its entry is only
 // confirmed when the packet leaves the machine.
 //
@@ -24,9 +19,9 @@ func (c *Conn) Flow(t Tuple) (Flow, error) { return c.FlowIn(t, Zone{}) }
 // says that the label is not empty, which is so for every connection that the
 // queue rules have marked with StateControl, and HasSeq that NAT was set up
 // after a helper was attached, which is when nf_nat_setup_info adds the extension.
-func (c *Conn) FlowIn(t Tuple, z Zone) (Flow, error) {
+func (c *Conn) Flow(t Tuple) (Flow, error) {
 	var f Flow
-	err := c.lookUp(t, z)
+	err := c.lookUp(t)
 	for done := false; err == nil && !done; {
 		var attrs []byte
 		if attrs, done, err = c.next(); attrs != nil {
@@ -34,12 +29,12 @@ func (c *Conn) FlowIn(t Tuple, z Zone) (Flow, error) {
 			return f, nil
 		}
 	}
-	return f, lookupError(t, z, err)
+	return f, lookupError(t, err)
 }
 
-// Entry looks up as FlowIn does and fills e with all that the kernel tells.
-func (c *Conn) Entry(t Tuple, z Zone, e *Entry) error {
-	err := c.lookUp(t, z)
+// Entry looks up as Flow does and fills e with all that the kernel tells.
+func (c *Conn) Entry(t Tuple, e *Entry) error {
+	err := c.lookUp(t)
 	for done := false; err == nil && !done; {
 		var attrs []byte
 		if attrs, done, err = c.next(); attrs != nil {
@@ -47,24 +42,21 @@ func (c *Conn) Entry(t Tuple, z Zone, e *Entry) error {
 			return nil
 		}
 	}
-	return lookupError(t, z, err)
+	return lookupError(t, err)
 }
 
-func (c *Conn) lookUp(t Tuple, z Zone) error {
+func (c *Conn) lookUp(t Tuple) error {
 	family, err := familyOf(t.Src.Addr(), t.Dst.Addr())
 	if err != nil {
 		return err
 	}
-	c.begin(subsysConntrack|msgGet, 0, family).key(t, z)
+	c.begin(subsysConntrack|msgGet, 0, family).key(t)
 	return c.send()
 }
 
-func lookupError(t Tuple, z Zone, err error) error {
+func lookupError(t Tuple, err error) error {
 	if errors.Is(err, unix.ENOENT) {
 		err = ErrNotFound
-	}
-	if z.ID != 0 {
-		return fmt.Errorf("look up conntrack entry %v in zone %d: %w", t, z.ID, err)
 	}
 	return fmt.Errorf("look up conntrack entry %v: %w", t, err)
 }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove deletes the entry of the zone with this original tuple and ID (CTA_ID; 0: any).
+// Remove deletes the entry with this original tuple and ID (CTA_ID; 0: any).
 // It takes its expectations with it. The error is ErrNotFound if there is none.
-func (c *Conn) Remove(orig Tuple, z Zone, id uint32) error {
+func (c *Conn) Remove(orig Tuple, id uint32) error {
 	family, err := familyOf(orig.Src.Addr(), orig.Dst.Addr())
 	if err == nil {
-		c.start(subsysConntrack|msgDelete, 0, family).entryKey(orig, z, id)
+		c.start(subsysConntrack|msgDelete, 0, family).entryKey(orig, id)
 		err = c.do()
 	}
 	if errors.Is(err, unix.ENOENT) {
@@ -25,8 +25,8 @@ func (c *Conn) Remove(orig Tuple, z Zone, id uint32) error {
 	return nil
 }
 
-func (e *encoder) entryKey(orig Tuple, z Zone, id uint32) {
-	e.key(orig, z)
+func (e *encoder) entryKey(orig Tuple, id uint32) {
+	e.key(orig)
 	if id != 0 {
 		e.u32(ctaID, id)
 	}
@@ -55,7 +55,7 @@ func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
 	if e.Expected() {
 		return Flow{}, fmt.Errorf("it was expected by %v: %w", e.Master, ErrBusy)
 	}
-	if waiting, err := c.ExpectationsOf(orig, e.Zone); err != nil {
+	if waiting, err := c.ExpectationsOf(orig); err != nil {
 		return Flow{}, err
 	} else if len(waiting) > 0 {
 		return Flow{}, ErrBusy
@@ -65,7 +65,7 @@ func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
 	case err != nil:
 		return Flow{}, err
 	case deleted != nil && created == nil: // the connection had ended: nobody needs what was made
-		return Flow{}, errors.Join(UpdateError(deleted), c.Remove(orig, e.Zone, made.ID))
+		return Flow{}, errors.Join(UpdateError(deleted), c.Remove(orig, made.ID))
 	case deleted != nil:
 		return Flow{}, UpdateError(deleted)
 	case created == nil && made.Tuple == e.Tuple && made.SNAT == e.SNAT && made.DNAT == e.DNAT &&
@@ -90,11 +90,11 @@ func (c *Conn) swap(e *Entry, id uint32, helper string, u *Update) (made Flow, d
 	if err != nil {
 		return made, nil, nil, err
 	}
-	c.begin(subsysConntrack|msgDelete, 0, family).entryKey(orig, e.Zone, id)
+	c.begin(subsysConntrack|msgDelete, 0, family).entryKey(orig, id)
 	first := c.seq
 	c.add(subsysConntrack|msgNew, unix.NLM_F_CREATE|unix.NLM_F_EXCL, family).entry(e, helper, u, c.layout)
 	second := c.seq
-	c.add(subsysConntrack|msgGet, 0, family).key(orig, e.Zone)
+	c.add(subsysConntrack|msgGet, 0, family).key(orig)
 	if err := c.send(); err != nil {
 		return made, nil, nil, err
 	}

@@ -26,7 +26,7 @@ func TestReplacedEntryCarriesASessionThatIsOlderThanTheRules(t *testing.T) {
 	want := tuples(t, client, peer)
 	orig := want[Original]
 	var e Entry
-	if err := c.Entry(orig, Zone{}, &e); err != nil || e.Helper != "" || e.HasState {
+	if err := c.Entry(orig, &e); err != nil || e.Helper != "" || e.HasState {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	e.Mark = 0x1234
@@ -37,7 +37,7 @@ func TestReplacedEntryCarriesASessionThatIsOlderThanTheRules(t *testing.T) {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	var now Entry
-	err = c.Entry(orig, Zone{}, &now)
+	err = c.Entry(orig, &now)
 	if err != nil || now.Mark != e.Mark || now.Timeout < e.Timeout-2*time.Second ||
 		now.TCP.State != e.TCP.State || now.TCP.WindowScale != e.TCP.WindowScale ||
 		now.Status&StatusAssured == 0 {
@@ -67,7 +67,7 @@ func TestReplaceOfAnotherEntryChangesNothing(t *testing.T) {
 	_, c, client, peer := older(t)
 	orig := tuples(t, client, peer)[Original]
 	var e Entry
-	if err := c.Entry(orig, Zone{}, &e); err != nil {
+	if err := c.Entry(orig, &e); err != nil {
 		t.Fatal(err)
 	}
 	stale := e
@@ -85,7 +85,7 @@ func TestARefusedReplacementIsPutBack(t *testing.T) {
 	_, c, client, peer := older(t)
 	orig := tuples(t, client, peer)[Original]
 	var e Entry
-	if err := c.Entry(orig, Zone{}, &e); err != nil {
+	if err := c.Entry(orig, &e); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Replace(&e, "no-such-helper", Update{}); err == nil {
@@ -111,9 +111,10 @@ func TestReplaceBehindDestinationNATInAZone(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = in.Close() })
-		orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
+		orig := Tuple{Src: addrPort(t, control.LocalAddr()), Dst: addrPort(t, control.RemoteAddr()),
+			Zone: z.In(Original)}
 		var e Entry
-		if err := c.Entry(orig, z, &e); err != nil {
+		if err := c.Entry(orig, &e); err != nil {
 			t.Fatal(err)
 		}
 		if f, err := c.Replace(&e, HelperCarrier, Update{}); err != nil || f.Zone != z || f.State != e.State {

@@ -11,13 +11,14 @@ import (
 // machine translates them. IPv4 addresses are never IPv4-mapped.
 type Tuple struct {
 	Src, Dst netip.AddrPort
+	Zone     uint16 // where packets of that direction are looked up: see Zone.In; 0: the default zone
 }
 
-// Reverse returns the tuple of a packet that answers one of t.
-func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src} }
+// Reverse returns the tuple of a packet that answers one of t, in the same zone.
+func (t Tuple) Reverse() Tuple { return Tuple{Src: t.Dst, Dst: t.Src, Zone: t.Zone} }
 
-// Key is a tuple for maps, without pointers: both addresses in 16 bytes, and both ports.
-type Key [36]byte
+// Key is a tuple for maps, without pointers: both addresses in 16 bytes, both ports, and the zone.
+type Key [38]byte
 
 // Key returns the key of t. An IPv4 address has that of the IPv4-mapped one.
 func (t Tuple) Key() (k Key) {
@@ -26,6 +27,7 @@ func (t Tuple) Key() (k Key) {
 	copy(k[16:], dst[:])
 	binary.BigEndian.PutUint16(k[32:], t.Src.Port())
 	binary.BigEndian.PutUint16(k[34:], t.Dst.Port())
+	binary.BigEndian.PutUint16(k[36:], t.Zone)
 	return k
 }
 

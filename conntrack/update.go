@@ -43,16 +43,12 @@ func (u *Update) SetLabel(s State, f [2]Flight) {
 	u.SetFlight, u.Flight = [2]bool{true, true}, f
 }
 
-// Update changes the entry in the default zone whose original tuple is orig:
-// UpdateIn(orig, Zone{}, u).
-func (c *Conn) Update(orig Tuple, u Update) error { return c.UpdateIn(orig, Zone{}, u) }
-
-// UpdateIn changes the entry of the zone whose original tuple is orig, with one
+// Update changes the entry whose original tuple is orig, with one
 // message. The error is ErrNotFound if the connection is gone and ErrUnsupported if
 // its entry has no room for labels, which is so for a connection that is older than
 // the queue rules. The kernel silently ignores a sequence adjustment for an entry
 // without that extension: see Flow.HasSeq.
-func (c *Conn) UpdateIn(orig Tuple, z Zone, u Update) error {
+func (c *Conn) Update(orig Tuple, u Update) error {
 	if u.Empty() {
 		return nil
 	}
@@ -61,7 +57,7 @@ func (c *Conn) UpdateIn(orig Tuple, z Zone, u Update) error {
 		return fmt.Errorf("update conntrack entry %v: %w", orig, err)
 	}
 	e := c.start(subsysConntrack|msgNew, 0, family)
-	e.key(orig, z)
+	e.key(orig)
 	e.update(&u, c.layout)
 	if err := c.do(); err != nil {
 		return fmt.Errorf("update conntrack entry %v: %w", orig, UpdateError(err))

@@ -22,6 +22,15 @@ const (
 	ZoneReply                   // "ct reply zone set": only answers are found in it
 )
 
+// In returns where the kernel looks up packets of a direction of a flow: the zone's number if it keeps
+// that direction apart, else 0. With addresses and ports that is what tells a packet's flow from all others.
+func (z Zone) In(d Dir) uint16 {
+	if z.Dir == ZoneBoth || z.Dir == ZoneDir(d+1) {
+		return z.ID
+	}
+	return 0
+}
+
 // zoneIn reads the zone from the attributes of an entry. Of a zone for one direction the
 // kernel tells in the tuple of that direction (ctnetlink_fill_info).
 func zoneIn(typ uint16, v []byte, z *Zone) {
@@ -35,16 +44,27 @@ func zoneIn(typ uint16, v []byte, z *Zone) {
 	}
 }
 
-// key writes t as the tuple by which the kernel finds an entry of the zone. Found are the
-// tuples of both directions, because the kernel looks in the zone of either
-// (nf_conntrack_find_get in net/netfilter/nf_conntrack_core.c).
-func (e *encoder) key(t Tuple, z Zone) {
-	typ := uint16(ctaTupleOrig)
-	if z.ID != 0 && z.Dir == ZoneReply {
-		typ = ctaTupleReply
+// ZoneOf reads the zone from the attributes of an entry, as they also come with the packets of a queue.
+func ZoneOf(attrs []byte) (z Zone) {
+	for typ, v, rest, ok := nlread.NextAttr(attrs); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
+		zoneIn(typ, v, &z)
 	}
-	e.tupleIn(typ, t, z)
-	e.zone(z)
+	return z
+}
+
+// placed notes in the tuples of f in which zone each is looked up.
+func (f *Flow) placed() {
+	for d := range f.Tuple {
+		f.Tuple[d].Zone = f.Zone.In(Dir(d))
+	}
+}
+
+// key writes t as the tuple by which the kernel finds an entry. It compares the zone with that of the
+// direction that has the tuple, whatever kind of zone it is (nf_conntrack_find_get in
+// net/netfilter/nf_conntrack_core.c).
+func (e *encoder) key(t Tuple) {
+	e.tuple(ctaTupleOrig, t)
+	e.zone(Zone{ID: t.Zone})
 }
 
 // tupleIn writes a tuple, with the zone if it is one of that direction alone.

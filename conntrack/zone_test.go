@@ -53,22 +53,29 @@ func zones(t *testing.T, f func(*testing.T, *netnstest.Router, *Conn, Zone)) {
 	}
 }
 
+// tuplesIn puts tuples of a flow where the zone has them.
+func tuplesIn(z Zone, t [2]Tuple) [2]Tuple {
+	for d := range t {
+		t[d].Zone = z.In(Dir(d))
+	}
+	return t
+}
+
 func TestFlowInAZoneIsFoundAndChangedThere(t *testing.T) {
 	zones(t, func(t *testing.T, r *netnstest.Router, c *Conn, z Zone) {
 		client, peer := open(t, r, netnstest.Server)
-		want := tuples(t, client, peer)
+		want := tuplesIn(z, tuples(t, client, peer))
 		for d, tuple := range want {
-			f, err := c.FlowIn(tuple, z)
+			f, err := c.Flow(tuple)
 			if err != nil || f.Tuple != want || f.Zone != z {
 				t.Errorf("by the %v tuple: %+v, %v", Dir(d), f, err)
 			}
-		}
-		if z.Dir != ZoneReply {
-			if f, err := c.Flow(want[Original]); !errors.Is(err, ErrNotFound) {
-				t.Errorf("in the default zone: %+v, %v", f, err)
+			tuple.Zone = testZone - tuple.Zone // of 0 and the zone, the one in which it is not
+			if f, err := c.Flow(tuple); !errors.Is(err, ErrNotFound) {
+				t.Errorf("by %+v: %+v, %v", tuple, f, err)
 			}
 		}
-		if err := c.UpdateIn(want[Original], z, Update{StateMask: StateBusy, State: StateBusy}); err != nil {
+		if err := c.Update(want[Original], Update{StateMask: StateBusy, State: StateBusy}); err != nil {
 			t.Fatal(err)
 		}
 		var got []Entry
@@ -85,7 +92,7 @@ func TestFlowInAZoneIsFoundAndChangedThere(t *testing.T) {
 func TestActiveDataConnectionPassesInAZone(t *testing.T) {
 	zones(t, func(t *testing.T, r *netnstest.Router, c *Conn, z Zone) {
 		client, peer := open(t, r, netnstest.Server)
-		f, err := c.FlowIn(tuples(t, client, peer)[Original], z)
+		f, err := c.Flow(tuplesIn(z, tuples(t, client, peer))[Original])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,14 +126,16 @@ func expectationIsIn(t *testing.T, c *Conn, z Zone, id uint32) {
 	if err != nil || len(all) != 1 || all[0].ID != id || all[0].Timeout > 20*time.Second {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if err := c.LocateExpectation(&all[0], []Zone{{ID: 9}, z}); err != nil || all[0].Zone != z {
+	if err := c.LocateExpectation(&all[0], []Zone{{ID: 9}, z}); err != nil || all[0].Zone != z ||
+		all[0].Master.Zone != z.In(Original) {
 		t.Errorf("located in %+v: %v", all[0].Zone, err)
 	}
-	if err := c.LocateExpectation(&all[0], []Zone{{ID: 9}}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("located in %+v: %v", all[0].Zone, err)
+	elsewhere := all[0]
+	if err := c.LocateExpectation(&elsewhere, []Zone{{ID: 9}}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("located in %+v: %v", elsewhere.Zone, err)
 	}
-	of, err := c.ExpectationsOf(all[0].Master, z)
-	if err != nil || len(of) != 1 || of[0].ID != id || of[0].Zone != z {
+	of, err := c.ExpectationsOf(all[0].Master)
+	if err != nil || len(of) != 1 || of[0].ID != id || of[0].Master != all[0].Master {
 		t.Errorf("of the control connection: %+v, %v", of, err)
 	}
 }
@@ -161,7 +170,8 @@ func TestPassiveDataConnectionPassesInAZoneBehindDestinationNAT(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		orig := Tuple{addrPort(t, control.LocalAddr()), addrPort(t, control.RemoteAddr())}
+		orig := Tuple{Src: addrPort(t, control.LocalAddr()), Dst: addrPort(t, control.RemoteAddr()),
+			Zone: z.In(Original)}
 		data := r.Client.Listen(net.JoinHostPort(netnstest.Client, "30001"))
 		e := passive(orig, z, addrPort(t, data.Addr()))
 		if err := expect(c, e); err != nil {

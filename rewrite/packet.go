@@ -109,8 +109,9 @@ func (p *Packet) Src() netip.AddrPort { return p.endpoint(0) }
 // Dst returns the packet's destination address and TCP port.
 func (p *Packet) Dst() netip.AddrPort { return p.endpoint(1) }
 
-// Key returns both addresses, in 16 bytes each (IPv4 mapped), and both ports: the packet's tuple for maps.
-func (p *Packet) Key() (k [36]byte) {
+// Key returns both addresses, in 16 bytes each (IPv4 mapped), both ports, and the zone in which the packet
+// is tracked: its tuple for maps.
+func (p *Packet) Key(zone uint16) (k [38]byte) {
 	if p.v6 {
 		copy(k[:32], p.raw[8:40])
 	} else {
@@ -119,6 +120,7 @@ func (p *Packet) Key() (k [36]byte) {
 		copy(k[28:32], p.raw[16:20])
 	}
 	copy(k[32:], p.raw[p.tcp:p.tcp+4])
+	k[36], k[37] = byte(zone>>8), byte(zone)
 	return k
 }
 

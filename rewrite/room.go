@@ -48,6 +48,7 @@ type Waiting struct {
 	ID       uint32
 	Data     []byte
 	Loopback bool
+	Dir      Dir
 
 	seq   uint32
 	since time.Time
@@ -62,7 +63,7 @@ func (c *Conn) Hold(now time.Time, dir Dir, p *Packet, id uint32, loopback bool,
 	r.packets++
 	r.bytes += p.Len()
 	h.waiting = append(h.waiting, Waiting{
-		ID: id, Data: slices.Clone(p.raw), Loopback: loopback, seq: p.Seq(), since: now,
+		ID: id, Data: slices.Clone(p.raw), Loopback: loopback, Dir: dir, seq: p.Seq(), since: now,
 	})
 	return true
 }

@@ -40,6 +40,7 @@ type Book struct {
 	Update func(original conntrack.Tuple, u conntrack.Update) error
 
 	waiting map[waitingKey]*Story    // whose connection has not come
+	zoned   map[uint32]*Story        // those of them in a conntrack zone, by the number of the expectation
 	flowing map[conntrack.Key]*Story // by the original tuple of the data connection
 	shut    []*Story                 // those of waiting that are shut, the oldest first
 	asks    []*Story                 // those of flowing of which events may have been lost
@@ -55,6 +56,7 @@ type waitingKey struct {
 // Init makes b empty; it must come first.
 func (b *Book) Init(s *Stats) {
 	b.Stats, b.waiting, b.flowing = s, map[waitingKey]*Story{}, map[conntrack.Key]*Story{}
+	b.zoned = map[uint32]*Story{}
 }
 
 // None tells that there is no story that waits for its end.
@@ -68,6 +70,17 @@ func (b *Book) Begin(s *Story, now time.Time) {
 		b.decide(old, now)
 	}
 	b.waiting[k] = s
+	if s.Door.Master.Zone != 0 && s.Door.ID != 0 {
+		b.zoned[s.Door.ID] = s
+	}
+}
+
+// leave takes a story from those whose connection has not come.
+func (b *Book) leave(s *Story) {
+	delete(b.waiting, waitingKey{s.Door.Master.Key(), s.Open})
+	if b.zoned[s.Door.ID] == s {
+		delete(b.zoned, s.Door.ID)
+	}
 }
 
 // Again returns the story of a door that is found open: the one that began before, or else s, which begins.
@@ -93,17 +106,30 @@ func (b *Book) Shut(s *Story, why policy.Reason, at time.Time) {
 	b.shut = append(b.shut, s)
 }
 
+// toldOf returns the story of an expectation of which the kernel tells. It does not tell the zone: where
+// there are doors in zones the number counts, which is no other's.
+func (b *Book) toldOf(x *conntrack.Expectation) *Story {
+	if s := b.zoned[x.ID]; s != nil {
+		return s
+	}
+	s := b.find(x.Master, x.Dst)
+	if s != nil && len(b.zoned) > 0 && x.ID != s.Door.ID {
+		return nil
+	}
+	return s
+}
+
 // DoorSeen tells that the kernel told of an expectation, and so will tell what comes of it.
-func (b *Book) DoorSeen(master conntrack.Tuple, open netip.AddrPort) {
-	if s := b.find(master, open); s != nil {
+func (b *Book) DoorSeen(x *conntrack.Expectation) {
+	if s := b.toldOf(x); s != nil {
 		s.watched = true
 	}
 }
 
 // DoorGone tells that the kernel let an expectation go, at the time at; used, that it did so before
 // its timeout, and so because a packet came.
-func (b *Book) DoorGone(at time.Time, master conntrack.Tuple, open netip.AddrPort, used bool) {
-	s := b.find(master, open)
+func (b *Book) DoorGone(at time.Time, x *conntrack.Expectation, used bool) {
+	s := b.toldOf(x)
 	if s == nil || !s.shutAt.IsZero() {
 		return
 	}
@@ -118,12 +144,11 @@ func (b *Book) DoorGone(at time.Time, master conntrack.Tuple, open netip.AddrPor
 // DataStarted tells that a data connection came at the time at, with this original tuple, for the control
 // connection with the original tuple master.
 func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
-	k := waitingKey{master.Key(), data.Dst}
-	s := b.waiting[k]
+	s := b.find(master, data.Dst)
 	if s == nil {
 		return
 	}
-	delete(b.waiting, k)
+	b.leave(s)
 	s.watched, s.data, s.came, s.state = true, data, at, conntrack.TCPSynSent
 	s.Waited, s.Why = max(0, at.Sub(s.Opened)), policy.None
 	if old := b.flowing[data.Key()]; old != nil {
@@ -182,7 +207,7 @@ func (b *Book) finish(s *Story, at time.Time) {
 
 // decide ends the story of a door to which no connection came.
 func (b *Book) decide(s *Story, now time.Time) {
-	delete(b.waiting, waitingKey{s.Door.Master.Key(), s.Open})
+	b.leave(s)
 	if s.shutAt.IsZero() {
 		s.Why, s.shutAt = policy.Superseded, now
 	}

@@ -10,6 +10,7 @@ const (
 	// Why a packet or line went on untouched.
 	NotTCP
 	UnknownFlow
+	TwoZones
 	OpaqueFlow
 	Signed
 	Unparsed

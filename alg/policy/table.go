@@ -11,8 +11,14 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	UnknownFlow: {
 		"unknown_flow",
 		"Connection tracking has no entry for the packet's connection.",
-		"Look for a notrack rule on the port, for conntrack zones that are not configured, and whether the " +
-			"table of connections is full.",
+		"Look for a notrack rule on the port, for conntrack zones that are not configured (see zones), and " +
+			"whether the table of connections is full.",
+	},
+	TwoZones: {
+		"two_zones",
+		"The same addresses are in use in two conntrack zones, and the kernel does not tell of which one the " +
+			"packet is. Neither connection is touched.",
+		"Use a kernel with CONFIG_NETFILTER_NETLINK_GLUE_CT, which tells, or other addresses.",
 	},
 	OpaqueFlow: {
 		"opaque",

@@ -36,7 +36,7 @@ type happening struct {
 	state   conntrack.TCPState
 	counted bool
 	counter [2]conntrack.Counter
-	number  uint32 // the kernel's of an entry
+	number  uint32 // the kernel's of an entry or an expectation
 	foreign bool   // another program wrote the entry of a control connection
 }
 
@@ -116,7 +116,8 @@ func (e *events) take(ev *conntrack.Event) {
 		if ev.Kind == conntrack.ExpectDestroy && slices.Contains(e.own, ev.PortID) {
 			return // the gateway knows what it withdrew
 		}
-		h.master, h.open, h.early = ev.Expect.Master, ev.Expect.Dst, ev.Expect.Timeout > 0
+		x := &ev.Expect
+		h.master, h.open, h.number, h.early = x.Master, x.Dst, x.ID, x.Timeout > 0
 	default:
 		x := &ev.Entry
 		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
@@ -170,11 +171,12 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 		}
 		return
 	}
+	door := conntrack.Expectation{Master: h.master, Dst: h.open, ID: h.number}
 	switch h.kind {
 	case conntrack.ExpectNew:
-		g.Fates.DoorSeen(h.master, h.open)
+		g.Fates.DoorSeen(&door)
 	case conntrack.ExpectDestroy:
-		g.Fates.DoorGone(h.at, h.master, h.open, h.early)
+		g.Fates.DoorGone(h.at, &door, h.early)
 	case conntrack.FlowNew:
 		g.Fates.DataStarted(h.at, h.tuple, h.master)
 	case conntrack.FlowUpdate:
@@ -209,9 +211,7 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	var all []*events
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
-		w.gateway.Fates.Entry = func(t conntrack.Tuple, x *conntrack.Entry) error {
-			return w.conn.Entry(t, conntrack.Zone{}, x)
-		}
+		w.gateway.Fates.Entry = w.conn.Entry
 		w.events.others = len(all) == 0
 		all = append(all, w.events)
 	}

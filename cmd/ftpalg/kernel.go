@@ -70,7 +70,7 @@ func (k *kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 func (k *kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
 	r := k.next(anUpdate)
 	r.tuple, r.update = original, u
-	k.msg = conntrack.AppendUpdate(k.msg[:0], original, conntrack.Zone{}, u, r.seq)
+	k.msg = conntrack.AppendUpdate(k.msg[:0], original, u, r.seq)
 	return k.send()
 }
 

@@ -160,7 +160,7 @@ func (l *loop) round() (int, error) {
 	l.release(now)
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
-		l.handle(now, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
+		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
 		l.release(now)
 	}
 	l.flush()
@@ -200,8 +200,8 @@ func (l *loop) observe(read time.Time, ps []nfqueue.Packet) {
 }
 
 // handle asks the gateway about one packet.
-func (l *loop) handle(now time.Time, id uint32, data []byte, onLoopback bool) {
-	switch v, out := l.gateway.Handle(now, id, data, onLoopback); v {
+func (l *loop) handle(now time.Time, zone uint16, id uint32, data []byte, onLoopback bool) {
+	switch v, out := l.gateway.HandleIn(zone, now, id, data, onLoopback); v {
 	case alg.Accept:
 		l.answer(id, nfqueue.Accept, nil)
 	case alg.Rewrite:
@@ -218,7 +218,7 @@ func (l *loop) release(now time.Time) {
 		if h.Drop {
 			l.answer(h.ID, nfqueue.Drop, nil)
 		} else {
-			l.handle(now, h.ID, h.Data, h.Loopback)
+			l.handle(now, h.Zone, h.ID, h.Data, h.Loopback)
 		}
 	}
 }

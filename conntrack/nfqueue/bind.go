@@ -19,8 +19,8 @@ const (
 // accepting packets that come first. If the receive buffer overflows meanwhile,
 // the answer may be what was lost; then a packet proves that the queue is ours,
 // because the kernel makes it and sets it up in one go or refuses it whole.
-func (q *Queue) bind(maxLen uint32) error {
-	if err := q.t.write(configMessage(q.queue, maxLen, bindSeq)); err != nil {
+func (q *Queue) bind(maxLen, flags uint32) error {
+	if err := q.t.write(configMessage(q.queue, maxLen, flags, bindSeq)); err != nil {
 		return err
 	}
 	for lost := false; ; {

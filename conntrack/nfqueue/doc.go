@@ -12,8 +12,9 @@
 // The queue is opened with FAIL_OPEN, so a full queue lets packets pass unseen
 // instead of losing them, and without the GSO flag, so the kernel itself splits
 // segments that were merged or not yet made and completes their checksums:
-// every payload is one packet as it would be on the wire. Conntrack data does not
-// ride on the packets (CONFIG_NETFILTER_NETLINK_GLUE_CT is often off).
+// every payload is one packet as it would be on the wire. Of the conntrack data that
+// can ride on the packets (CONFIG_NETFILTER_NETLINK_GLUE_CT, which is not everywhere)
+// the zone alone is read: two connections with the same addresses differ by nothing else.
 //
 // The socket comes from go-nfqueue. Binding and the loop are done here, see
 // transport.go for why.

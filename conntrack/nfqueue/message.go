@@ -5,6 +5,7 @@ import (
 	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,8 @@ const (
 	attrInDev         = 5
 	attrOutDev        = 6
 	attrPayload       = 10
+	attrCT            = 11
+	attrCTInfo        = 12
 	attrCapLen        = 13
 
 	cfgCmd    = 1
@@ -78,13 +81,13 @@ func appendAttr32(b []byte, typ uint16, v uint32) []byte {
 
 // configMessage binds the queue and sets everything about it, so that the kernel
 // does it in one go and no packet meets a half-made queue.
-func configMessage(queue uint16, maxLen, seq uint32) []byte {
+func configMessage(queue uint16, maxLen, flags, seq uint32) []byte {
 	b := appendHeader(nil, msgConfig, unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq, queue)
 	b = appendAttr(b, cfgCmd, cmdBind, 0, 0, 0)
 	b = appendAttr(b, cfgParams, 0, 0, byte(copyRange>>8), byte(copyRange&0xff), nfq.NfQnlCopyPacket)
 	b = appendAttr32(b, cfgMaxLen, maxLen)
-	b = appendAttr32(b, cfgFlags, nfq.NfQaCfgFlagFailOpen)
-	b = appendAttr32(b, cfgMask, nfq.NfQaCfgFlagFailOpen)
+	b = appendAttr32(b, cfgFlags, flags)
+	b = appendAttr32(b, cfgMask, flags)
 	setLen(b, len(b))
 	return b
 }
@@ -144,7 +147,7 @@ func decode(b []byte, p *Packet) (k kind, seq uint32, errno unix.Errno) {
 // parsePacket reads the attributes of a packet; false if it has no id to answer.
 func parsePacket(b []byte, p *Packet) (found bool) {
 	*p = Packet{}
-	whole := -1
+	whole, info, entry := -1, uint32(0), []byte(nil)
 	for typ, v, rest, ok := nlread.NextAttr(b); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
 		switch {
 		case typ == attrPacketHeader && len(v) >= 4: // struct nfqnl_msg_packet_hdr
@@ -159,8 +162,24 @@ func parsePacket(b []byte, p *Packet) (found bool) {
 			p.Payload = v
 		case typ == attrCapLen && len(v) >= 4:
 			whole = int(nlread.U32(v))
+		case typ == attrCT:
+			entry = v
+		case typ == attrCTInfo:
+			info = nlread.U32(v)
 		}
+	}
+	if entry != nil {
+		p.Zone = conntrack.ZoneOf(entry).In(direction(info))
 	}
 	p.Truncated = whole > len(p.Payload)
 	return found
+}
+
+// direction is that of a packet with an enum ip_conntrack_info.
+func direction(info uint32) conntrack.Dir {
+	const reply = 3 // IP_CT_IS_REPLY
+	if info >= reply {
+		return conntrack.Reply
+	}
+	return conntrack.Original
 }

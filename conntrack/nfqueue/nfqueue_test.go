@@ -15,7 +15,7 @@ import (
 )
 
 func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
-	got := hex.EncodeToString(configMessage(0x1234, 4096, 1))
+	got := hex.EncodeToString(configMessage(0x1234, 4096, nfq.NfQaCfgFlagFailOpen, 1))
 	want := "40000000" + "02030500" + "0100000000000000" + // length; type, REQUEST|ACK; sequence, port
 		"00001234" + // family, version, queue
 		"0800010001000000" + // command: bind

@@ -35,6 +35,7 @@ type Packet struct {
 	Payload       []byte    // from the IP header on; valid until the next Receive
 	Truncated     bool      // the packet was longer than Payload
 	Time          time.Time // of its arrival on the machine; zero if the kernel took none
+	Zone          uint16    // conntrack zone of its direction, if the queue is Zoned
 }
 
 // Config is how to open a queue.
@@ -43,6 +44,7 @@ type Config struct {
 	MaxLen     uint32 // packets that may wait; 0: 1024. The kernel takes at most 65535
 	ReadBuffer int    // bytes of the socket's receive buffer; 0: the system's default
 	Batch      int    // most packets of one Receive; 0: 64. Each costs 2 KiB, or 130 once it was a large one
+	Zones      bool   // have the kernel tell the conntrack zone of each packet, if it can
 }
 
 func (c Config) withDefaults() Config {
@@ -73,6 +75,7 @@ type Queue struct {
 
 	t        *transport
 	queue    uint16
+	zoned    bool
 	out      outbox
 	drop     []byte // scratch space of replace
 	gone     uint64
@@ -117,11 +120,27 @@ func (q *Queue) setUp(c Config) error {
 	if err := q.SetDeadline(time.Now().Add(bindTime)); err != nil {
 		return err
 	}
-	if err := q.bind(c.MaxLen); err != nil {
+	if err := q.bindAs(c); err != nil {
 		return err
 	}
 	return q.SetDeadline(time.Time{})
 }
+
+// bindAs asks for zones if they are wanted, and does without where the kernel cannot tell them.
+func (q *Queue) bindAs(c Config) error {
+	const flags = nfq.NfQaCfgFlagFailOpen
+	if c.Zones {
+		err := q.bind(c.MaxLen, flags|nfq.NfQaCfgFlagConntrack)
+		if q.zoned = err == nil; !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	return q.bind(c.MaxLen, flags)
+}
+
+// Zoned tells whether the kernel tells the zones of packets: it was to, and has
+// CONFIG_NETFILTER_NETLINK_GLUE_CT.
+func (q *Queue) Zoned() bool { return q.zoned }
 
 // Receive sends what Flush would, waits for packets and returns how many of pkts it filled, at least
 // one. Their payload is valid until the next call. ErrOverrun is not the end:

@@ -113,7 +113,7 @@ func entryOf(t *testing.T, h *lab.Host, c *ftptest.Client) (e conntrack.Entry, e
 			return err
 		}
 		defer k.Close()
-		return k.Entry(conntrack.Tuple{Src: c.Local(), Dst: c.Remote()}, conntrack.Zone{}, &e)
+		return k.Entry(conntrack.Tuple{Src: c.Local(), Dst: c.Remote()}, &e)
 	})
 }
 

@@ -203,7 +203,7 @@ func expire(t testing.TB, h *lab.Host, which func(*conntrack.Entry) bool) {
 			}
 		})
 		for _, e := range all {
-			if gone := c.Remove(e, conntrack.Zone{}, 0); !errors.Is(gone, conntrack.ErrNotFound) {
+			if gone := c.Remove(e, 0); !errors.Is(gone, conntrack.ErrNotFound) {
 				err = errors.Join(err, gone)
 			}
 		}

@@ -267,7 +267,7 @@ func (p *pair) opened(original conntrack.Tuple) {
 	}()
 	list := func(g *gateway) (es []conntrack.Expectation) {
 		g.conn(p.t, func(c *conntrack.Conn) error {
-			es, _ = c.ExpectationsOf(original, conntrack.Zone{})
+			es, _ = c.ExpectationsOf(original)
 			return nil
 		})
 		return es
