@@ -198,7 +198,8 @@ func (p *program) logReady(info build.Info) {
 		"workers", len(p.workers),
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
-		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes)
+		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes,
+		"zones", p.zones())
 }
 
 // status is one line for people, as in `systemctl status`.

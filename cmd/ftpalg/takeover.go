@@ -77,7 +77,7 @@ func (p *program) awaitEnd(former ruleset.Owner) {
 // adopt takes over the doors that an earlier process left open. What is told here
 // must be so: a line that is taken to come again is not counted as another edit.
 func (p *program) adopt() error {
-	left, err := p.workers[0].conn.Expectations()
+	left, err := expectations(p.workers[0].conn)
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func (p *program) openQueues(first uint16) error {
 	var opened []*nfqueue.Queue
 	for i := range p.workers {
 		q, err := nfqueue.Open(nfqueue.Config{
-			Queue: first + uint16(i), MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch,
+			Queue: first + uint16(i), MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch, Zones: true,
 		})
 		if err != nil {
 			for _, q := range opened {
@@ -167,6 +167,9 @@ func (p *program) openQueues(first uint16) error {
 	for i, w := range p.workers {
 		w.queue = opened[i]
 		w.kernel.out, w.queue.OnRefused = w.queue, w.kernel.onRefused
+		if !w.queue.Zoned() {
+			w.gateway.SearchZones(p.config.Zones)
+		}
 		p.undo = append(p.undo, w.queue.Close)
 	}
 	return nil

@@ -25,6 +25,7 @@ type Config struct {
 	ExternalRules bool     // the operator manages the rules
 	Helper        string   // HelperAuto or the name of a conntrack helper
 	Events        bool     // whether the kernel's events are listened to
+	Zones         []uint16 // conntrack zones to look in where the kernel does not tell that of a packet
 	Metrics       Metrics
 	HTTP          HTTP
 	Socket        Socket

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Fixed names the keys that differ between two configurations and that a running
 // program cannot change: packets that wait in its queue would be lost.
 func Fixed(a, b Config) []string {
@@ -14,6 +16,7 @@ func Fixed(a, b Config) []string {
 		{"rules", a.ExternalRules != b.ExternalRules},
 		{"helper", a.Helper != b.Helper},
 		{"events", a.Events != b.Events},
+		{"zones", !slices.Equal(a.Zones, b.Zones)},
 		{"metrics", a.Metrics != b.Metrics},
 		{"http", a.HTTP != b.HTTP},
 		{"socket", a.Socket != b.Socket},

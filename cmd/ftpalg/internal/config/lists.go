@@ -118,6 +118,11 @@ func denyPorts() value {
 	}}
 }
 
+func zones(at func(*Config) *[]uint16) value {
+	const allowed = "numbers of conntrack zones, from 1 to 65535; zone 0 is always looked in"
+	return each(allowed, at, func(text string) (uint16, error) { return parseNumber[uint16](text, 1, 65535) })
+}
+
 var command = regexp.MustCompile(`^[A-Za-z]{1,16}$`)
 
 func commands(at func(*Config) *[]string) value {

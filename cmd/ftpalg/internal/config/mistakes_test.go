@@ -12,7 +12,7 @@ import (
 func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"quue: 1\n", "f.yaml:1: quue: no such key, did you mean queue?; " +
-			"allowed: ports, queue, workers, table, rules, helper, events, metrics, http, " +
+			"allowed: ports, queue, workers, table, rules, helper, events, zones, metrics, http, " +
 			"socket, privacy, log, limits,"},
 		{"\nxyzzy: 1\n", "f.yaml:2: xyzzy: no such key; allowed: ports, "},
 		{"metrics:\n  adress: x\n", "f.yaml:2: metrics.adress: no such key, did you mean address?; " +

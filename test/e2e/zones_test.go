@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/test/ftptest"
+	"github.com/ftpalg/ftpalg/test/lab"
+)
+
+// firewall gives a host more rules of nftables.
+func firewall(t testing.TB, h *lab.Host, rules string) {
+	t.Helper()
+	nft := h.Command(t.Context(), "nft", "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if out, err := nft.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+const testZone = 5
+
+// zoneKinds are the ways to put all that comes to a gateway into a zone.
+var zoneKinds = []struct {
+	statement string
+	zone      conntrack.Zone
+}{
+	{"ct zone set 5", conntrack.Zone{ID: testZone}},
+	{"ct original zone set 5", conntrack.Zone{ID: testZone, Dir: conntrack.ZoneOriginal}},
+}
+
+// inZone does the statement with all that comes to a gateway.
+func inZone(t testing.TB, h *lab.Host, statement string) {
+	t.Helper()
+	firewall(t, h, "table inet zones { chain c { type filter hook prerouting priority raw; "+statement+"\n}\n}\n")
+}
+
+// tellsZones is whether the kernel tells the gateway the zone of each packet.
+func (g *gateway) tellsZones() bool { return strings.Contains(g.logged(), " zones=told") }
+
+// searching runs the program where all is in the test's zone, with a configuration that says so only
+// where the kernel does not.
+func searching(t testing.TB, h *lab.Host) *gateway {
+	t.Helper()
+	if g := startGateway(t, h); g.tellsZones() {
+		return g
+	} else {
+		g.stop()
+	}
+	return withConfig(t, h, "zones: [9, 5]\n")
+}
+
+// networks are the standard ones with NAT, and where one dials the server there.
+var networks = []struct {
+	name string
+	kind func(*lab.Lab) (*lab.Routed, error)
+	at   func(r *lab.Routed, ipv6 bool) netip.AddrPort
+}{
+	{"client behind NAT", (*lab.Lab).ClientBehindNAT, func(r *lab.Routed, ipv6 bool) netip.AddrPort {
+		return r.Server.AddrPort(ipv6, lab.ControlPort)
+	}},
+	{"server behind NAT", (*lab.Lab).ServerBehindNAT, func(r *lab.Routed, ipv6 bool) netip.AddrPort {
+		return r.Outside.AddrPort(ipv6, lab.ControlPort)
+	}},
+}
+
+func TestAllModesWorkInAConntrackZoneAndOverARestart(t *testing.T) {
+	for _, n := range networks {
+		for _, z := range zoneKinds {
+			for _, f := range families {
+				t.Run(strings.Join([]string{n.name, z.statement, f.name}, ", "), func(t *testing.T) {
+					r := routed(t, n.kind)
+					inZone(t, r.Gateway, z.statement)
+					s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(f.ipv6, lab.ControlPort))
+					g := searching(t, r.Gateway)
+					c := login(t, r.Client, n.at(r, f.ipv6))
+					all := append(modes(f.ipv6, true), modes(f.ipv6, false)...)
+					for _, m := range all {
+						get(t, c, s, m, "small")
+						g.wantFate("outcome=used mode=" + strings.ToLower(string(m)) + " .*ended=closed")
+					}
+					g.kill()
+					g.start()
+					for _, m := range all {
+						get(t, c, s, m, "big")
+					}
+					g.wantNothingOpen()
+					g.wantZone(c, z.zone)
+				})
+			}
+		}
+	}
+}
+
+// wantZone checks that the test is what it says.
+func (g *gateway) wantZone(c *ftptest.Client, want conntrack.Zone) {
+	g.t.Helper()
+	var e conntrack.Entry
+	orig := conntrack.Tuple{Src: c.Local(), Dst: c.Remote(), Zone: want.In(conntrack.Original)}
+	must(g.t, g.host.Do(func() error {
+		k, err := conntrack.Dial()
+		if err != nil {
+			return err
+		}
+		defer k.Close()
+		return k.Entry(orig, &e)
+	}))
+	if e.Zone != want {
+		g.t.Errorf("the control connection is in the zone %+v, want %+v", e.Zone, want)
+	}
+}
+
+// A door that a killed program left open belongs to its session again, in whatever zone that is.
+func TestDoorInAZoneIsTakenOverAfterARestart(t *testing.T) {
+	for _, z := range zoneKinds {
+		t.Run(z.statement, func(t *testing.T) {
+			r := routed(t, (*lab.Lab).ClientBehindNAT)
+			inZone(t, r.Gateway, z.statement)
+			s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
+			g := searching(t, r.Gateway)
+			c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+			d, err := c.Open(ftptest.PORT)
+			must(t, err)
+			d.Close()
+			g.kill()
+			g.start()
+			if len(g.expectations()) != 1 {
+				t.Fatalf("open is %+v, want one", g.expectations())
+			}
+			if reply, err := c.Cmd("NOOP"); err != nil || reply.Code != 200 {
+				t.Fatal(reply, err)
+			}
+			must(t, c.Close()) // what is open is closed with it
+			g.wantFate(`outcome=unknown mode=port .*reason=session_ended`) // the kernel told its predecessor
+			g.wantNothingOpen()
+
+			c = login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+			get(t, c, s, ftptest.PORT, "small")
+		})
+	}
+}
+
+// Nobody would see what becomes of a session whose zone is not looked in.
+func TestSessionInAZoneThatIsNotKnownIsNotTouched(t *testing.T) {
+	r := routed(t, (*lab.Lab).ClientBehindNAT)
+	inZone(t, r.Gateway, "ct zone set 5")
+	serve(t, &ftptest.Server{Timeout: impatience}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
+	g := withConfig(t, r.Gateway, "zones: [6]\n")
+	if g.tellsZones() {
+		return // there are no such zones
+	}
+	c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+	wantFailure(t, c, ftptest.PORT)
+}
+
+// fromPort is a host whose connections have all the same local port.
+type fromPort struct {
+	*lab.Host
+	port uint16
+}
+
+func (h fromPort) Dial(ctx context.Context, local, to netip.AddrPort) (net.Conn, error) {
+	if !local.IsValid() {
+		local = netip.AddrPortFrom(h.Addr(to.Addr().Is6()), h.port)
+	}
+	return h.Host.Dial(ctx, local, to)
+}
+
+// loginFrom is login from a port.
+func loginFrom(t testing.TB, h *lab.Host, port uint16, to netip.AddrPort) *ftptest.Client {
+	t.Helper()
+	c, err := ftptest.Dial(t.Context(), fromPort{h, port}, to)
+	must(t, err)
+	c.Timeout = patience
+	t.Cleanup(func() { c.Close() })
+	must(t, c.Login("u", "p"))
+	return c
+}
+
