@@ -134,7 +134,7 @@ func TestDoorInAZoneIsTakenOverAfterARestart(t *testing.T) {
 			if reply, err := c.Cmd("NOOP"); err != nil || reply.Code != 200 {
 				t.Fatal(reply, err)
 			}
-			must(t, c.Close()) // what is open is closed with it
+			must(t, c.Close())                                             // what is open is closed with it
 			g.wantFate(`outcome=unknown mode=port .*reason=session_ended`) // the kernel told its predecessor
 			g.wantNothingOpen()
 
@@ -180,4 +180,3 @@ func loginFrom(t testing.TB, h *lab.Host, port uint16, to netip.AddrPort) *ftpte
 	must(t, c.Login("u", "p"))
 	return c
 }
-
