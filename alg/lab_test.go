@@ -35,6 +35,7 @@ type fakeKernel struct {
 	fail    error
 	shut    int                    // expectations that were taken back
 	updated func(conntrack.Update) // nil: nobody looks
+	number  uint32                 // of the next expectations
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
@@ -72,6 +73,7 @@ func (k *fakeKernel) Expect(e *conntrack.Expectation) error {
 			return old.Master == e.Master
 		})
 	}
+	e.ID = k.number
 	k.expects = append(k.expects, *e)
 	return nil
 }
@@ -170,7 +172,7 @@ func (d *talk) ackOf(dir conntrack.Dir) uint32 { return d.rcv[dir.Opposite()] }
 
 func (d *talk) handle(pkt []byte, dir conntrack.Dir) {
 	d.id++
-	v, out := d.g.Handle(d.now, d.id, pkt, false)
+	v, out := d.g.HandleIn(d.k.flow.Tuple[dir].Zone, d.now, d.id, pkt, false)
 	d.deliver(v, out, pkt, dir)
 	d.release(dir)
 }
@@ -184,7 +186,7 @@ func (d *talk) tick(dir conntrack.Dir) {
 func (d *talk) release(dir conntrack.Dir) {
 	for h, ok := d.g.Next(); ok; h, ok = d.g.Next() {
 		if !h.Drop {
-			v, out := d.g.Handle(d.now, h.ID, h.Data, h.Loopback)
+			v, out := d.g.HandleIn(h.Zone, d.now, h.ID, h.Data, h.Loopback)
 			d.deliver(v, out, h.Data, dir)
 		}
 	}
