@@ -194,15 +194,20 @@ func TestFatesOfDoorsWithTheSameAddressesInTwoZones(t *testing.T) {
 		doors = append(doors, x)
 	}
 	now := all[0].now
+	other := doors[0]
+	other.ID = 200
+	g.Fates.DoorGone(now, &other, false) // of a zone that nobody knows
 	g.Fates.DoorGone(now, &doors[1], true)
-	data := conntrack.Tuple{Src: serverAddr, Dst: doors[1].Dst, Zone: 5}
-	g.Fates.DataStarted(now, data, b.Tuple[0])
-	g.Fates.DataChanged(now, conntrack.Tuple{Src: data.Src, Dst: data.Dst}, conntrack.TCPClosed) // not that one
+	g.Tick(now.Add(2 * time.Second))
+	data := conntrack.Tuple{Src: serverAddr, Dst: doors[0].Dst}
+	elsewhere := data
+	elsewhere.Zone = 5
+	g.Fates.DataStarted(now, elsewhere, b.Tuple[0]) // it is too late for that
+	g.Fates.DataStarted(now, data, a.Tuple[0])
+	g.Fates.DataChanged(now, elsewhere, conntrack.TCPClosed)
 	g.Fates.DataChanged(now, data, conntrack.TCPEstablished)
 	g.Fates.DataChanged(now, data, conntrack.TCPTimeWait)
-	g.Fates.DoorGone(now, &doors[0], false)
-	g.Tick(now.Add(2 * time.Second))
-	if got := strings.Join(told, " "); got != "used expired" {
+	if got := strings.Join(told, " "); got != "dropped used" {
 		t.Errorf("told of %q", got)
 	}
 }

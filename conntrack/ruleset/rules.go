@@ -39,6 +39,8 @@ const (
 
 	flagFIN, flagSYN, flagRST, flagACK = 0x01, 0x02, 0x04, 0x10
 
+	metaInKind = 26 // NFT_META_IIFKIND, Linux 5.0
+
 	payloadInner = 3 // NFT_PAYLOAD_INNER_HEADER, Linux 5.16
 
 	ctID = 23 // NFT_CT_ID, Linux 5.1: a hash that an entry keeps for its life
@@ -96,6 +98,11 @@ func isWorker(workers, i int) []expr.Any {
 // control is what happens to a packet of a control connection.
 func control(c Config) []rule {
 	rules := []rule{{
+		// What comes by a VRF was here already, by the device that is in it. Of a packet that is queued this
+		// time the kernel loses sight: vrf_rcv_finish in drivers/net/vrf.c does nothing.
+		`meta iifkind "vrf" return`,
+		join(fromKind("vrf"), verdict(expr.VerdictReturn)),
+	}, {
 		// The bit that marks the connection also makes the kernel give labels to
 		// connections at all: it does so only while some rule sets one.
 		"ct state new ct label set " + bit(conntrack.StateControl),
@@ -160,6 +167,15 @@ func fromLoopback() []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: reg},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.NativeEndian.AppendUint32(nil, loopback)},
+	}
+}
+
+func fromKind(kind string) []expr.Any {
+	name := make([]byte, unix.IFNAMSIZ)
+	copy(name, kind)
+	return []expr.Any{
+		&expr.Meta{Key: metaInKind, Register: reg},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: name},
 	}
 }
 
