@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +27,40 @@ func BenchmarkReplace(b *testing.B) {
 	for _, batch := range []int{32, 64, 128} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) { benchmark(b, batch, true) })
 	}
+}
+
+// BenchmarkZones is the whole way of tracked packets through a queue, with and without what the kernel tells
+// of their entry.
+func BenchmarkZones(b *testing.B) {
+	for _, told := range []bool{false, true} {
+		b.Run(fmt.Sprintf("told=%v", told), func(b *testing.B) {
+			ns := queued(b)
+			ns.Nft(track)
+			from, _ := sockets(b, ns)
+			q := mustOpen(b, ns, Config{Queue: queue, MaxLen: 65535, ReadBuffer: 64 << 20, Zones: told})
+			if q.Zoned() != told {
+				b.Skip("this kernel does not tell zones")
+			}
+			pkts := make([]Packet, 64)
+			b.ReportAllocs()
+			for done := 0; b.Loop(); done++ {
+				_, _ = from.Write(make([]byte, 44))
+				if done%len(pkts) == len(pkts)-1 {
+					drain(b, q, pkts, len(pkts), false)
+				}
+			}
+		})
+	}
+}
+
+// track makes connections tracked, which they are while a rule asks for them.
+func track(c *nftables.Conn) {
+	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "track"})
+	chain := c.AddChain(&nftables.Chain{Name: "c", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+	}})
 }
 
 func benchmark(b *testing.B, batch int, replace bool) {

@@ -93,6 +93,32 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestZoneIsThatOfThePacketsDirection(t *testing.T) {
+	number := func(typ uint16) []byte { return appendAttr(nil, typ, 0, 5) }
+	const tupleOrig, tupleReply, tupleZone, zone = 1, 2, 3, 18 // enum ctattr_type, ctattr_tuple
+	kinds := map[string][]byte{
+		"both":     number(zone),
+		"original": append(appendAttr(nil, tupleOrig, number(tupleZone)...), appendAttr(nil, tupleReply)...),
+		"reply":    append(appendAttr(nil, tupleOrig), appendAttr(nil, tupleReply, number(tupleZone)...)...),
+		"none":     appendAttr(nil, tupleOrig),
+	}
+	for info, want := range []map[string]uint16{
+		0: {"both": 5, "original": 5}, // IP_CT_ESTABLISHED, RELATED, NEW
+		2: {"both": 5, "original": 5},
+		3: {"both": 5, "reply": 5}, // IP_CT_ESTABLISHED_REPLY, RELATED_REPLY
+		4: {"both": 5, "reply": 5},
+	} {
+		for kind, entry := range kinds {
+			b := append(appendAttr(nil, attrCT, entry...), appendAttr32(nil, attrCTInfo, uint32(info))...)
+			var p Packet
+			if k, _, _ := decode(packetMessage(9, nil, b...), &p); want != nil && (k != packet ||
+				p.Zone != want[kind]) {
+				t.Errorf("%s, info %d: zone %d, want %d", kind, info, p.Zone, want[kind])
+			}
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(packetMessage(1, []byte("USER a\r\n")))
 	f.Add(packetMessage(1, nil, appendAttr32(nil, attrCapLen, 1500)...))
