@@ -96,6 +96,9 @@ func (p *program) setUp() error {
 	if err := p.findQueues(); err != nil {
 		return err
 	}
+	if err := p.checkZones(); err != nil {
+		return err
+	}
 	info := build.Read(version)
 	m := metrics.New(p.counts(), p.queueStats, info)
 	m.Unseen(func() (uint64, error) { return countUnseen(p) })

@@ -153,7 +153,8 @@ func (p *program) openQueues(first uint16) error {
 	var opened []*nfqueue.Queue
 	for i := range p.workers {
 		q, err := nfqueue.Open(nfqueue.Config{
-			Queue: first + uint16(i), MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch, Zones: true,
+			Queue: first + uint16(i), MaxLen: queueLen, ReadBuffer: readBuffer, Batch: batch,
+			Zones: !p.config.Zones.None(),
 		})
 		if err != nil {
 			for _, q := range opened {
@@ -168,7 +169,7 @@ func (p *program) openQueues(first uint16) error {
 		w.queue = opened[i]
 		w.kernel.out, w.queue.OnRefused = w.queue, w.kernel.onRefused
 		if !w.queue.Zoned() {
-			w.gateway.SearchZones(p.config.Zones)
+			w.gateway.SearchZones(p.config.Zones.Named)
 		}
 		p.undo = append(p.undo, w.queue.Close)
 	}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ftpalg/ftpalg/conntrack"
 )
@@ -37,13 +35,24 @@ func expectations(c *conntrack.Conn) ([]conntrack.Expectation, error) {
 	return located, nil
 }
 
-// zones says how the conntrack zones of packets are known.
+var errZones = errors.New("zones is any, and this kernel does not tell the conntrack zone of packets " +
+	"(CONFIG_NETFILTER_NETLINK_GLUE_CT): name the zones, as in zones: [5, 6]")
+
+// checkZones tells whether the zones of packets will be known.
+func (p *program) checkZones() error {
+	if p.config.Zones.Any && !p.workers[0].queue.Zoned() {
+		return errZones
+	}
+	return nil
+}
+
+// zones says how the conntrack zones of packets are known, in the first line of the log.
 func (p *program) zones() string {
 	switch {
+	case p.config.Zones.None():
+		return "none"
 	case p.workers[0].queue.Zoned():
 		return "told"
-	case len(p.config.Zones) == 0:
-		return "none"
 	}
-	return "searched: 0 " + strings.Trim(fmt.Sprint(p.config.Zones), "[]")
+	return "searched"
 }

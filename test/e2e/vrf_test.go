@@ -104,14 +104,14 @@ func TestCustomersWithTheSameAddressesDoNotMeet(t *testing.T) {
 		for _, f := range families {
 			t.Run(how.name+", "+f.name, func(t *testing.T) {
 				gateway, all := customers(t, how)
-				g := withConfig(t, gateway, "zones: [5, 6]\n")
+				told, g := tellsZones(t, gateway), inZones(t, gateway, "[5, 6]")
 				var s [2]*ftptest.Server
 				var c [2]*ftptest.Client
 				for i, of := range all {
 					at := of.server.AddrPort(f.ipv6, lab.ControlPort)
 					s[i] = serve(t, &ftptest.Server{}, of.server, at)
 					s[i].Put("own", ftptest.Random(5000, uint64(10+i)))
-					if g.tellsZones() {
+					if told {
 						c[i] = loginFrom(t, of.client, 31021, at) // the same ports, too
 					} else {
 						c[i] = loginFrom(t, of.client, uint16(31021+i), at)
@@ -138,10 +138,10 @@ func TestCustomersWithTheSameAddressesDoNotMeet(t *testing.T) {
 // Where the kernel does not tell zones nobody can tell which of the two a packet belongs to.
 func TestConnectionsThatCannotBeToldApartAreNotTouched(t *testing.T) {
 	gateway, all := customers(t, byRules)
-	g := withConfig(t, gateway, "zones: [5, 6]\n")
-	if g.tellsZones() {
+	if tellsZones(t, gateway) {
 		return // they can
 	}
+	g := inZones(t, gateway, "[5, 6]")
 	const port = 31021
 	var c [2]*ftptest.Client
 	for i, of := range all {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/test/ftptest"
 	"github.com/ftpalg/ftpalg/test/lab"
 )
@@ -40,18 +43,32 @@ func inZone(t testing.TB, h *lab.Host, statement string) {
 }
 
 // tellsZones is whether the kernel tells the gateway the zone of each packet.
-func (g *gateway) tellsZones() bool { return strings.Contains(g.logged(), " zones=told") }
-
-// searching runs the program where all is in the test's zone, with a configuration that says so only
-// where the kernel does not.
-func searching(t testing.TB, h *lab.Host) *gateway {
+func tellsZones(t testing.TB, h *lab.Host) (does bool) {
 	t.Helper()
-	if g := startGateway(t, h); g.tellsZones() {
-		return g
-	} else {
-		g.stop()
+	must(t, h.Do(func() error {
+		q, err := nfqueue.Open(nfqueue.Config{Queue: 60000, Zones: true, Batch: 1})
+		if err != nil {
+			return err
+		}
+		does = q.Zoned()
+		return q.Close()
+	}))
+	return does
+}
+
+// inZones runs the program where connections are in zones, which it is told the names of only if the kernel
+// does not tell.
+func inZones(t testing.TB, h *lab.Host, names string) *gateway {
+	t.Helper()
+	how := "searched"
+	if tellsZones(t, h) {
+		how, names = "told", "any"
 	}
-	return withConfig(t, h, "zones: [9, 5]\n")
+	g := withConfig(t, h, "zones: "+names+"\n")
+	if !strings.Contains(g.logged(), " zones="+how) {
+		t.Fatalf("it does not say how zones are known, which is %s:\n%s", how, g.logged())
+	}
+	return g
 }
 
 // networks are the standard ones with NAT, and where one dials the server there.
@@ -76,7 +93,7 @@ func TestAllModesWorkInAConntrackZoneAndOverARestart(t *testing.T) {
 				r := routed(t, n.kind)
 				inZone(t, r.Gateway, z.statement)
 				s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(f.ipv6, lab.ControlPort))
-				g := searching(t, r.Gateway)
+				g := inZones(t, r.Gateway, "[9, 5]")
 				c := login(t, r.Client, n.at(r, f.ipv6))
 				all := append(modes(f.ipv6, true), modes(f.ipv6, false)...)
 				for _, m := range all {
@@ -120,7 +137,7 @@ func TestDoorInAZoneIsTakenOverAfterARestart(t *testing.T) {
 			r := routed(t, (*lab.Lab).ClientBehindNAT)
 			inZone(t, r.Gateway, z.statement)
 			s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
-			g := searching(t, r.Gateway)
+			g := inZones(t, r.Gateway, "[9, 5]")
 			c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
 			d, err := c.Open(ftptest.PORT)
 			must(t, err)
@@ -148,12 +165,28 @@ func TestSessionInAZoneThatIsNotKnownIsNotTouched(t *testing.T) {
 	r := routed(t, (*lab.Lab).ClientBehindNAT)
 	inZone(t, r.Gateway, "ct zone set 5")
 	serve(t, &ftptest.Server{Timeout: impatience}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
-	g := withConfig(t, r.Gateway, "zones: [6]\n")
-	if g.tellsZones() {
-		return // there are no such zones
+	for _, config := range []string{"", "zones: [6]\n"} {
+		if config != "" && tellsZones(t, r.Gateway) {
+			continue // it names one, so all are told
+		}
+		g := withConfig(t, r.Gateway, config)
+		c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+		wantFailure(t, c, ftptest.PORT)
+		g.stop()
 	}
-	c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
-	wantFailure(t, c, ftptest.PORT)
+}
+
+func TestAnyZoneIsRefusedWhereTheKernelDoesNotTell(t *testing.T) {
+	r := routed(t, (*lab.Lab).Firewall)
+	if tellsZones(t, r.Gateway) {
+		return
+	}
+	file := filepath.Join(t.TempDir(), "ftpalg.yaml")
+	must(t, os.WriteFile(file, []byte("zones: any\n"), 0o600))
+	out, err := r.Gateway.Command(t.Context(), program, "run", "--socket-path", "", "--config", file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "name the zones, as in zones: [5, 6]") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // fromPort is a host whose connections have all the same local port.

@@ -25,7 +25,7 @@ type Config struct {
 	ExternalRules bool     // the operator manages the rules
 	Helper        string   // HelperAuto or the name of a conntrack helper
 	Events        bool     // whether the kernel's events are listened to
-	Zones         []uint16 // conntrack zones to look in where the kernel does not tell that of a packet
+	Zones         Zones
 	Metrics       Metrics
 	HTTP          HTTP
 	Socket        Socket
@@ -34,6 +34,15 @@ type Config struct {
 	Policy        policy.Policy
 	Policies      []policy.Network // in place of Policy between some networks
 }
+
+// Zones says in which conntrack zones, besides 0, control connections are. The zero value: in none.
+type Zones struct {
+	Any   bool
+	Named []uint16
+}
+
+// None tells that there is no zone but 0.
+func (z Zones) None() bool { return !z.Any && len(z.Named) == 0 }
 
 // Metrics says where metrics are served.
 type Metrics struct {

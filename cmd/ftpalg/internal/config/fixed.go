@@ -16,7 +16,7 @@ func Fixed(a, b Config) []string {
 		{"rules", a.ExternalRules != b.ExternalRules},
 		{"helper", a.Helper != b.Helper},
 		{"events", a.Events != b.Events},
-		{"zones", !slices.Equal(a.Zones, b.Zones)},
+		{"zones", a.Zones.Any != b.Zones.Any || !slices.Equal(a.Zones.Named, b.Zones.Named)},
 		{"metrics", a.Metrics != b.Metrics},
 		{"http", a.HTTP != b.HTTP},
 		{"socket", a.Socket != b.Socket},

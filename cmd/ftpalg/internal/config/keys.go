@@ -42,7 +42,7 @@ var programKeys = []key{
 		func(c *Config) *string { return &c.Helper })},
 	{"events", choice(func(c *Config) *bool { return &c.Events },
 		option[bool]{"on", true}, option[bool]{off, false})},
-	{"zones", zones(func(c *Config) *[]uint16 { return &c.Zones })},
+	{"zones", zones()},
 	{"metrics.address", listener(func(c *Config) *string { return &c.Metrics.Address })},
 	{"metrics.path", path(func(c *Config) *string { return &c.Metrics.Path })},
 	{"http.sessions", yes(func(c *Config) *bool { return &c.HTTP.Sessions })},

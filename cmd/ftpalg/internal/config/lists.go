@@ -118,9 +118,19 @@ func denyPorts() value {
 	}}
 }
 
-func zones(at func(*Config) *[]uint16) value {
-	const allowed = "numbers of conntrack zones, from 1 to 65535; zone 0 is always looked in"
-	return each(allowed, at, func(text string) (uint16, error) { return parseNumber[uint16](text, 1, 65535) })
+func zones() value {
+	const any = "any"
+	v := each("numbers of conntrack zones, from 1 to 65535, or any; zone 0 always counts",
+		func(c *Config) *[]uint16 { return &c.Zones.Named },
+		func(text string) (uint16, error) { return parseNumber[uint16](text, 1, 65535) })
+	numbers := v.set
+	v.set = func(c *Config, texts []string) error {
+		if c.Zones.Any = slices.Equal(texts, []string{any}); c.Zones.Any {
+			texts = nil
+		}
+		return numbers(c, texts)
+	}
+	return v
 }
 
 var command = regexp.MustCompile(`^[A-Za-z]{1,16}$`)
