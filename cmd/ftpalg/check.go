@@ -37,7 +37,7 @@ says more.`,
 			return err
 		}
 		r := probe.Run(probe.Options{Queue: conf.Queue, Table: conf.Table, Ports: conf.Ports,
-			Open: conf.Policy.Limits.Total.Open})
+			Open: conf.Policy.Limits.Total.Open, AnyZone: conf.Zones.Any, Zones: conf.Zones.Named})
 		r.Items = append(r.Items, whoHoldsOffsets)
 		return tellReport(c.OutOrStdout(), r, *asJSON)
 	}

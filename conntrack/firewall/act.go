@@ -26,6 +26,7 @@ type Act struct {
 	Kind     Kind
 	Helper   string // its name in the kernel
 	Template bool   // attached before there is an entry, and so before every other one
+	Zone     uint16 // that it sets; 0 if it is not known
 
 	Sure     bool // else it depends on what is not known of the packet
 	Chain    string
@@ -107,8 +108,8 @@ func (m *matcher) ctTarget(info []byte) {
 	if binary.NativeEndian.Uint16(info)&notrack != 0 {
 		m.acts = append(m.acts, Act{Kind: NotTracked})
 	}
-	if binary.NativeEndian.Uint16(info[2:]) != 0 {
-		m.acts = append(m.acts, Act{Kind: SetsZone})
+	if zone := binary.NativeEndian.Uint16(info[2:]); zone != 0 {
+		m.acts = append(m.acts, Act{Kind: SetsZone, Zone: zone})
 	}
 	if name, _, _ := bytes.Cut(info[at:at+size], []byte{0}); len(name) > 0 {
 		m.acts = append(m.acts, Act{Kind: AttachesHelper, Helper: string(name), Template: true})

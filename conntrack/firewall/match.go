@@ -103,12 +103,16 @@ func (m *matcher) port() []byte {
 
 func (m *matcher) ct(d []byte) {
 	key := nlread.U32(nlread.Attr(d, unix.NFTA_CT_KEY))
-	if nlread.Attr(d, unix.NFTA_CT_SREG) != nil {
+	if from := nlread.Attr(d, unix.NFTA_CT_SREG); from != nil {
 		switch key {
 		case unix.NFT_CT_LABELS:
 			m.acts = append(m.acts, Act{Kind: SetsLabel})
 		case unix.NFT_CT_ZONE:
-			m.acts = append(m.acts, Act{Kind: SetsZone})
+			a := Act{Kind: SetsZone}
+			if v := m.regs[nlread.U32(from)]; len(v) >= 2 {
+				a.Zone = binary.NativeEndian.Uint16(v)
+			}
+			m.acts = append(m.acts, a)
 		}
 		return
 	}

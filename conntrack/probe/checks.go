@@ -179,8 +179,12 @@ var checks = []Check{
 	},
 	{
 		idZones, "conntrack zones",
-		"The same addresses can be tracked several times, in zones. ftpalg looks into zone 0.",
-		"Leave the ports of FTP in zone 0.",
+		"The same addresses can be tracked several times, in conntrack zones, as for VRFs. ftpalg follows " +
+			"connections into the zones that the key zones names. A data connection passes only if its " +
+			"packets are put into the zone of its control connection, from whichever side they come.",
+		"Set zones: any, or name them if the kernel does not tell the zone of packets " +
+			"(CONFIG_NETFILTER_NETLINK_GLUE_CT), and have the rules put all TCP of an interface into the " +
+			"zone, not the port of FTP alone.",
 	},
 	{
 		idFlowtables, "flowtables",

@@ -39,6 +39,7 @@ func (p *prober) conflicts() {
 	acts := p.acts(rules)
 	p.ftpHelper(acts)
 	p.deeds(acts)
+	p.zones(rules, acts)
 	p.related(rules)
 	p.pair(rules)
 	if len(rules.Flowtables) > 0 {
@@ -121,8 +122,6 @@ func (p *prober) deeds(acts []firewall.Act) {
 			"except port %d from the rule"},
 		{firewall.SetsLabel, idLabels, Note, "labels of control connections are set by others too",
 			"except port %d from the rule, or let it set no bit from 112 on"},
-		{firewall.SetsZone, idZones, Warning, "control connections are put into a conntrack zone, where " +
-			"ftpalg does not find them", "except port %d from the rule"},
 	} {
 		var of []firewall.Act
 		sure := false

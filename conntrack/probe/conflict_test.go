@@ -108,7 +108,7 @@ func rulesCases() []ruleCase {
 
 		{"labels", chainOf("inet l", "", "forward", "0", "accept", "ct label set 3"), idLabels, Note,
 			"inet l c"},
-		{"zone", raw("tcp dport 21 ct zone set 7"), idZones, Warning, "inet r c"},
+		{"zone", raw("ct zone set 7"), idZones, Warning, "inet r c, where ftpalg does not look"},
 		{"zone of another port", raw("tcp dport 80 ct zone set 7"), idZones, none, ""},
 	}
 }

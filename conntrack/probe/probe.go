@@ -44,12 +44,16 @@ type Options struct {
 	Table string   // name of its nftables table; empty: ruleset.DefaultTable
 	Ports []uint16 // of control connections; none: 21
 	Open  int      // how many ports may wait for their connection; 0: not looked at
+
+	AnyZone bool     // the kernel is to tell the conntrack zone of packets
+	Zones   []uint16 // else those to look in besides 0
 }
 
 // prober collects items.
 type prober struct {
 	Options
 	table string // name of the throw-away table
+	tells bool   // the kernel tells the zone of packets
 	items []Item
 }
 
@@ -132,11 +136,12 @@ func (p *prober) queue() {
 	var err error
 	var q *nfqueue.Queue
 	for number := uint16(65535); number > 65500; number-- {
-		if q, err = nfqueue.Open(nfqueue.Config{Queue: number, Batch: 1}); !errors.Is(err, nfqueue.ErrBound) {
+		if q, err = nfqueue.Open(nfqueue.Config{Queue: number, Batch: 1, Zones: true}); !errors.Is(err, nfqueue.ErrBound) {
 			break
 		}
 	}
 	if err == nil {
+		p.tells = q.Zoned()
 		err = q.Close()
 	}
 	p.need(idPacketQueue, "nfnetlink_queue answers",
