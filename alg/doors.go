@@ -17,6 +17,7 @@ const portTries = 32
 type DataChannel struct {
 	Mode           dialogue.Mode
 	Client, Server netip.AddrPort // of the control connection, as they know themselves
+	Zone           uint16         // conntrack zone
 	User           string         // if Names says so, as sent
 	Open           netip.AddrPort // where the connection is expected
 	For            netip.Addr     // whose connection
@@ -27,6 +28,7 @@ type DataChannel struct {
 // Refusal tells of a line for which no port was opened.
 type Refusal struct {
 	Client, Server netip.AddrPort
+	Zone           uint16 // conntrack zone
 	User           string // if Names says so, as sent
 	Reason         policy.Reason
 	Line           []byte // not kept
@@ -176,7 +178,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
 			x := &d.Door
 			g.OnOpened(DataChannel{
-				Mode: d.Mode, Client: e.Client, Server: e.Server, User: s.words.user,
+				Mode: d.Mode, Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user,
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
 			})
 		}
@@ -185,7 +187,8 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
 			g.OnRefused(Refusal{
-				Client: e.Client, Server: e.Server, User: s.words.user, Reason: n.Why, Line: n.Line,
+				Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user, Reason: n.Why,
+				Line: n.Line,
 			})
 		}
 	case dialogue.Reply:

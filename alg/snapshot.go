@@ -11,6 +11,7 @@ import (
 // Command and File may be any bytes.
 type Session struct {
 	Client, Dialled, Server netip.AddrPort // Dialled: the server as the client knows it
+	Zone                    uint16         // conntrack zone
 	State                   SessionState
 	User                    string   // if Names says so
 	Command                 string   // the last one, in upper case, 8 bytes at most
@@ -55,7 +56,7 @@ type picture struct {
 func rowOf(s *session, now time.Time) Session {
 	e := s.dialogue.Endpoints()
 	r := Session{
-		Client: e.Client, Dialled: e.Dialled, Server: e.Server, State: s.state(),
+		Client: e.Client, Dialled: e.Dialled, Server: e.Server, Zone: s.zone.ID, State: s.state(),
 		User: s.words.user, Command: text(&s.words.last), Since: s.since, Seen: s.lastSeen,
 	}
 	for d := range r.Offset {

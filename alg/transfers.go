@@ -18,6 +18,7 @@ import (
 type Transfer struct {
 	Session                 uint32         // the kernel's number of the control connection
 	Client, Dialled, Server netip.AddrPort // of it; Dialled: the server as the client knows it
+	Zone                    uint16         // conntrack zone
 	Began                   time.Time      // when the command was sent
 	Took                    time.Duration  // until the final reply, or the end of what was waited for
 	User                    string
@@ -78,7 +79,7 @@ func (b *transferBook) command(s *session, n *dialogue.Notice) {
 	}
 	e := s.dialogue.Endpoints()
 	t := &Transfer{
-		Session: s.number, Client: e.Client, Dialled: e.Dialled, Server: e.Server, Began: g.now,
+		Session: s.number, Zone: s.zone.ID, Client: e.Client, Dialled: e.Dialled, Server: e.Server, Began: g.now,
 		User: s.words.user, Command: text(&s.words.last), Directory: p.where.dir,
 	}
 	if g.Names.Files {

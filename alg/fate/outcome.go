@@ -83,6 +83,7 @@ func endingOf(s conntrack.TCPState) Ending {
 type Fate struct {
 	Mode           dialogue.Mode
 	Client, Server netip.AddrPort // of the control connection, as they know themselves
+	Zone           uint16         // conntrack zone
 	User           string         // if Names says so, as sent
 	Open           netip.AddrPort // where the data connection was expected
 	Target         netip.AddrPort // where it was led

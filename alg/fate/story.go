@@ -33,7 +33,7 @@ func NewStory(
 	m dialogue.Mode, client, server netip.AddrPort, x *conntrack.Expectation, now time.Time,
 ) *Story {
 	return &Story{Door: *x, Fate: Fate{
-		Mode: m, Client: client, Server: server, Target: x.Target, Opened: now,
+		Mode: m, Client: client, Server: server, Zone: x.Zone.ID, Target: x.Target, Opened: now,
 	}}
 }
 

@@ -49,5 +49,5 @@ func (j *journal) fate(f *fate.Fate) {
 	if likely := f.Outcome.Likely(f.Mode); likely != "" {
 		attrs = append(attrs, slog.String("likely", likely))
 	}
-	j.log.LogAttrs(context.Background(), level, "data connection", attrs...)
+	j.log.LogAttrs(context.Background(), level, "data connection", zoned(f.Zone, attrs...)...)
 }

@@ -54,12 +54,12 @@ func (j *journal) opened(d alg.DataChannel) {
 	if j.hub.Wanted() {
 		j.hub.Publish(toldOpened(&d))
 	}
-	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel",
+	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel", zoned(d.Zone,
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),
 		slog.String("for", d.For.String()), slog.String("open", d.Open.String()),
 		slog.String("target", d.Target.String()),
-		slog.String("was", printable(d.Was)), slog.String("is", printable(d.Is)))
+		slog.String("was", printable(d.Was)), slog.String("is", printable(d.Is)))...)
 }
 
 func (j *journal) refused(r alg.Refusal) {
@@ -75,10 +75,18 @@ func (j *journal) refused(r alg.Refusal) {
 	if !mayLog {
 		return
 	}
-	j.log.LogAttrs(context.Background(), slog.LevelWarn, "refused",
+	j.log.LogAttrs(context.Background(), slog.LevelWarn, "refused", zoned(r.Zone,
 		slog.String("reason", r.Reason.String()),
 		slog.String("client", r.Client.String()), slog.String("server", r.Server.String()),
-		slog.String("line", line))
+		slog.String("line", line))...)
+}
+
+// zoned adds the conntrack zone, where addresses alone do not tell whose something is.
+func zoned(zone uint16, attrs ...slog.Attr) []slog.Attr {
+	if zone != 0 {
+		attrs = append(attrs, slog.Int("zone", int(zone)))
+	}
+	return attrs
 }
 
 func (j *journal) kernelError(doing string, err error) {

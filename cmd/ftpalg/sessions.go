@@ -89,6 +89,9 @@ func showSessions(ctx context.Context, w io.Writer, from *api.Client, f *api.Fil
 		if s.Server != s.Dialled {
 			server += " (" + s.Server.String() + ")"
 		}
+		if s.Zone != 0 {
+			server += fmt.Sprint(" zone ", s.Zone)
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Client, server, orNone(s.User), shown(s.State),
 			orNone(s.Command), seconds(s.Age), seconds(s.Idle), dataText(s.Data))
 	}

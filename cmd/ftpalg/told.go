@@ -14,7 +14,7 @@ import (
 
 func toldSession(s *alg.Session, now time.Time) api.Session {
 	t := api.Session{
-		Client: s.Client, Dialled: s.Dialled, Server: s.Server,
+		Client: s.Client, Dialled: s.Dialled, Server: s.Server, Zone: s.Zone,
 		User: printable([]byte(s.User)), State: s.State.String(), Command: printable([]byte(s.Command)),
 		Offset: s.Offset, Age: now.Sub(s.Since).Seconds(), Idle: now.Sub(s.Seen).Seconds(),
 	}
@@ -54,25 +54,25 @@ func toldFate(f *fate.Fate) *api.Data {
 	return t
 }
 
-func event(kind string, client, server netip.AddrPort) *api.Event {
-	return &api.Event{Version: api.Version, Time: time.Now(), Kind: kind, Client: &client, Server: &server}
+func event(kind string, client, server netip.AddrPort, zone uint16) *api.Event {
+	return &api.Event{Version: api.Version, Time: time.Now(), Kind: kind, Client: &client, Server: &server, Zone: zone}
 }
 
 func toldOpened(d *alg.DataChannel) *api.Event {
-	e := event("opened", d.Client, d.Server)
+	e := event("opened", d.Client, d.Server, d.Zone)
 	e.User, e.Was, e.Is = printable([]byte(d.User)), printable(d.Was), printable(d.Is)
 	e.Data = &api.Data{Mode: d.Mode.String(), Open: d.Open, Target: d.Target, State: "open"}
 	return e
 }
 
 func toldRefused(r *alg.Refusal, line string) *api.Event {
-	e := event("refused", r.Client, r.Server)
+	e := event("refused", r.Client, r.Server, r.Zone)
 	e.User, e.Reason, e.Line = printable([]byte(r.User)), r.Reason.String(), line
 	return e
 }
 
 func toldEnded(f *fate.Fate) *api.Event {
-	e := event("ended", f.Client, f.Server)
+	e := event("ended", f.Client, f.Server, f.Zone)
 	e.User, e.Data = printable([]byte(f.User)), toldFate(f)
 	return e
 }

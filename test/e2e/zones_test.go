@@ -98,7 +98,7 @@ func TestAllModesWorkInAConntrackZoneAndOverARestart(t *testing.T) {
 				all := append(modes(f.ipv6, true), modes(f.ipv6, false)...)
 				for _, m := range all {
 					get(t, c, s, m, "small")
-					g.wantFate("outcome=used mode=" + strings.ToLower(string(m)) + " .*ended=closed")
+					g.wantFate("outcome=used mode=" + strings.ToLower(string(m)) + " .*ended=closed .*zone=5")
 				}
 				g.kill()
 				g.start()

@@ -18,8 +18,9 @@ type Sessions struct {
 // Session is a control connection.
 type Session struct {
 	Client  netip.AddrPort `json:"client"`
-	Dialled netip.AddrPort `json:"dialled"` // the server as the client knows it
-	Server  netip.AddrPort `json:"server"`  // and as it is
+	Dialled netip.AddrPort `json:"dialled"`        // the server as the client knows it
+	Server  netip.AddrPort `json:"server"`         // and as it is
+	Zone    uint16         `json:"zone,omitempty"` // conntrack zone
 	User    string         `json:"user,omitempty"`
 	State   string         `json:"state"` // greeting, login, clear, tls, not_ftp, over
 	Command string         `json:"command,omitempty"`
@@ -107,6 +108,7 @@ type Event struct {
 	Kind    string          `json:"kind"` // opened, refused, ended, lost
 	Client  *netip.AddrPort `json:"client,omitempty"`
 	Server  *netip.AddrPort `json:"server,omitempty"`
+	Zone    uint16          `json:"zone,omitempty"` // conntrack zone
 	User    string          `json:"user,omitempty"`
 	Data    *Data           `json:"data,omitempty"`   // of opened and ended
 	Reason  string          `json:"reason,omitempty"` // of refused

@@ -24,6 +24,7 @@ type line struct {
 	Client    netip.AddrPort `json:"client"`
 	Server    netip.AddrPort `json:"server"`  // as it knows itself
 	Dialled   netip.AddrPort `json:"dialled"` // as the client knows it
+	Zone      uint16         `json:"zone,omitempty"` // conntrack zone
 	User      string         `json:"user,omitempty"`
 	Command   string         `json:"command"`
 	Arg       string         `json:"arg,omitempty"`
@@ -54,7 +55,7 @@ type data struct {
 func lineOf(t *alg.Transfer) *line {
 	l := &line{
 		Time: t.Began, UID: uid(t), Community: communityID(t.Client, t.Dialled),
-		Client: t.Client, Server: t.Server, Dialled: t.Dialled,
+		Client: t.Client, Server: t.Server, Dialled: t.Dialled, Zone: t.Zone,
 		User: visible(t.User), Command: visible(t.Command), Arg: visible(t.Argument),
 		CWD: visible(t.Directory), Code: t.Code, Text: visible(t.Text), Duration: t.Took.Seconds(),
 	}
