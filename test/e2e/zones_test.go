@@ -160,6 +160,18 @@ func TestDoorInAZoneIsTakenOverAfterARestart(t *testing.T) {
 	}
 }
 
+// As deploy/docs/zones.md says: a connection is expected in the zone of its control connection alone.
+func TestActiveModeNeedsBothSidesInTheZone(t *testing.T) {
+	r := routed(t, (*lab.Lab).ClientBehindNAT)
+	inZone(t, r.Gateway, `iifname "inside" ct original zone set 5`)
+	s := serve(t, &ftptest.Server{Timeout: impatience}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
+	g := inZones(t, r.Gateway, "[5]")
+	c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+	get(t, c, s, ftptest.PASV, "big")
+	g.wantFate("outcome=used mode=pasv .*zone=5")
+	wantFailure(t, c, ftptest.PORT)
+}
+
 // Nobody would see what becomes of a session whose zone is not looked in.
 func TestSessionInAZoneThatIsNotKnownIsNotTouched(t *testing.T) {
 	r := routed(t, (*lab.Lab).ClientBehindNAT)
