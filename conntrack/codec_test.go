@@ -51,7 +51,8 @@ func TestEncode(t *testing.T) {
 			e.finish()
 		},
 			`14000000 0101 0500 04030201 00000000 02 00 0000`},
-		{"IPv4 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client4, Dst: server4}) }, tupleV4},
+		{"IPv4 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client4, Dst: server4}) },
+			tupleV4},
 		{"IPv6 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client6, Dst: server6}) },
 			`4c00 0180
 			 2c00 0180 1400 0300 fd000000000000000000000000000002 1400 0400 20010db8000000000000000000000009
@@ -151,7 +152,8 @@ func TestDecodeFlow(t *testing.T) {
 	inside, outside := netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.1:52574")
 	server := netip.MustParseAddrPort("192.0.2.2:21")
 	want := Flow{
-		ID: 0xb885cb9b, Tuple: [2]Tuple{{inside, server, 0}, {server, outside, 0}}, Helper: "sane", SNAT: true,
+		ID: 0xb885cb9b, Tuple: [2]Tuple{{inside, server, 0}, {server, outside, 0}}, Helper: "sane",
+		SNAT:  true,
 		State: 0x0203, HasState: true,
 		Seq: [2]SeqAdj{{0x11121314, -1, 2}, {0x21222324, 0, -3}}, HasSeq: true,
 	}

@@ -268,7 +268,8 @@ func TestAfterAGivenUpRequestTheNextStillGetsItsOwnAnswer(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	want := tuples(t, client, peer)
 	// Its answer stays unread, as if the wait had ended before it came.
-	c.start(subsysConntrack|msgGet, 0, unix.AF_INET).tuple(ctaTupleOrig, Tuple{Src: want[0].Dst, Dst: want[0].Src})
+	c.start(subsysConntrack|msgGet, 0, unix.AF_INET).
+		tuple(ctaTupleOrig, Tuple{Src: want[0].Dst, Dst: want[0].Src})
 	if err := c.send(); err != nil {
 		t.Fatal(err)
 	}

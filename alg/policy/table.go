@@ -16,8 +16,8 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	TwoZones: {
 		"two_zones",
-		"The same addresses are in use in two conntrack zones, and the kernel does not tell of which one the " +
-			"packet is. Neither connection is touched.",
+		"The same addresses are in use in two conntrack zones, and the kernel does not tell of which one " +
+			"the packet is. Neither connection is touched.",
 		"Use a kernel with CONFIG_NETFILTER_NETLINK_GLUE_CT, which tells, or other addresses.",
 	},
 	OpaqueFlow: {

@@ -96,9 +96,6 @@ func (p *program) setUp() error {
 	if err := p.findQueues(); err != nil {
 		return err
 	}
-	if err := p.checkZones(); err != nil {
-		return err
-	}
 	info := build.Read(version)
 	m := metrics.New(p.counts(), p.queueStats, info)
 	m.Unseen(func() (uint64, error) { return countUnseen(p) })
@@ -202,7 +199,7 @@ func (p *program) logReady(info build.Info) {
 		"queueing", queueing, "helper", p.choice.Helper, "helper_kind", helper,
 		"pure_acks", !p.choice.InnerHeader, "rules", rules, "table", p.config.Table,
 		"metrics", p.config.Metrics.Address, "events", events, "bytes", bytes,
-		"zones", p.zones())
+		"zones", zonesKnown(p))
 }
 
 // status is one line for people, as in `systemctl status`.

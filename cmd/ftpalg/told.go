@@ -55,7 +55,9 @@ func toldFate(f *fate.Fate) *api.Data {
 }
 
 func event(kind string, client, server netip.AddrPort, zone uint16) *api.Event {
-	return &api.Event{Version: api.Version, Time: time.Now(), Kind: kind, Client: &client, Server: &server, Zone: zone}
+	return &api.Event{
+		Version: api.Version, Time: time.Now(), Kind: kind, Client: &client, Server: &server, Zone: zone,
+	}
 }
 
 func toldOpened(d *alg.DataChannel) *api.Event {

@@ -173,5 +173,5 @@ func (p *program) openQueues(first uint16) error {
 		}
 		p.undo = append(p.undo, w.queue.Close)
 	}
-	return nil
+	return checkZones(p)
 }

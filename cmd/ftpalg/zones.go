@@ -39,15 +39,15 @@ var errZones = errors.New("zones is any, and this kernel does not tell the connt
 	"(CONFIG_NETFILTER_NETLINK_GLUE_CT): name the zones, as in zones: [5, 6]")
 
 // checkZones tells whether the zones of packets will be known.
-func (p *program) checkZones() error {
+func checkZones(p *program) error {
 	if p.config.Zones.Any && !p.workers[0].queue.Zoned() {
 		return errZones
 	}
 	return nil
 }
 
-// zones says how the conntrack zones of packets are known, in the first line of the log.
-func (p *program) zones() string {
+// zonesKnown says how the conntrack zones of packets are known, in the first line of the log.
+func zonesKnown(p *program) string {
 	switch {
 	case p.config.Zones.None():
 		return "none"

@@ -39,7 +39,7 @@ func (p *prober) conflicts() {
 	acts := p.acts(rules)
 	p.ftpHelper(acts)
 	p.deeds(acts)
-	p.zones(rules, acts)
+	zones(p, rules, acts)
 	p.related(rules)
 	p.pair(rules)
 	if len(rules.Flowtables) > 0 {

@@ -136,7 +136,8 @@ func (p *prober) queue() {
 	var err error
 	var q *nfqueue.Queue
 	for number := uint16(65535); number > 65500; number-- {
-		if q, err = nfqueue.Open(nfqueue.Config{Queue: number, Batch: 1, Zones: true}); !errors.Is(err, nfqueue.ErrBound) {
+		q, err = nfqueue.Open(nfqueue.Config{Queue: number, Batch: 1, Zones: true})
+		if !errors.Is(err, nfqueue.ErrBound) {
 			break
 		}
 	}

@@ -11,12 +11,12 @@ import (
 )
 
 // zones looks whether control connections are in conntrack zones, and whether ftpalg follows them there.
-func (p *prober) zones(rules *firewall.Ruleset, acts []firewall.Act) {
+func zones(p *prober, rules *firewall.Ruleset, acts []firewall.Act) {
 	control := setting(acts)
 	if len(control) == 0 {
 		if p.AnyZone && !p.tells {
 			p.add(Item{ID: idZones, Status: Warning, Detail: "zones is any, but this kernel does not tell " +
-				"the zone of packets", Fix: p.naming(nil)})
+				"the zone of packets", Fix: naming(p, nil)})
 		}
 		return
 	}
@@ -26,10 +26,10 @@ func (p *prober) zones(rules *firewall.Ruleset, acts []firewall.Act) {
 	if !sure {
 		i.Detail += ", if the rest of the rule is met"
 	}
-	switch how := p.follows(control); {
+	switch how := follows(p, control); {
 	case how == "":
-		i.Detail, i.Fix = i.Detail+", where ftpalg does not look", p.naming(control)
-	case sure && !p.dataToo(rules, control):
+		i.Detail, i.Fix = i.Detail+", where ftpalg does not look", naming(p, control)
+	case sure && !dataToo(p, rules, control):
 		i.Detail += ": data connections are not, and are expected in the same zone"
 		i.Fix = "have the rule put all TCP into the zone, not the port of FTP alone"
 	default:
@@ -52,7 +52,7 @@ func setting(acts []firewall.Act) (all []firewall.Act) {
 }
 
 // follows says how the zones of connections are known; empty: they are not.
-func (p *prober) follows(acts []firewall.Act) string {
+func follows(p *prober, acts []firewall.Act) string {
 	wanted := p.AnyZone || len(p.Zones) > 0
 	unnamed := func(a firewall.Act) bool { return a.Zone != 0 && !slices.Contains(p.Zones, a.Zone) }
 	switch {
@@ -66,7 +66,7 @@ func (p *prober) follows(acts []firewall.Act) string {
 }
 
 // naming says what to configure.
-func (p *prober) naming(acts []firewall.Act) string {
+func naming(p *prober, acts []firewall.Act) string {
 	if p.tells {
 		return "zones: any"
 	}
@@ -84,7 +84,7 @@ func (p *prober) naming(acts []firewall.Act) string {
 }
 
 // dataToo tells whether what puts control connections into a zone does the same with those of data.
-func (p *prober) dataToo(rules *firewall.Ruleset, control []firewall.Act) bool {
+func dataToo(p *prober, rules *firewall.Ruleset, control []firewall.Act) bool {
 	packet := firewall.Packet{State: firewall.New}
 	var data []firewall.Act
 	for _, hook := range []uint32{unix.NF_INET_PRE_ROUTING, unix.NF_INET_LOCAL_OUT} {

@@ -83,7 +83,8 @@ func customers(t *testing.T, how apart) (gateway *lab.Host, all [2]customer) {
 		must(t, err)
 		in, out := fmt.Sprint("in", i), fmt.Sprint("out", i)
 		must(t, l.Link(gateway, in, nil, c.client, "eth0", []string{"10.0.13.222/24", "fd00:13::222/64"}))
-		must(t, l.Link(gateway, out, nil, c.server, "eth0", []string{"203.0.113.66/24", "2001:db8:113::66/64"}))
+		must(t, l.Link(gateway, out, nil, c.server, "eth0",
+			[]string{"203.0.113.66/24", "2001:db8:113::66/64"}))
 		how.arrange(t, gateway, 100+i, in, out)
 		for d, dev := range []string{in, out} {
 			must(t, gateway.AddAddr(dev, customerNetworks[d].ipv4))

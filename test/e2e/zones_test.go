@@ -39,7 +39,8 @@ var zoneKinds = []struct {
 // inZone does the statement with all that comes to a gateway.
 func inZone(t testing.TB, h *lab.Host, statement string) {
 	t.Helper()
-	firewall(t, h, "table inet zones { chain c { type filter hook prerouting priority raw; "+statement+"\n}\n}\n")
+	firewall(t, h, "table inet zones {\nchain c { type filter hook prerouting priority raw; "+statement+
+		"\n}\n}\n")
 }
 
 // tellsZones is whether the kernel tells the gateway the zone of each packet.
@@ -195,7 +196,8 @@ func TestAnyZoneIsRefusedWhereTheKernelDoesNotTell(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "ftpalg.yaml")
 	must(t, os.WriteFile(file, []byte("zones: any\n"), 0o600))
-	out, err := r.Gateway.Command(t.Context(), program, "run", "--socket-path", "", "--config", file).CombinedOutput()
+	run := r.Gateway.Command(t.Context(), program, "run", "--socket-path", "", "--config", file)
+	out, err := run.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "name the zones, as in zones: [5, 6]") {
 		t.Errorf("%v\n%s", err, out)
 	}

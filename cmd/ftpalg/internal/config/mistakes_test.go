@@ -26,8 +26,8 @@ func TestErrorsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		{"ports: [21, 0]\n", "f.yaml:1: ports: 0 is out of range"},
 		{"ports: [21, [22]]\n", "f.yaml:1: ports: an entry of the list is not a single value"},
 		{"ports: [21, 21]\n", `f.yaml:1: ports: "21" is there twice`},
-		{"zones: [5, 0]\n", "f.yaml:1: zones: 0 is out of range; allowed: numbers of conntrack zones, from 1 to " +
-			"65535, or any; zone 0 always counts"},
+		{"zones: [5, 0]\n", "f.yaml:1: zones: 0 is out of range; allowed: numbers of conntrack zones, " +
+			"from 1 to 65535, or any; zone 0 always counts"},
 		{"zones: [5, any]\n", `f.yaml:1: zones: "any" is not a number; allowed: numbers`},
 		{"zones: [5, 5]\n", `f.yaml:1: zones: "5" is there twice`},
 		{"zones: all\n", `f.yaml:1: zones: "all" is not a number; allowed: numbers`},

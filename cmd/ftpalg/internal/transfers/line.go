@@ -22,8 +22,8 @@ type line struct {
 	UID       string         `json:"uid"`          // of the session
 	Community string         `json:"community_id"` // of the control connection as the client knows it
 	Client    netip.AddrPort `json:"client"`
-	Server    netip.AddrPort `json:"server"`  // as it knows itself
-	Dialled   netip.AddrPort `json:"dialled"` // as the client knows it
+	Server    netip.AddrPort `json:"server"`         // as it knows itself
+	Dialled   netip.AddrPort `json:"dialled"`        // as the client knows it
 	Zone      uint16         `json:"zone,omitempty"` // conntrack zone
 	User      string         `json:"user,omitempty"`
 	Command   string         `json:"command"`
