@@ -206,7 +206,8 @@ func TestMixedAddressFamiliesAreRefused(t *testing.T) {
 	if err := c.Update(mixed, Update{StateMask: 1}); !errors.Is(err, errFamilies) {
 		t.Errorf("Update: %v", err)
 	}
-	if err := expect(&c, Expectation{Master: Tuple{Src: client4, Dst: server4}, Src: server4.Addr(), Dst: client4,
+	if err := expect(&c, Expectation{Master: Tuple{Src: client4, Dst: server4},
+		Src: server4.Addr(), Dst: client4,
 		Translate: true, Target: client6}); !errors.Is(err, errFamilies) {
 		t.Errorf("Expect: %v", err)
 	}
