@@ -76,6 +76,7 @@ type conversation struct {
 	waiting   int          // step at which it sent the last
 	unsure    bool         // the program does not know all commands that wait for their replies
 	plainAsk  map[int]bool // commands whose replies may pass untouched
+	older     bool         // the session is older than the rules: it may be refused what it asks for
 }
 
 func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
@@ -170,13 +171,17 @@ func (w *conversation) actClient() {
 	}
 }
 
+// unadopted tells that the entry is older than the rules: nobody sees acknowledgements, so that what is out
+// of order is not waited for, and what is asked for may be refused.
+func (w *conversation) unadopted() bool { return w.older && !w.Kernel().Adopted() }
+
 // command has the client say something.
 func (w *conversation) command() {
 	c := w.End[toServer]
 	i := len(c.Lines)
 	w.todo--
 	w.waiting = w.Step
-	w.unsure = w.unsure && len(w.unanswered()) > 0
+	w.unsure = w.unsure && len(w.unanswered()) > 0 || w.unadopted()
 	w.plainAsk[i] = w.unsure
 	own := w.Kernel().Entry.Tuple[0].Src.Addr()
 	named := netip.AddrPortFrom(own, uint16(10000+i))
@@ -207,6 +212,13 @@ func (w *conversation) active(
 			l.Want = append(l.Want, fmt.Sprintf(format, write(nil, netip.AddrPortFrom(outside, p))))
 		}
 	}
+	if w.unadopted() {
+		if len(l.Want) == 0 {
+			l.Want = []string{l.Text}
+		}
+		l.Want = append(l.Want, fmt.Sprintf(format, strings.Repeat("x", len(arg))))
+		l.Spoil(sim.Plain)
+	}
 	w.End[toServer].Say(l)
 }
 
@@ -235,10 +247,15 @@ func (w *conversation) actServer() {
 		return fmt.Sprintf("227 Entering Passive Mode (%s).\r\n", arg)
 	}
 	port, dialled := uint16(20000+i), f.Tuple[0].Dst.Addr()
-	s.Say(sim.Line{
+	l := sim.Line{
 		Text: passive(f.Tuple[1].Src.Addr(), port), Ask: ask,
 		Want: []string{passive(dialled, port), passive(dialled, w.policy.FirstPort)},
-	})
+	}
+	if w.unadopted() {
+		l.Want = append(l.Want, refusals(l.Text)...)
+		l.Spoil(sim.Plain)
+	}
+	s.Say(l)
 }
 
 // run goes on until all is said, and looks at what arrived.

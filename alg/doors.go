@@ -8,6 +8,7 @@ import (
 	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
+	"github.com/ftpalg/ftpalg/rewrite"
 )
 
 // portTries is how many ports are tried before a request is refused.
@@ -59,10 +60,10 @@ func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 	if r.Unasked && !inherited {
 		return 0, policy.Unsolicited
 	}
-	if why := s.mayOpen(); why != policy.None {
+	if why := s.mayOpen(r); why != policy.None {
 		return 0, why
 	}
-	if !s.evicts {
+	if !s.home.evicts {
 		s.Shut(policy.Superseded)
 	}
 	e := conntrack.Expectation{
@@ -106,11 +107,31 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 	return 0, s.whyNot(err)
 }
 
-// mayOpen tells which limit forbids the session another port, and takes it from the allowances if none does.
-func (s *session) mayOpen() policy.Reason {
+// Swallow lets a line be kept back where the kernel has a place for what is in flight meanwhile. Without it
+// acknowledgements of the pieces pass unseen, and both ends would wait for each other.
+func (s *session) Swallow(from dialogue.Side, asks bool) bool {
+	s.home.adopt(s, rewrite.Dir(from), asks)
+	_, able := s.gateway.kernel.(Adopter)
+	return s.kept.labels || !able
+}
+
+// waits tells whether nothing of the control connection is on its way but the packet at hand, which travels
+// in direction dir, as far as is known, and nothing hangs on its entry.
+func (s *session) waits(dir rewrite.Dir) bool {
 	s.stand()
+	return s.counted && s.door == nil && !s.conn.Holds() && s.conn.Still(dir.Opposite())
+}
+
+// mayOpen tells which limit forbids the session another port, and takes it from the allowances if none does.
+func (s *session) mayOpen(r *dialogue.Request) policy.Reason {
+	dir := fromServer
+	if r.Mode.Active() {
+		dir = fromClient
+	}
+	s.stand()
+	s.home.adopt(s, dir, r.Alone)
 	switch {
-	case !s.helper:
+	case !s.home.helper:
 		return policy.NoHelper
 	case !s.counted:
 		return policy.SessionLimit

@@ -2,6 +2,7 @@ package alg
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -39,6 +40,7 @@ type Gateway struct {
 	OnOpened      func(DataChannel)
 	OnRefused     func(Refusal)
 	OnTransfer    func(*Transfer) // may keep it; nil: nobody wants to know
+	OnAdopted     func(client, server netip.AddrPort)
 	OnKernelError func(doing string, err error)
 
 	Fates fate.Book // what comes of the doors; the kernel's events go there
@@ -196,7 +198,7 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 	switch a.Fate {
 	case rewrite.Wait:
 		s.kept.update(s)
-		if s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
+		if !s.home.fresh(g.now) && s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
 			g.released.hold(s)
 			return Hold, policy.OutOfOrder, nil
 		}

@@ -18,12 +18,13 @@ const (
 // session is one control connection: its stream, its dialogue, its door, and what the kernel has of it.
 type session struct {
 	gateway  *Gateway
-	number   uint32 // the kernel's of the connection
+	number   uint32 // the kernel's of the connection when it was picked up
 	zone     conntrack.Zone
 	policy   *policy.Policy
 	conn     rewrite.Conn
 	dialogue dialogue.Dialogue
 	kept     kept
+	home     home
 	door     *fate.Story // nil: none is open
 	client   *client
 
@@ -32,8 +33,6 @@ type session struct {
 	reset   uint8  // directions in which it was reset, as bits
 	counted bool   // it has a place among those of its client, and may open ports
 	ended   bool   // it is in the ring of the ended ones
-	helper  bool   // a data connection can be expected
-	evicts  bool   // and the kernel drops the one before for it
 	shut    bool   // nothing was opened for the line at hand, though it is edited
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 

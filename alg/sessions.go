@@ -50,7 +50,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.Stats.Forgotten.Add(1)
 	}
 	s := &session{
-		gateway: g, number: f.ID, zone: f.Zone, helper: f.Helper != "", evicts: f.EvictsOldest(),
+		gateway: g, number: f.ID, zone: f.Zone, home: homeOf(&f, loopback),
 		kept: keptOf(&f), checked: g.now, since: g.now,
 	}
 	e := dialogue.Endpoints{
@@ -58,7 +58,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		SNAT: f.SNAT, DNAT: f.DNAT,
 	}
 	s.policy = g.policyOf(&e)
-	g.startConn(s, &f, loopback)
+	g.startConn(s, &f)
 	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(f.State&ofDialogue), !s.begun)
 	t.add(s)
 	g.standby.remove(s.original())
@@ -115,13 +115,9 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 }
 
 // startConn starts the streams where the handshake was seen, or else picks them up.
-func (g *Gateway) startConn(s *session, f *conntrack.Flow, loopback bool) {
-	carrier := rewrite.Kernel
-	if loopback || !f.HoldsOffsets() {
-		carrier = rewrite.Program
-	}
+func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
 	k := s.kept.pickUp()
-	s.conn.PickUp(k, carrier, !f.HasState)
+	s.conn.PickUp(k, s.home.carrier(f), !f.HasState)
 	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {
 		s.begun, s.first = true, from.server
 		s.conn.Begin(from.client, from.server)
@@ -177,7 +173,7 @@ func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err erro
 // place.
 func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
 	s := g.table.find(original)
-	if s != nil && number != 0 && s.number != number {
+	if s != nil && number != 0 && s.home.id != number {
 		return
 	}
 	g.orphans.remove(original)

@@ -23,6 +23,7 @@ type Stats struct {
 	Vanished      atomic.Uint64 // sessions whose entry was gone from the kernel
 	Stale         atomic.Uint64 // sessions picked up anew, because another wrote their entry
 	Wiped         atomic.Uint64 // labels that another program had overwritten
+	Adopted       atomic.Uint64 // sessions whose entry was older than the rules, and was replaced
 	HalfOpen      atomic.Uint64 // handshakes noted
 	Rewrites      [len(dialogue.Modes)]atomic.Uint64
 	Opened        [len(dialogue.Modes)]atomic.Uint64

@@ -18,6 +18,7 @@ type Entry struct {
 	Mark    uint32
 	Timeout time.Duration // what is left, whole seconds
 	TCP     TCP
+	Proxied bool // SYNPROXY answered its SYN, and translates numbers and timestamps since
 
 	// Counters are there with net.netfilter.nf_conntrack_acct, by direction.
 	Counters    [2]Counter
@@ -41,13 +42,14 @@ func (e *Entry) Expected() bool { return e.Status&StatusExpected != 0 }
 type Status uint32
 
 const (
-	StatusExpected  Status = 1 << 0 // IPS_EXPECTED
-	StatusSeenReply Status = 1 << 1 // IPS_SEEN_REPLY
-	StatusAssured   Status = 1 << 2 // IPS_ASSURED: both sides were seen to talk
-	StatusConfirmed Status = 1 << 3 // IPS_CONFIRMED
-	StatusSrcNAT    Status = 1 << 4 // IPS_SRC_NAT
-	StatusDstNAT    Status = 1 << 5 // IPS_DST_NAT
-	StatusDying     Status = 1 << 9 // IPS_DYING
+	StatusExpected  Status = 1 << 0  // IPS_EXPECTED
+	StatusSeenReply Status = 1 << 1  // IPS_SEEN_REPLY
+	StatusAssured   Status = 1 << 2  // IPS_ASSURED: both sides were seen to talk
+	StatusConfirmed Status = 1 << 3  // IPS_CONFIRMED
+	StatusSrcNAT    Status = 1 << 4  // IPS_SRC_NAT
+	StatusDstNAT    Status = 1 << 5  // IPS_DST_NAT
+	StatusDying     Status = 1 << 9  // IPS_DYING
+	StatusOffload   Status = 1 << 14 // IPS_OFFLOAD: a flow table has it
 )
 
 // TCP is what connection tracking knows of the connection, by direction where it is two.
@@ -178,6 +180,10 @@ func (e *Entry) attr(typ uint16, v []byte) {
 		e.Counters[Original], e.HasCounters = parseCounter(v), true
 	case ctaCountersReply:
 		e.Counters[Reply], e.HasCounters = parseCounter(v), true
+	case ctaSynProxy: // is there, and zero, in every entry that a program made
+		for typ, v, rest, ok := nlread.NextAttr(v); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
+			e.Proxied = e.Proxied || typ != 0 && nlread.U32(v) != 0
+		}
 	case ctaTimestamp:
 		e.Start = int64(nlread.U64(nlread.Attr(v, ctaTimestampStart)))
 		e.Stop = int64(nlread.U64(nlread.Attr(v, ctaTimestampStop)))

@@ -32,16 +32,25 @@ func (e *encoder) entryKey(orig Tuple, id uint32) {
 	}
 }
 
+// attempts is how often the new entry is made if the first attempt fails.
+const attempts = 4
+
 // Replace gives the connection of e a new entry with the helper and what u says, which the
 // kernel refuses for one that is older than the rules: no helper can be attached to a
 // confirmed entry, and it has no room for a label or offsets. The translation, the mark, the
-// timeout, the rest of the label and what is known of TCP stay; counters begin anew, and
-// the entry of a masqueraded connection no longer ends with its address.
+// timeout, the rest of the label and what is known of TCP stay. Counters and the time of its
+// beginning begin anew, a security mark and a timeout policy of its own are lost (ctnetlink
+// sets neither), and the entry of a masqueraded connection no longer ends with its address.
 //
 // e must have been looked up just now; the error is ErrNotFound if the connection has
-// another entry by then, and ErrBusy if an expectation waits on it, or if it was expected
-// itself. Connections that it once expected go on. If the kernel refuses the new entry,
-// or makes it otherwise, the old one is put back.
+// another entry by then, and ErrBusy if an expectation waits on it, if it was expected
+// itself, if it is not established, or if a flow table or SYNPROXY has it. Connections that it
+// once expected go on, and so do packets that are under way with the old entry.
+//
+// One that comes between the old entry and the new makes an entry of its own, which is
+// removed. If the kernel refuses the new entry all the same, or makes it otherwise, the old
+// one is put back, with another ID. If that fails too, the connection has none, and its next
+// packet makes one, by the firewall's rules.
 func (c *Conn) Replace(e *Entry, helper string, u Update) (Flow, error) {
 	made, err := c.replace(e, helper, &u)
 	if err != nil {
@@ -51,25 +60,22 @@ func (c *Conn) Replace(e *Entry, helper string, u Update) (Flow, error) {
 }
 
 func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
-	orig := e.Tuple[Original]
-	if e.Expected() {
-		return Flow{}, fmt.Errorf("it was expected by %v: %w", e.Master, ErrBusy)
-	}
-	if waiting, err := c.ExpectationsOf(orig); err != nil {
+	if err := c.replaceable(e); err != nil {
 		return Flow{}, err
-	} else if len(waiting) > 0 {
-		return Flow{}, ErrBusy
 	}
 	made, deleted, created, err := c.swap(e, e.ID, helper, u)
 	switch {
 	case err != nil:
 		return Flow{}, err
 	case deleted != nil && created == nil: // the connection had ended: nobody needs what was made
-		return Flow{}, errors.Join(UpdateError(deleted), c.Remove(orig, made.ID))
+		return Flow{}, errors.Join(UpdateError(deleted), c.Remove(e.Tuple[Original], made.ID))
 	case deleted != nil:
 		return Flow{}, UpdateError(deleted)
-	case created == nil && made.Tuple == e.Tuple && made.SNAT == e.SNAT && made.DNAT == e.DNAT &&
-		made.Helper == helper:
+	case created != nil:
+		made, created = c.insist(e, helper, u)
+	}
+	if created == nil && made.Tuple == e.Tuple && made.SNAT == e.SNAT && made.DNAT == e.DNAT &&
+		made.Helper == helper {
 		made.HasSeq = true // ctnetlink_create_conntrack always adds the extension
 		return made, nil
 	}
@@ -77,8 +83,60 @@ func (c *Conn) replace(e *Entry, helper string, u *Update) (Flow, error) {
 		created = fmt.Errorf("the kernel made it otherwise, with the tuples %v and the helper %q: %w",
 			made.Tuple, made.Helper, ErrUnsupported)
 	}
-	_, _, again, err := c.swap(e, made.ID, e.Helper, &Update{})
-	return Flow{}, errors.Join(created, again, err)
+	if _, err := c.insist(e, e.Helper, &Update{}); err != nil {
+		created = fmt.Errorf("%w; and the connection has no entry now: %w", created, err)
+	}
+	return Flow{}, created
+}
+
+// replaceable tells why e must stay as it is.
+func (c *Conn) replaceable(e *Entry) error {
+	switch {
+	case e.Expected():
+		return fmt.Errorf("it was expected by %v: %w", e.Master, ErrBusy)
+	case e.TCP.State != TCPEstablished:
+		return fmt.Errorf("its state is %v: %w", e.TCP.State, ErrBusy)
+	case e.Status&StatusOffload != 0:
+		return fmt.Errorf("a flow table has it: %w", ErrBusy)
+	case e.Proxied:
+		return fmt.Errorf("SYNPROXY has it: %w", ErrBusy)
+	}
+	waiting, err := c.ExpectationsOf(e.Tuple[Original])
+	if err == nil && len(waiting) > 0 {
+		err = fmt.Errorf("%d expectations wait on it: %w", len(waiting), ErrBusy)
+	}
+	return err
+}
+
+// insist makes an entry after the first attempt has failed, in place of what packets have made
+// of the connection meanwhile.
+func (c *Conn) insist(e *Entry, helper string, u *Update) (made Flow, err error) {
+	for range attempts {
+		if err = c.removeBackwards(e); err != nil {
+			return made, err
+		}
+		var created error
+		made, _, created, err = c.swap(e, 0, helper, u)
+		if err != nil || created == nil {
+			return made, err
+		}
+		err = created
+	}
+	return made, err
+}
+
+// removeBackwards removes the entry that an answer made, which is taken for the first packet of
+// a connection in the other direction. One of another connection that has the tuple stays.
+func (c *Conn) removeBackwards(e *Entry) error {
+	reply := e.Tuple[Reply] // in the zone of the packet that made it
+	f, err := c.Flow(reply)
+	if err == nil && f.Tuple[Original] == reply {
+		err = c.Remove(reply, f.ID)
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return err
 }
 
 // swap deletes the entry with the ID and makes it anew, in one datagram. It returns what the

@@ -130,3 +130,62 @@ func TestReplaceBehindDestinationNATInAZone(t *testing.T) {
 		passes(t, r, x.Dst.String(), data)
 	})
 }
+
+func TestEntryOnWhichSomethingHangsStays(t *testing.T) {
+	_, c, client, peer := older(t)
+	orig := tuples(t, client, peer)[Original]
+	var e Entry
+	if err := c.Entry(orig, &e); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Entry){
+		"half closed":  func(e *Entry) { e.TCP.State = TCPCloseWait },
+		"expected":     func(e *Entry) { e.Status |= StatusExpected },
+		"a flow table": func(e *Entry) { e.Status |= StatusOffload },
+		"SYNPROXY":     func(e *Entry) { e.Proxied = true },
+	} {
+		x := e
+		change(&x)
+		if _, err := c.Replace(&x, HelperCarrier, Update{}); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if f := flow(t, c, client, peer); f.ID != e.ID {
+		t.Errorf("%+v", f)
+	}
+}
+
+// As if packets had come when the old entry was gone and the new one not yet there.
+func TestEntriesThatPacketsMadeInBetweenGiveWay(t *testing.T) {
+	for name, between := range map[string]func(t *testing.T, c *Conn, e *Entry, client, peer net.Conn){
+		"of the client": func(t *testing.T, c *Conn, e *Entry, client, peer net.Conn) {
+			exchange(t, client, peer)
+			flow(t, c, client, peer)
+		},
+		"of the server": func(t *testing.T, c *Conn, e *Entry, client, peer net.Conn) {
+			backwards := *e
+			backwards.Tuple = [2]Tuple{e.Tuple[Reply], e.Tuple[Reply].Reverse()}
+			backwards.SNAT = false
+			if _, _, created, err := c.swap(&backwards, 0, "", &Update{}); created != nil || err != nil {
+				t.Fatal(created, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, c, client, peer := older(t)
+			want := tuples(t, client, peer)
+			var e Entry
+			err := c.Entry(want[Original], &e)
+			if err = errors.Join(err, c.Remove(want[Original], e.ID)); err != nil {
+				t.Fatal(err)
+			}
+			between(t, c, &e, client, peer)
+			if f, err := c.insist(&e, HelperCarrier, &Update{}); err != nil || f.Tuple != want || !f.SNAT ||
+				f.Helper != HelperCarrier {
+				t.Errorf("%+v, %v", f, err)
+			}
+			exchange(t, client, peer)
+			exchange(t, peer, client)
+		})
+	}
+}

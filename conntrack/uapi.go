@@ -32,6 +32,7 @@ const ( // enum ctattr_type
 	ctaTimestamp     = 20
 	ctaLabels        = 22
 	ctaLabelsMask    = 23
+	ctaSynProxy      = 24
 )
 
 const ( // enum ctattr_tuple, ctattr_ip, ctattr_l4proto

@@ -86,6 +86,23 @@ func (c *Conn) CarryHere() {
 	}
 }
 
+// Rehouse says that the kernel has a new place for what is kept of the connection, and who carries the
+// offsets in it; blind is as in PickUp. Where this Conn carries one already it goes on to.
+func (c *Conn) Rehouse(carrier Carrier, blind bool) {
+	c.blind = blind
+	for d := range c.half {
+		if c.half[d].stream.Delta() != c.half[d].carried {
+			return
+		}
+	}
+	c.carrier = carrier
+}
+
+// Still tells whether all that was seen of a direction was acknowledged, and every edit in the other.
+func (c *Conn) Still(dir Dir) bool {
+	return c.half[dir].stream.Unacked() == 0 && c.half[dir.Opposite()].stream.inFlight().edits == 0
+}
+
 // Strange tells whether the packet does not fit what is known: something was sent or acknowledged
 // unseen, or it is late or forged.
 func (c *Conn) Strange(dir Dir, p *Packet) bool {

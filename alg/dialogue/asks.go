@@ -96,6 +96,9 @@ func (a *asks) has(v ftp.Verb) bool {
 	return false
 }
 
+// waiting returns how many commands wait.
+func (a *asks) waiting() uint32 { return a.in - a.out }
+
 func (a *asks) empty() bool { return len(a.runs) == 0 }
 
 // forget drops all commands that wait.

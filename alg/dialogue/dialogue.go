@@ -39,6 +39,7 @@ type Dialogue struct {
 	bareLF   bool   // the last command ended in a line feed alone
 	over     bool   // 221 or 421 was sent, or the connection ends
 	ended    bool   // the connection ends
+	barred   bool   // the line under way opens nothing: see line
 }
 
 // side is what is kept of one end's bytes.

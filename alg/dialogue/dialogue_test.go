@@ -277,5 +277,6 @@ func TestIdleDialogueIsSmallAndALineWithoutEditAllocatesNothing(t *testing.T) {
 type silent struct{}
 
 func (silent) Open(Request) (uint16, policy.Reason) { return 0, policy.NoHelper }
+func (silent) Swallow(Side, bool) bool              { return true }
 func (silent) Shut(policy.Reason)                   {}
 func (silent) Tell(Notice) policy.Reason            { return policy.None }

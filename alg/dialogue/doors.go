@@ -16,6 +16,8 @@ func (d *Dialogue) mayOpen() policy.Reason {
 		return policy.SessionOver
 	case d.has(LoggedIn) && d.asks.has(ftp.Auth):
 		return policy.AuthPending // what follows AUTH may be meant for inside TLS
+	case d.has(LoggedIn) && d.has(Greeted) && d.barred:
+		return policy.NoHelper
 	case d.has(LoggedIn) && d.has(Greeted):
 		return policy.None
 	case d.running && !d.has(LoggingIn):
@@ -49,7 +51,7 @@ func (d *Dialogue) openActive(a active, g Gate) (netip.AddrPort, policy.Reason) 
 	if why := d.mayOpenActive(); why != policy.None {
 		return a.addr, why
 	}
-	r := Request{Mode: a.mode, Src: d.ends.Server.Addr(), Target: a.addr}
+	r := Request{Mode: a.mode, Src: d.ends.Server.Addr(), Target: a.addr, Alone: d.asks.empty()}
 	shown := d.policy.External(d.ends.Outside.Addr(), d.ends.Server.Addr(), d.ends.SNAT)
 	switch own := d.ends.Client.Addr(); {
 	case a.addr.Addr().Is4() != own.Is4():
@@ -92,7 +94,8 @@ func (d *Dialogue) openPassive(p *passive, asked bool, g Gate) (netip.AddrPort, 
 	}
 	port, why := g.Open(Request{
 		Mode: p.mode, Src: d.ends.Client.Addr(), Dst: netip.AddrPortFrom(dialled, p.port),
-		Translate: d.ends.nat(), Target: netip.AddrPortFrom(server, p.port), Unasked: !asked,
+		Translate: d.ends.nat(), Target: netip.AddrPortFrom(server, p.port),
+		Unasked: !asked, Alone: d.asks.empty(),
 	})
 	d.doorAsk = d.asks.out
 	return netip.AddrPortFrom(shown, port), why

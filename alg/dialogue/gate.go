@@ -58,12 +58,16 @@ type Request struct {
 	// Unasked tells that no command that waits asks for it, as far as is known. It is right only if an
 	// earlier process opened it; else the answer is policy.Unsolicited.
 	Unasked bool
+	Alone   bool // no other command waits for its reply
 }
 
 // Gate is what a dialogue asks of the gateway around it.
 type Gate interface {
 	// Open opens a door, closes the one before, and returns the port to name outside, or why it does not.
 	Open(r Request) (port uint16, why policy.Reason)
+	// Swallow tells whether the rest of a line, which comes in pieces, may be kept back until its end: it may
+	// be one that asks for a door. asks tells that it may ask for one now, and that it is Alone.
+	Swallow(from Side, asks bool) bool
 	// Shut closes the door that waits, if there is one; policy.Used says that its connection came.
 	Shut(why policy.Reason)
 	// Tell says what happened. An answer to a Command that is not policy.None refuses it.

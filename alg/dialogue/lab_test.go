@@ -37,6 +37,8 @@ type lab struct {
 	shut  []policy.Reason // why doors were shut
 	said  []policy.Reason // why lines were refused
 	note  []NoticeKind
+	bar   bool                       // nothing may be swallowed
+	asks  []bool                     // what Swallow was told
 	fail  policy.Reason              // what Open answers
 	refer map[ftp.Verb]policy.Reason // what Tell answers to commands
 	taken map[uint16]uint16          // ports for which another is given
@@ -60,6 +62,11 @@ func (l *lab) Open(r Request) (uint16, policy.Reason) {
 	l.open.Dst = netip.AddrPortFrom(r.Dst.Addr(), port)
 	l.made = append(l.made, fmt.Sprint(r.Mode, " ", r.Target))
 	return port, policy.None
+}
+
+func (l *lab) Swallow(from Side, asks bool) bool {
+	l.asks = append(l.asks, asks)
+	return !l.bar
 }
 
 func (l *lab) Shut(why policy.Reason) {
@@ -116,14 +123,19 @@ func (l *lab) send(from Side, text string) string {
 func (l *lab) c2s(text string) string { l.t.Helper(); return l.send(Client, text) }
 func (l *lab) s2c(text string) string { l.t.Helper(); return l.send(Server, text) }
 
-// pieces sends text in two pieces, or byte by byte if cut is its length.
+// piecesOf cuts text in two pieces, or in bytes if cut is its length.
+func piecesOf(text string, cut int) []string {
+	if cut < len(text) {
+		return []string{text[:cut], text[cut:]}
+	}
+	return strings.Split(text, "")
+}
+
+// pieces sends text in those pieces.
 func (l *lab) pieces(from Side, text string, cut int) (got string) {
 	l.t.Helper()
-	if cut < len(text) {
-		return l.send(from, text[:cut]) + l.send(from, text[cut:])
-	}
-	for i := range text {
-		got += l.send(from, text[i:i+1])
+	for _, piece := range piecesOf(text, cut) {
+		got += l.send(from, piece)
 	}
 	return got
 }

@@ -22,6 +22,8 @@ type line struct {
 	bare bool   // it ended in a line feed without a carriage return
 	mode mode
 	from int // where mode begins to hold
+
+	barred bool // it opens nothing: see Gate.Swallow
 }
 
 // mode is what happens to the bytes of such a line.
@@ -46,6 +48,13 @@ func (l *line) add(b []byte) {
 		b, l.long = b[:room], true
 	}
 	l.buf = append(l.buf, b...)
+}
+
+// hold has the rest of the line swallowed, or blanked if it may not be.
+func (l *line) hold(may bool) {
+	if l.mode, l.barred = swallow, !may; l.barred {
+		l.mode = blank
+	}
 }
 
 // change is an edit of a line; del 0: none.

@@ -23,9 +23,9 @@ func (d *Dialogue) piece(from Side, piece []byte, at int, x *call) {
 	l.add(piece)
 	masked := -1
 	if from == Client {
-		d.planCommand(l)
+		d.planCommand(l, x.gate)
 	} else {
-		d.planReply(l)
+		d.planReply(l, x.gate)
 		masked = d.maskedFrom(l.buf)
 	}
 	for i, b := range piece {
@@ -53,7 +53,7 @@ func (d *Dialogue) piece(from Side, piece []byte, at int, x *call) {
 }
 
 // planCommand decides what happens to the argument as soon as the verb is whole.
-func (d *Dialogue) planCommand(l *line) {
+func (d *Dialogue) planCommand(l *line, g Gate) {
 	if l.mode != undecided {
 		return
 	}
@@ -68,7 +68,7 @@ func (d *Dialogue) planCommand(l *line) {
 	case c.Verb == ftp.Auth && d.policy.TLS == policy.TLSDeny, d.policy.Strict.Verb(c.Name) != policy.None:
 		l.mode = blank
 	case c.Verb == ftp.Port || c.Verb == ftp.EPRT:
-		l.mode = swallow
+		l.hold(g.Swallow(Client, d.asks.empty() && d.mayOpenActive() == policy.None))
 	default:
 		l.mode = pass
 	}
@@ -76,7 +76,7 @@ func (d *Dialogue) planCommand(l *line) {
 
 // planReply decides what happens to the text of a reply as soon as its code is whole. The numbers of a
 // 227 or 229 wait, with what is behind them, for the end of the line, as the client does.
-func (d *Dialogue) planReply(l *line) {
+func (d *Dialogue) planReply(l *line, g Gate) {
 	if l.mode == undecided {
 		code, kind := ftp.ParseReply(l.buf)
 		at := bytes.Index(l.buf, []byte("22"))
@@ -87,7 +87,8 @@ func (d *Dialogue) planReply(l *line) {
 			l.mode = pass
 			return
 		}
-		l.mode, l.from = swallow, at+4
+		l.from = at + 4
+		l.hold(g.Swallow(Server, d.asks.waiting() <= 1 && d.mayOpenPassive() == policy.None))
 	}
 	if l.mode != swallow || l.from >= len(l.buf) || isDigit(l.buf[l.from]) || l.buf[l.from] == '|' {
 		return
@@ -109,11 +110,13 @@ func (d *Dialogue) endPieces(from Side, l *line, at int, x *call) {
 	}
 	var ch change
 	var why policy.Reason
+	d.barred = l.barred
 	if from == Client {
 		ch, why = d.command(l.buf, x)
 	} else {
 		ch, why = d.reply(l.buf, x)
 	}
+	d.barred = false
 	switch {
 	case l.mode == swallow:
 		x.draft.edit(at, 1, l.tail(from, ch, x.draft))

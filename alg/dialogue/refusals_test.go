@@ -179,3 +179,41 @@ func TestCommandSmuggledInBehindALongLineOpensNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestLineThatMayNotBeKeptBackKeepsItsLength(t *testing.T) {
+	for _, c := range []struct {
+		from   Side
+		before []string
+		line   string
+		why    policy.Reason
+		asks   bool
+	}{
+		{Client, in, "PORT 10,0,13,222,39,136\r\n", policy.NoHelper, true},
+		{Client, after("c>NOOP\r\n"), "PORT 10,0,13,222,39,136\r\n", policy.NoHelper, false},
+		{Client, in[:1], "EPRT |1|10.0.13.222|10120|\r\n", policy.NotLoggedIn, false},
+		{Server, after("c>PASV\r\n"), "227 x (10,0,1,66,39,136)\r\n", policy.NoHelper, true},
+		{Server, after("c>PASV\r\nNOOP\r\n"), "227 x (10,0,1,66,39,136)\r\n", policy.NoHelper, false},
+		{Server, after("c>EPSV\r\n"), "229 x (|||10120|)\r\n", policy.NoHelper, true},
+	} {
+		for cut := 1; cut <= len(c.line); cut++ {
+			l := newLab(t, snat, policy.Default()).talk(c.before...)
+			l.bar = true
+			got := ""
+			for _, piece := range piecesOf(c.line, cut) {
+				at := l.send(c.from, piece)
+				if got += at; len(at) != len(piece) {
+					t.Errorf("%q cut at %d: %q became %q", c.line, cut, piece, at)
+				}
+			}
+			if name := c.line[:4]; !strings.HasPrefix(got, name) || !strings.HasSuffix(got, "\r\n") ||
+				strings.ContainsAny(got[4:], "0123456789") {
+				t.Errorf("%q cut at %d arrived as %q", c.line, cut, got)
+			}
+			l.wantRefused(fmt.Sprintf("%q cut at %d", c.line, cut), c.why)
+			l.wantOpen("")
+			if fmt.Sprint(l.asks) != fmt.Sprint([]bool{c.asks}) {
+				t.Errorf("%q cut at %d: it asks for a door: %v", c.line, cut, l.asks)
+			}
+		}
+	}
+}

@@ -46,6 +46,9 @@ type Policy struct {
 
 	// TrustRunning takes control connections whose beginning was not seen as greeted and logged in.
 	TrustRunning bool
+	// Adopt lets the kernel's entry of a control connection that is older than the rules be replaced, so that
+	// something can be opened for it.
+	Adopt bool
 
 	Limits Limits
 	Strict Strict
@@ -90,6 +93,7 @@ func Default() Policy {
 		MinPort: 1024, MaxPort: 65535,
 		FirstPort: 32768, LastPort: 60999,
 		Timeout: 60 * time.Second,
+		Adopt:   true,
 		Limits: Limits{
 			Total:     Limit{Sessions: 65536, Open: 16384, NewPerMinute: 60000},
 			PerClient: Limit{Sessions: 1024, Open: 256, NewPerMinute: 6000},

@@ -126,8 +126,9 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	NoHelper: {
 		"no_helper",
-		"The connection has no conntrack helper: it is older than the rules, or other rules gave it none.",
-		"Connect again; see whether ftpalg's table is in force.",
+		"The connection has no conntrack helper: it is older than the rules, or other rules gave it none. " +
+			"Its entry was not replaced: adopt is false, or something was on its way or hung on it.",
+		"Try again, or connect again; see adopt, and whether ftpalg's table is in force.",
 	},
 	PortTaken: {
 		"port_taken",

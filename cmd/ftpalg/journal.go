@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/fate"
@@ -60,6 +61,13 @@ func (j *journal) opened(d alg.DataChannel) {
 		slog.String("for", d.For.String()), slog.String("open", d.Open.String()),
 		slog.String("target", d.Target.String()),
 		slog.String("was", printable(d.Was)), slog.String("is", printable(d.Is)))...)
+}
+
+func (j *journal) adopted(client, server netip.AddrPort) {
+	if j.mayLog() {
+		j.log.Info("conntrack entry replaced", "client", client.String(), "server", server.String(),
+			"why", "the control connection is older than the rules")
+	}
 }
 
 func (j *journal) refused(r alg.Refusal) {

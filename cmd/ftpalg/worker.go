@@ -77,11 +77,11 @@ func (p *program) newWorker() (*worker, error) {
 	p.undo = append(p.undo, conn.Close)
 	k, j := &kernel{conn: conn}, newJournal(p.logTo, p.config.Log.JSON, p.level)
 	j.hub, j.names = &p.hub, p.config.Names
-	g := alg.New(k, p.config.Policy, p.config.Policies...)
+	g := alg.New(adopting{k, conn, p.choice.Helper}, p.config.Policy, p.config.Policies...)
 	g.Names = p.config.Names
 	g.OnOpened, g.OnRefused = j.opened, j.refused
 	g.Fates.OnFate = j.fate
-	g.OnKernelError = j.kernelError
+	g.OnKernelError, g.OnAdopted = j.kernelError, j.adopted
 	k.refused = g.Refused
 	k.failed = func(doing string, err error) {
 		g.Stats.KernelErrors.Add(1)

@@ -16,8 +16,8 @@
 // addresses of its own direction's tuple; packets of the gateway itself come
 // from the output hook.
 //
-// With several workers the id of the conntrack entry chooses the queue, so both
-// directions of a connection come to one worker whatever NAT makes of them. In
+// With several workers the port of the client chooses the queue, so both directions
+// of a connection come to one worker whatever NAT makes of them. In
 // front of each queue statement stands a counter: what passes because no program
 // has the queue, or because it is full, is counted nowhere else.
 //

@@ -19,7 +19,7 @@ const (
 	NativeQueue                // the queue statement
 	TargetQueue                // the xt target NFQUEUE in an nftables rule
 	InnerHeader                // loading what follows the TCP header
-	Spread                     // choosing a queue by a hash of the conntrack entry's id
+	Spread                     // choosing a queue by a hash of the client's port
 )
 
 // Try asks the kernel for a feature: nil or why it has it not. It makes a table

@@ -43,8 +43,6 @@ const (
 
 	payloadInner = 3 // NFT_PAYLOAD_INNER_HEADER, Linux 5.16
 
-	ctID = 23 // NFT_CT_ID, Linux 5.1: a hash that an entry keeps for its life
-
 	// workerSeed of the hash that chooses the worker is any number but 0, for which
 	// the kernel would take another one each time that the rules are installed.
 	workerSeed = 0xf7
@@ -72,13 +70,16 @@ func chains(c Config) []chain {
 }
 
 // spread gives each worker a queue of its own, beginning with that of c, and all
-// packets of a connection, whatever NAT makes of them, to one worker.
+// packets of a connection, whatever NAT makes of them, to one worker. The port of the
+// client chooses it: the id of the entry, which would do too, changes when the entry is
+// replaced (see conntrack.Conn.Replace).
 func spread(c Config, flags uint16) []rule {
 	var rules []rule
 	for i := range c.Workers {
 		text, exprs := countAndQueue(c, c.Queue+uint16(i), flags)
 		if i < c.Workers-1 { // the last one takes the rest
-			text = fmt.Sprintf("jhash ct id mod %d seed %#x %d %s", c.Workers, workerSeed, i, text)
+			text = fmt.Sprintf("jhash ct original proto-src mod %d seed %#x %d %s",
+				c.Workers, workerSeed, i, text)
 			exprs = join(isWorker(c.Workers, i), exprs)
 		}
 		rules = append(rules, rule{text, exprs})
@@ -88,8 +89,8 @@ func spread(c Config, flags uint16) []rule {
 
 func isWorker(workers, i int) []expr.Any {
 	return []expr.Any{
-		&expr.Ct{Key: ctID, Register: reg},
-		&expr.Hash{Type: expr.HashTypeJenkins, SourceRegister: reg, DestRegister: reg, Length: 4,
+		&expr.Ct{Key: expr.CtKeyPROTOSRC, Register: reg, Direction: uint32(conntrack.Original)},
+		&expr.Hash{Type: expr.HashTypeJenkins, SourceRegister: reg, DestRegister: reg, Length: 2,
 			Modulus: uint32(workers), Seed: workerSeed},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.NativeEndian.AppendUint32(nil, uint32(i))},
 	}

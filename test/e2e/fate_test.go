@@ -105,7 +105,7 @@ func TestLogSaysThatNobodyDialled(t *testing.T) {
 }
 
 // entryOf returns the kernel's entry of a control connection on the gateway.
-func entryOf(t *testing.T, h *lab.Host, c *ftptest.Client) (e conntrack.Entry, err error) {
+func entryOf(t testing.TB, h *lab.Host, c *ftptest.Client) (e conntrack.Entry, err error) {
 	t.Helper()
 	return e, h.Do(func() error {
 		k, err := conntrack.Dial()

@@ -44,23 +44,6 @@ func TestKilledGatewayCostsNoSessionAndNoTransferUnderWay(t *testing.T) {
 	}
 }
 
-// A session that is older than the rules has no helper: nothing can be opened for it, which it
-// is told, and it goes on.
-func TestSessionOlderThanTheGatewayGoesOn(t *testing.T) {
-	r := natted(t)
-	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))
-	c := login(t, r.Client, r.Server.AddrPort(false, 21))
-	g := startGateway(t, r.Gateway)
-	if r, err := c.Cmd("PORT 10,0,13,222,120,10"); err != nil || r.Code < 500 {
-		t.Errorf("PORT is answered by %s, %v, want a refusal", r, err)
-	}
-	g.wantNothingOpen()
-	if r, err := c.Cmd("NOOP"); err != nil || r.Code != 200 {
-		t.Errorf("NOOP is answered by %s, %v", r, err)
-	}
-	get(t, login(t, r.Client, r.Server.AddrPort(false, 21)), s, ftptest.PORT, "small")
-}
-
 func TestReloadLosesNoSession(t *testing.T) {
 	r := natted(t)
 	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, 21))

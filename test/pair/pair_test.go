@@ -40,8 +40,9 @@ type pair struct {
 // gateway is one of them.
 type gateway struct {
 	*lab.Host
-	dir string
-	log output
+	dir     string
+	log     output
+	program *lab.Cmd
 }
 
 // output is what programs write, from any goroutine.
@@ -129,15 +130,22 @@ func (g *gateway) set(t *testing.T) {
 	g.run(t, "nft", "-f", filepath.Join(shipped, "nat.nft"))
 }
 
+// serve starts the program.
+func (g *gateway) serve(t *testing.T, args ...string) {
+	t.Helper()
+	was := strings.Count(g.log.String(), "msg=ready")
+	g.program = g.Command(context.Background(), program, append([]string{"run",
+		"--metrics-address", "", "--socket-path", g.dir + "/sock"}, args...)...)
+	g.program.Stdout, g.program.Stderr = &g.log, &g.log
+	must(t, g.program.Start())
+	ready := func() bool { return strings.Count(g.log.String(), "msg=ready") > was }
+	eventually(t, "the program is ready", ready)
+}
+
 // start starts the program and then conntrackd: the table must be there before entries come.
 func (g *gateway) start(t *testing.T, second bool) {
 	t.Helper()
-	c := g.Command(context.Background(), program, "run",
-		"--metrics-address", "", "--socket-path", g.dir+"/sock")
-	c.Stdout, c.Stderr = &g.log, &g.log
-	must(t, c.Start())
-	ready := func() bool { return strings.Contains(g.log.String(), "msg=ready") }
-	eventually(t, "the program is ready", ready)
+	g.serve(t)
 	conf := strings.NewReplacer("/var/log", g.dir, "/var/lock", g.dir, "/var/run", g.dir).
 		Replace(read(t, "conntrackd.conf"))
 	if second {

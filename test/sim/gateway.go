@@ -12,16 +12,17 @@ func (w *World) arrive(n *Node, dir conntrack.Dir, s Segment) {
 	f := n.Kernel.fate(&s)
 	switch {
 	case f != passes && n.Program != nil:
-		n.queue = append(n.queue, waiting{dir, Packet(n.Kernel.Entry.Tuple[dir], s)})
+		f := &n.Kernel.Entry
+		n.queue = append(n.queue, waiting{dir, Packet(f.Tuple[dir], s), f.ID})
 	case f == waits:
 		w.Tracef("%v is dropped", dir)
 	default:
-		w.leave(n, dir, s)
+		w.leave(n, dir, s, n.Kernel.Entry.ID)
 	}
 }
 
-func (w *World) leave(n *Node, dir conntrack.Dir, s Segment) {
-	n.Kernel.adjust(dir, &s)
+func (w *World) leave(n *Node, dir conntrack.Dir, s Segment, id uint32) {
+	n.Kernel.adjust(dir, &s, id)
 	w.toss(&w.far[dir], s)
 }
 
@@ -41,23 +42,25 @@ func (w *World) work(n *Node, tick bool) {
 	} else {
 		q := n.queue[0]
 		n.queue = n.queue[1:]
-		w.handle(n, q.dir, q.pkt)
+		w.handle(n, q)
 	}
 	for h, ok := n.Program.Next(); ok; h, ok = n.Program.Next() {
 		if !h.Drop {
 			var p rewrite.Packet
 			p.Parse(h.Data)
-			w.handle(n, n.Kernel.Entry.Direction(conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}), h.Data)
+			dir := n.Kernel.Entry.Direction(conntrack.Tuple{Src: p.Src(), Dst: p.Dst()})
+			w.handle(n, waiting{dir, h.Data, n.held[string(h.Data)]})
 		}
 	}
 }
 
-func (w *World) handle(n *Node, dir conntrack.Dir, pkt []byte) {
+func (w *World) handle(n *Node, q waiting) {
 	var p rewrite.Packet
-	p.Parse(pkt)
+	p.Parse(q.pkt)
+	dir := q.dir
 	w.Tracef("gateway %d takes %v %d %q ack %d",
 		slices.Index(w.nodes, n), dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
-	v, out := n.Program.Handle(w.now(), uint32(w.Step), pkt)
+	v, out := n.Program.Handle(w.now(), uint32(w.Step), q.pkt)
 	switch v {
 	case Rewrite:
 		if !p.Parse(out) || !p.ChecksumOK() {
@@ -67,9 +70,10 @@ func (w *World) handle(n *Node, dir conntrack.Dir, pkt []byte) {
 			p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
 	case Hold, Drop:
 		w.Tracef("  is held or dropped")
+		n.held[string(q.pkt)] = q.id
 		return
 	}
-	w.leave(n, dir, segmentOf(&p))
+	w.leave(n, dir, segmentOf(&p), q.id)
 }
 
 // called kills a program in the middle of a packet.
@@ -86,6 +90,7 @@ func (w *World) called(n *Node, what string) {
 func (w *World) die(n *Node) {
 	w.Deaths--
 	n.Program, n.queue, n.back = nil, nil, w.Step
+	clear(n.held)
 	sudden := w.IntN(2) == 0
 	if !sudden {
 		n.back += w.IntN(400)
@@ -109,6 +114,12 @@ func (w *World) revive(n *Node, sudden bool) {
 	w.Tracef("a new program")
 	w.notePickUp(n.Kernel, sudden)
 	n.Program = w.Start(n.Kernel)
+}
+
+// Restart starts a program in place of the one that has the traffic. Nothing may be under way.
+func (w *World) Restart() {
+	w.noteInFlight()
+	w.revive(w.node(), true)
 }
 
 // notePickUp notes what a program that begins in the middle with what k has cannot know.

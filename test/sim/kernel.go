@@ -13,6 +13,8 @@ type Kernel struct {
 	Expects []conntrack.Expectation
 	Made    []conntrack.Expectation // all that there were ever
 	Called  func(what string)       // called around each change; nil: nobody cares
+
+	was *conntrack.Flow // the entry that Adopt replaced; nil: none
 }
 
 func (k *Kernel) called(what string) {
@@ -62,6 +64,29 @@ func (k *Kernel) Withdraw(e conntrack.Expectation) error {
 	return nil
 }
 
+// Adopt replaces an entry that is older than the rules.
+func (k *Kernel) Adopt(_ conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error) {
+	k.called("before Adopt")
+	was := k.Entry
+	k.was = &was
+	f := &k.Entry
+	f.ID++
+	f.Helper, f.HasSeq, f.HasState, f.State, f.Flight = conntrack.HelperCarrier, true, true, u.State, u.Flight
+	k.called("after Adopt")
+	return *f, nil
+}
+
+// Adopted tells whether the entry was replaced.
+func (k *Kernel) Adopted() bool { return k.was != nil }
+
+// of returns the entry that a packet has for its whole way: the one that there was when it came.
+func (k *Kernel) of(id uint32) *conntrack.Flow {
+	if k.was != nil && k.was.ID == id {
+		return k.was
+	}
+	return &k.Entry
+}
+
 // fate is what the queue rules do with a packet; see conntrack/ruleset.
 type fate uint8
 
@@ -87,9 +112,11 @@ func (k *Kernel) fate(s *Segment) fate {
 	return passes
 }
 
-// adjust is the kernel's sequence adjustment of a packet that leaves (nf_ct_seq_adjust).
-func (k *Kernel) adjust(dir conntrack.Dir, s *Segment) {
-	this, other := k.Entry.Seq[dir], k.Entry.Seq[dir.Opposite()]
+// adjust is the kernel's sequence adjustment of a packet that leaves (nf_ct_seq_adjust), and came with the
+// entry of that ID.
+func (k *Kernel) adjust(dir conntrack.Dir, s *Segment, id uint32) {
+	f := k.of(id)
+	this, other := f.Seq[dir], f.Seq[dir.Opposite()]
 	if after(s.Seq, this.Pos) {
 		s.Seq += uint32(this.After)
 	} else {

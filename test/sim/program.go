@@ -52,10 +52,13 @@ type Node struct {
 	near  [2][]Segment
 	queue []waiting
 	took  bool // it has had a packet since the traffic came to it
+
+	held map[string]uint32 // the entries of the packets that the program holds
 }
 
 // waiting is a packet that waits for the program.
 type waiting struct {
 	dir conntrack.Dir
 	pkt []byte
+	id  uint32 // of its entry
 }

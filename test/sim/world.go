@@ -70,7 +70,7 @@ func New(t testing.TB, r *rand.Rand, f conntrack.Flow, gateways int) *World {
 		w.End[dir] = newEnd(isn[dir], isn[1-dir])
 	}
 	for range gateways {
-		w.nodes = append(w.nodes, &Node{Kernel: &Kernel{Entry: f}})
+		w.nodes = append(w.nodes, &Node{Kernel: &Kernel{Entry: f}, held: map[string]uint32{}})
 	}
 	return w
 }
@@ -82,7 +82,8 @@ func (w *World) Open() {
 		n.Program = w.Start(n.Kernel)
 	}
 	s := Segment{Seq: w.End[conntrack.Reply].ISN - 1, Ack: w.End[conntrack.Original].ISN, Flags: rewrite.SYN}
-	w.handle(w.nodes[0], conntrack.Reply, Packet(w.nodes[0].Kernel.Entry.Tuple[conntrack.Reply], s))
+	f := &w.nodes[0].Kernel.Entry
+	w.handle(w.nodes[0], waiting{conntrack.Reply, Packet(f.Tuple[conntrack.Reply], s), f.ID})
 	w.far = [2][]Segment{}
 }
 

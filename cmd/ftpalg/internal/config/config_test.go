@@ -88,6 +88,7 @@ min_port: 1
 max_port: 60000
 deny_ports: [3306, 6000 - 6063]
 trust_running: true
+adopt: false
 port_range: 40000 - 40100
 pinhole_timeout: 2m
 tls: deny

@@ -80,6 +80,7 @@ var policyKeys = []key{
 	{"pinhole_timeout",
 		duration(time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Policy.Timeout })},
 	{"trust_running", yes(func(c *Config) *bool { return &c.Policy.TrustRunning })},
+	{"adopt", yes(func(c *Config) *bool { return &c.Policy.Adopt })},
 	{"tls", choice(func(c *Config) *policy.TLS { return &c.Policy.TLS },
 		option[policy.TLS]{"pass", policy.TLSPass}, option[policy.TLS]{"watch", policy.TLSWatch},
 		option[policy.TLS]{"deny", policy.TLSDeny})},

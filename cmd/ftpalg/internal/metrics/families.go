@@ -37,6 +37,8 @@ func families(s *alg.Stats, overruns, lost *atomic.Uint64, queue func() (nfqueue
 		counter("labels_wiped_total", "Labels of control connections that another program had overwritten, "+
 			"and that were written anew.",
 			one(&s.Wiped)),
+		counter("adopted_total",
+			"Control connections older than the rules whose conntrack entry was replaced.", one(&s.Adopted)),
 		counter("handshakes_total", "Handshakes of control connections seen, answered or not.",
 			one(&s.HalfOpen)),
 		counter("control_sessions_total", "Control connections seen.", one(&s.SessionsTotal)),
