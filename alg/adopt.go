@@ -19,11 +19,12 @@ type Adopter interface {
 
 // home is the entry of a session as a place to live in.
 type home struct {
-	id       uint32    // the kernel's of the entry
-	helper   bool      // a data connection can be expected
-	evicts   bool      // and the kernel drops the one before for it
-	loopback bool      // the packets travel on lo
-	adopted  time.Time // when the entry was replaced, or could not be; zero: neither
+	id       uint32 // the kernel's of the entry
+	helper   bool   // a data connection can be expected
+	evicts   bool   // and the kernel drops the one before for it
+	loopback bool   // the packets travel on lo
+	tried    bool   // the entry was replaced, or could not be
+	adopted  moment // when, if it was tried
 }
 
 func homeOf(f *conntrack.Flow, loopback bool) home {
@@ -49,7 +50,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	g := s.gateway
 	k, able := g.kernel.(Adopter)
 	switch {
-	case h.helper && s.kept.labels, !able, !h.adopted.IsZero(), !s.policy.Adopt, !alone, !s.waits(dir):
+	case h.helper && s.kept.labels, !able, h.tried, !s.policy.Adopt, !alone, !s.waits(dir):
 		return
 	}
 	var u conntrack.Update
@@ -60,7 +61,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	case errors.Is(err, conntrack.ErrBusy): // it may be free the next time
 	case err != nil:
 		g.kernelError("replace the entry of a session", err)
-		h.adopted = g.now // what the kernel refuses once is not tried with a connection that works
+		h.tried, h.adopted = true, g.moment() // what the kernel refuses once is not tried with a connection that works
 		if f, err = g.kernel.Flow(s.original()); err == nil {
 			h.id = f.ID
 		}
@@ -73,7 +74,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 func (h *home) move(s *session, f *conntrack.Flow) {
 	g, was := s.gateway, h.id
 	*h = homeOf(f, h.loopback)
-	h.adopted = g.now
+	h.tried, h.adopted = true, g.moment()
 	s.kept = keptOf(f)
 	s.kept.liberal = true // as every entry is that begins in the middle
 	s.conn.Rehouse(h.carrier(f), !f.HasState)
@@ -92,4 +93,4 @@ const oldEntryFor = time.Second
 
 // fresh tells that there may be such. The kernel does not move their numbers as it does those of others, so
 // none of them may wait until it does: it is dropped, and comes again with the new entry.
-func (h *home) fresh(now time.Time) bool { return now.Sub(h.adopted) < oldEntryFor }
+func (h *home) fresh(now moment) bool { return h.tried && now.since(h.adopted) < oldEntryFor }

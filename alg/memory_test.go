@@ -3,6 +3,7 @@ package alg
 import (
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -30,12 +31,21 @@ func idle(n int) *Gateway {
 		c = said(c, s, "PASS joe@example.org\r\n")
 		s = replied(s, c, "230 in\r\n")
 		c = said(c, s, "CWD pub\r\n")
-		replied(s, c, "250 ok\r\n")
+		said(c, replied(s, c, "250 ok\r\n"), "")
 	}
 	for i := range 100 {
 		g.Tick(now.Add(time.Duration(i) * 10 * time.Millisecond).Add(2 * time.Second))
 	}
 	return g
+}
+
+// An idle session is its struct and two places in the table. What Go takes for a struct grows in steps: this
+// is where the next one begins.
+func TestIdleSessionIsSmall(t *testing.T) {
+	const most = 640 - 8 // bytes; the allocator has a word of its own in it
+	if n := unsafe.Sizeof(session{}); n > most {
+		t.Errorf("it takes %d bytes, want %d at most", n, most)
+	}
 }
 
 // One operation makes ten thousand sessions.

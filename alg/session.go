@@ -1,8 +1,6 @@
 package alg
 
 import (
-	"time"
-
 	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
@@ -40,10 +38,10 @@ type session struct {
 	words     words
 	transfers *pending // nil: nobody wants to know, or no command was seen
 	shown     uint32   // the last snapshot that it was in
-	since     time.Time
+	since     moment
 
-	checked    time.Time // when the kernel was asked for its entry last
-	lastSeen   time.Time
+	checked    moment // when the kernel was asked for its entry last
+	lastSeen   moment
 	prev, next *session // in order of lastSeen, or of their end
 }
 

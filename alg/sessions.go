@@ -51,7 +51,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	}
 	s := &session{
 		gateway: g, number: f.ID, zone: f.Zone, home: homeOf(&f, loopback),
-		kept: keptOf(&f), checked: g.now, since: g.now,
+		kept: keptOf(&f), checked: g.moment(), since: g.moment(),
 	}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
@@ -202,7 +202,7 @@ func (g *Gateway) Has(original conntrack.Tuple) bool {
 func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
 	if s := g.table.find(original); s != nil && s.original() == original {
-		s.checked = time.Time{}
+		s.checked = never
 		f := &s.kept.flight
 		if s.shared = s.kept.verify(s) && (f[0].End != 0 || f[1].End != 0); s.shared {
 			return
@@ -228,8 +228,8 @@ func (g *Gateway) Adopt(es []conntrack.Expectation) {
 
 // sweep forgets sessions that ended, and asks the kernel for those that have been idle for long.
 func (g *Gateway) sweep() {
-	t, now := &g.table, g.now
-	for s := t.over.next; s != &t.over && now.Sub(s.lastSeen) > endedFor; s = t.over.next {
+	t, now, at := &g.table, g.now, g.moment()
+	for s := t.over.next; s != &t.over && at.since(s.lastSeen) > endedFor; s = t.over.next {
 		g.drop(s)
 	}
 	for step, asks := sweepStep, askStep; step > 0 && asks > 0; step-- {
@@ -239,7 +239,7 @@ func (g *Gateway) sweep() {
 			break
 		}
 		t.cursor = s.next
-		if now.Sub(s.lastSeen) > time.Second {
+		if at.since(s.lastSeen) > time.Second {
 			s.conn.Rest()
 		}
 		if d := s.door; d != nil && d.Left(now) == 0 {
@@ -249,7 +249,7 @@ func (g *Gateway) sweep() {
 			g.Fates.Shut(d, policy.Expired, now)
 			s.forgetDoor() // the kernel let it go
 			// There is no packet that proves that no other gateway has the session.
-			s.checked = time.Time{}
+			s.checked = never
 			if !s.kept.verify(s) {
 				g.drop(s)
 				continue
@@ -258,7 +258,7 @@ func (g *Gateway) sweep() {
 				s.kept.update(s)
 			}
 		}
-		if now.Sub(s.checked) > askedAfter && now.Sub(s.lastSeen) > askedAfter {
+		if at.since(s.checked) > askedAfter && at.since(s.lastSeen) > askedAfter {
 			if asks--; !s.kept.verify(s) {
 				g.drop(s)
 			}

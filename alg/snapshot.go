@@ -57,7 +57,8 @@ func rowOf(s *session, now time.Time) Session {
 	e := s.dialogue.Endpoints()
 	r := Session{
 		Client: e.Client, Dialled: e.Dialled, Server: e.Server, Zone: s.zone.ID, State: s.state(),
-		User: s.words.user, Command: text(&s.words.last), Since: s.since, Seen: s.lastSeen,
+		User: s.words.user, Command: text(&s.words.last),
+		Since: s.gateway.time(s.since), Seen: s.gateway.time(s.lastSeen),
 	}
 	for d := range r.Offset {
 		r.Offset[d] = s.kept.seq[d].After

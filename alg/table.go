@@ -1,9 +1,10 @@
 package alg
 
 import (
+	"hash/maphash"
 	"iter"
-	"time"
 
+	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -12,7 +13,8 @@ import (
 // order in which they were last seen, and those that ended in that order. What it forgets can be picked
 // up again from the kernel.
 type table struct {
-	byTuple map[conntrack.Key]place
+	byTuple map[uint64]*session // by the hashes of both tuples: the keys themselves would take twice the room
+	seed    maphash.Seed
 	live    session  // head of the ring; next is the longest idle
 	over    session  // head of the ring of the ended ones
 	cursor  *session // the one of the living that is looked at next
@@ -23,14 +25,8 @@ type table struct {
 	blind bool // in which zone a packet is, is not known: zones tell no sessions apart
 }
 
-// place is where a tuple belongs.
-type place struct {
-	session *session
-	dir     rewrite.Dir
-}
-
 func (t *table) init() {
-	t.byTuple = map[conntrack.Key]place{}
+	t.byTuple, t.seed = map[uint64]*session{}, maphash.MakeSeed()
 	t.live.prev, t.live.next = &t.live, &t.live
 	t.over.prev, t.over.next = &t.over, &t.over
 	t.cursor = &t.live
@@ -45,12 +41,36 @@ func (t *table) seen(k conntrack.Tuple) conntrack.Tuple {
 }
 
 // find returns the session with this tuple in one of its directions; nil: there is none.
-func (t *table) find(k conntrack.Tuple) *session { return t.byTuple[t.seen(k).Key()].session }
+func (t *table) find(k conntrack.Tuple) *session {
+	s, _ := t.at(t.seen(k).Key())
+	return s
+}
 
 // of returns the session of a packet in a zone, and its direction.
-func (t *table) of(p *rewrite.Packet, zone uint16) (*session, rewrite.Dir) {
-	at := t.byTuple[p.Key(zone)]
-	return at.session, at.dir
+func (t *table) of(p *rewrite.Packet, zone uint16) (*session, rewrite.Dir) { return t.at(p.Key(zone)) }
+
+// at returns the session with a key, and of which direction it is. Where two keys have one hash the later
+// session has it: the other is picked up again when it speaks.
+func (t *table) at(k conntrack.Key) (*session, rewrite.Dir) {
+	s := t.byTuple[t.hash(&k)]
+	if s == nil {
+		return nil, 0
+	}
+	from, ok := s.dialogue.From(dialogue.Tuple(k[:len(dialogue.Tuple{})]))
+	if dir := rewrite.Dir(from); ok && k.Zone() == t.zone(s, dir) {
+		return s, dir
+	}
+	return nil, 0
+}
+
+func (t *table) hash(k *conntrack.Key) uint64 { return maphash.Bytes(t.seed, k[:]) }
+
+// zone is the one in which the packets of a session travel in a direction, as it is known of them.
+func (t *table) zone(s *session, dir rewrite.Dir) uint16 {
+	if t.blind {
+		return 0
+	}
+	return s.zone.In(conntrack.Dir(dir))
 }
 
 // all returns every session.
@@ -66,7 +86,7 @@ func (t *table) all() iter.Seq[*session] {
 	}
 }
 
-func (t *table) touch(s *session, now time.Time) {
+func (t *table) touch(s *session, now moment) {
 	s.lastSeen = now
 	if !s.ended && s.next != &t.live {
 		t.unlink(s)
@@ -110,8 +130,10 @@ func (t *table) setEnded(s *session, ended bool) {
 
 // add puts a session into the table.
 func (t *table) add(s *session) {
-	t.byTuple[t.seen(s.reply()).Key()] = place{s, fromServer}
-	t.byTuple[t.seen(s.original()).Key()] = place{s, fromClient}
+	for _, tuple := range [...]conntrack.Tuple{s.original(), s.reply()} {
+		k := t.seen(tuple).Key()
+		t.byTuple[t.hash(&k)] = s
+	}
 	t.link(s, &t.live)
 	t.n++
 }
@@ -124,8 +146,9 @@ func (t *table) remove(s *session) {
 		t.n--
 	}
 	for _, tuple := range [...]conntrack.Tuple{s.original(), s.reply()} {
-		if k := t.seen(tuple).Key(); t.byTuple[k].session == s {
-			delete(t.byTuple, k)
+		k := t.seen(tuple).Key()
+		if h := t.hash(&k); t.byTuple[h] == s {
+			delete(t.byTuple, h)
 		}
 	}
 }

@@ -31,6 +31,9 @@ func (t Tuple) Key() (k Key) {
 	return k
 }
 
+// Zone returns the zone of the tuple.
+func (k *Key) Zone() uint16 { return binary.BigEndian.Uint16(k[36:]) }
+
 // Dir is a direction of a flow, numbered as enum ip_conntrack_dir.
 type Dir uint8
 

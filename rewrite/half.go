@@ -25,15 +25,14 @@ type half struct {
 	carried int32 // bytes that the kernel adds to sequence numbers, after us
 	mark    Mark  // of an earlier program; since the pick-up see Conn.Keep
 	picked  int32 // the offset of what was edited before it was picked up
-	joint   Joint
 
-	fence   uint32 // original number where what another program edited ends: see fenced
-	claimed uint32 // original number up to which the receiver acknowledged what we never saw
-	plain   uint32 // original number: what precedes it may have arrived untouched
-	probes  uint8  // sent in a row, and not answered
-
-	askedFrom uint32 // original number of the first packet for which they were sent
+	fence     uint32 // original number where what another program edited ends: see allowed
+	claimed   uint32 // original number up to which the receiver acknowledged what we never saw
+	plain     uint32 // original number: what precedes it may have arrived untouched
+	askedFrom uint32 // original number of the first packet for which probes were sent
 	mend      int16  // by how many bytes what precedes plain is to become longer
+	probes    uint8  // sent in a row, and not answered
+	joint     Joint
 
 	unsure   bool // what the receiver has is not known
 	asked    bool // it was sent a probe and did not answer yet
@@ -46,7 +45,7 @@ type half struct {
 	midLine  bool // the bytes before the mark are of the same line
 	crowded  bool // so much is unacknowledged that every acknowledgement counts
 
-	waiting []Waiting
+	held *[]Waiting // nil: no packet waits
 }
 
 // Joint says how new bytes join those that were delivered before them.

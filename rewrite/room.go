@@ -57,29 +57,31 @@ type Waiting struct {
 // Hold keeps a copy of a packet that must wait; false if too many do.
 func (c *Conn) Hold(now time.Time, dir Dir, p *Packet, id uint32, loopback bool, r *Room) bool {
 	h := &c.half[dir]
-	if len(h.waiting) >= min(maxHeld, (r.MaxPackets-r.packets)/8) || r.bytes+r.history+p.Len() > r.MaxBytes {
+	waiting := h.waiting()
+	if len(waiting) >= min(maxHeld, (r.MaxPackets-r.packets)/8) || r.bytes+r.history+p.Len() > r.MaxBytes {
 		return false
 	}
 	r.packets++
 	r.bytes += p.Len()
-	h.waiting = append(h.waiting, Waiting{
+	h.wait(append(waiting, Waiting{
 		ID: id, Data: slices.Clone(p.raw), Loopback: loopback, Dir: dir, seq: p.Seq(), since: now,
-	})
+	}))
 	return true
 }
 
 // Holds tells whether packets wait.
-func (c *Conn) Holds() bool { return len(c.half[0].waiting)+len(c.half[1].waiting) > 0 }
+func (c *Conn) Holds() bool { return c.half[0].held != nil || c.half[1].held != nil }
 
 // Next returns a packet that waited and need not wait longer.
 func (c *Conn) Next(r *Room) (Waiting, bool) {
 	for d := range c.half {
 		h := &c.half[d]
-		if len(h.waiting) > 0 && h.passedBy(r) {
+		waiting := h.waiting()
+		if len(waiting) > 0 && h.passedBy(r) {
 			return h.release(h.foremost(), r), true
 		}
-		for i := range h.waiting {
-			w := &h.waiting[i]
+		for i := range waiting {
+			w := &waiting[i]
 			if h.late || h.claims(w.seq) || h.stream.Classify(w.seq, 1) != Gap {
 				return h.release(i, r), true
 			}
@@ -90,8 +92,9 @@ func (c *Conn) Next(r *Room) (Waiting, bool) {
 
 // foremost returns which of the packets that wait comes first in the stream.
 func (h *half) foremost() (first int) {
-	for i := range h.waiting {
-		if int32(h.waiting[i].seq-h.waiting[first].seq) < 0 {
+	waiting := h.waiting()
+	for i := range waiting {
+		if before(waiting[i].seq, waiting[first].seq) {
 			first = i
 		}
 	}
@@ -99,20 +102,39 @@ func (h *half) foremost() (first int) {
 }
 
 func (h *half) release(i int, r *Room) Waiting {
-	w := h.waiting[i]
+	waiting := h.waiting()
+	w := waiting[i]
 	r.packets--
 	r.bytes -= len(w.Data)
-	if h.waiting = slices.Delete(h.waiting, i, i+1); len(h.waiting) == 0 {
-		h.waiting = nil
-	}
+	h.wait(slices.Delete(waiting, i, i+1))
 	return w
+}
+
+// waiting returns the packets that wait, in the order in which they came.
+func (h *half) waiting() []Waiting {
+	if h.held == nil {
+		return nil
+	}
+	return *h.held
+}
+
+func (h *half) wait(packets []Waiting) {
+	if len(packets) == 0 {
+		h.held = nil
+		return
+	}
+	if h.held == nil {
+		h.held = new([]Waiting)
+	}
+	*h.held = packets
 }
 
 // Expire lets packets go that waited too long: in their place the receiver is asked whether it has what
 // precedes them. It may have passed by unseen; else it is lost, and the sender repeats all.
 func (c *Conn) Expire(now time.Time) {
 	for d := range c.half {
-		if h := &c.half[d]; len(h.waiting) > 0 && now.Sub(h.waiting[0].since) >= holdTime {
+		h := &c.half[d]
+		if waiting := h.waiting(); len(waiting) > 0 && now.Sub(waiting[0].since) >= holdTime {
 			h.late = true
 		}
 	}
@@ -129,7 +151,7 @@ func (c *Conn) Account(r *Room) {
 // dropped.
 func (c *Conn) Leave(r *Room) (dropped []Waiting) {
 	for d := range c.half {
-		for h := &c.half[d]; len(h.waiting) > 0; {
+		for h := &c.half[d]; h.held != nil; {
 			dropped = append(dropped, h.release(0, r))
 		}
 	}

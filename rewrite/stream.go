@@ -14,12 +14,13 @@ type Stream struct {
 	acked uint32 // the highest final number that the receiver acknowledged
 	floor uint32 // final number before which the sender may have heard of an acknowledgement that we did not
 	sent  uint32 // up to which final number another editor may have sent before us: see Resume
-	past  *past  // nil: nothing is remembered but the last byte
 
 	last    byte
 	hasLast bool // there was one
 	started bool
 	edited  bool // there was an edit ever
+
+	past *past // nil: nothing is remembered but the last byte
 }
 
 // Start begins the stream at original sequence number seq, which has been given

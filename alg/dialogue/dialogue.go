@@ -23,7 +23,7 @@ const (
 
 // Dialogue is one control connection.
 type Dialogue struct {
-	ends   Endpoints
+	ends   ends
 	policy *policy.Policy
 	side   [2]side
 	asks   asks
@@ -54,7 +54,9 @@ type side struct {
 // New returns the dialogue of a connection of which an earlier process left m. running tells that its
 // beginning was not seen.
 func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
-	d := Dialogue{ends: e, policy: p, memory: m &^ (AskedPassive | MidCommand | MidReply), running: running}
+	d := Dialogue{
+		ends: pack(&e), policy: p, memory: m &^ (AskedPassive | MidCommand | MidReply), running: running,
+	}
 	d.welcomed = m&Greeted != 0
 	d.answered = m&(LoggedIn|LoggingIn) != 0
 	if m&AskedPassive != 0 {
@@ -69,9 +71,6 @@ func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
 
 // SetPolicy changes the policy for what comes.
 func (d *Dialogue) SetPolicy(p *policy.Policy) { d.policy = p }
-
-// Endpoints returns the addresses; they are not to be changed.
-func (d *Dialogue) Endpoints() *Endpoints { return &d.ends }
 
 // Over tells whether the session has ended for the server, or as a connection.
 func (d *Dialogue) Over() bool { return d.over || d.ended }

@@ -51,13 +51,14 @@ func (d *Dialogue) openActive(a active, g Gate) (netip.AddrPort, policy.Reason) 
 	if why := d.mayOpenActive(); why != policy.None {
 		return a.addr, why
 	}
-	r := Request{Mode: a.mode, Src: d.ends.Server.Addr(), Target: a.addr, Alone: d.asks.empty()}
-	shown := d.policy.External(d.ends.Outside.Addr(), d.ends.Server.Addr(), d.ends.SNAT)
-	switch own := d.ends.Client.Addr(); {
+	e := d.Endpoints()
+	r := Request{Mode: a.mode, Src: e.Server.Addr(), Target: a.addr, Alone: d.asks.empty()}
+	shown := d.policy.External(e.Outside.Addr(), e.Server.Addr(), e.SNAT)
+	switch own := e.Client.Addr(); {
 	case a.addr.Addr().Is4() != own.Is4():
 		return a.addr, policy.WrongFamily
 	case a.addr.Addr() == own:
-		r.Dst, r.Translate = netip.AddrPortFrom(d.ends.Outside.Addr(), a.addr.Port()), d.ends.nat()
+		r.Dst, r.Translate = netip.AddrPortFrom(e.Outside.Addr(), a.addr.Port()), e.nat()
 	case d.policy.MayName(a.addr.Addr()):
 		r.Dst, shown = a.addr, a.addr.Addr()
 	default:
@@ -77,8 +78,9 @@ func (d *Dialogue) openPassive(p *passive, asked bool, g Gate) (netip.AddrPort, 
 	if why := d.mayOpenPassive(); why != policy.None {
 		return netip.AddrPort{}, why
 	}
-	server, dialled := d.ends.Server.Addr(), d.ends.Dialled.Addr()
-	shown := d.policy.External(dialled, d.ends.Client.Addr(), d.ends.DNAT)
+	e := d.Endpoints()
+	server, dialled := e.Server.Addr(), e.Dialled.Addr()
+	shown := d.policy.External(dialled, e.Client.Addr(), e.DNAT)
 	if a := p.addr; a.IsValid() {
 		switch {
 		case a.Is4() != server.Is4():
@@ -93,8 +95,8 @@ func (d *Dialogue) openPassive(p *passive, asked bool, g Gate) (netip.AddrPort, 
 		return netip.AddrPort{}, why
 	}
 	port, why := g.Open(Request{
-		Mode: p.mode, Src: d.ends.Client.Addr(), Dst: netip.AddrPortFrom(dialled, p.port),
-		Translate: d.ends.nat(), Target: netip.AddrPortFrom(server, p.port),
+		Mode: p.mode, Src: e.Client.Addr(), Dst: netip.AddrPortFrom(dialled, p.port),
+		Translate: e.nat(), Target: netip.AddrPortFrom(server, p.port),
 		Unasked: !asked, Alone: d.asks.empty(),
 	})
 	d.doorAsk = d.asks.out

@@ -34,18 +34,6 @@ func (m Mode) String() string { return Modes[m] }
 // Active tells whether the server opens the data connection.
 func (m Mode) Active() bool { return m == PORT || m == EPRT }
 
-// Endpoints are the addresses of a control connection as each side knows them.
-type Endpoints struct {
-	Client     netip.AddrPort // as it knows itself, before source NAT
-	Dialled    netip.AddrPort // what the client connected to
-	Server     netip.AddrPort // as it knows itself, after destination NAT
-	Outside    netip.AddrPort // the client as the server sees it
-	SNAT, DNAT bool           // the kernel translates the client's address, the server's
-}
-
-// nat tells whether the kernel translates an address or port.
-func (e *Endpoints) nat() bool { return e.SNAT || e.DNAT }
-
 // Request describes the door of one data connection.
 type Request struct {
 	Mode   Mode

@@ -96,7 +96,7 @@ func newLab(t testing.TB, e Endpoints, p policy.Policy) *lab {
 // restart puts a new dialogue in place of the old one, as after kill -9.
 func (l *lab) restart() *lab {
 	m := l.d.Memory()
-	l.d = New(l.d.ends, l.d.policy, m, true)
+	l.d = New(l.d.Endpoints(), l.d.policy, m, true)
 	l.d.Resume(Client, m&MidCommand == 0)
 	l.d.Resume(Server, m&MidReply == 0)
 	return l
