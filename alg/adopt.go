@@ -61,7 +61,8 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	case errors.Is(err, conntrack.ErrBusy): // it may be free the next time
 	case err != nil:
 		g.kernelError("replace the entry of a session", err)
-		h.tried, h.adopted = true, g.moment() // what the kernel refuses once is not tried with a connection that works
+		// What the kernel refuses once is not tried with a connection that works.
+		h.tried, h.adopted = true, g.moment()
 		if f, err = g.kernel.Flow(s.original()); err == nil {
 			h.id = f.ID
 		}

@@ -2,7 +2,7 @@ package rewrite
 
 // flight tells of the edits in flight. Numbers are original ones.
 type flight struct {
-	edits  int    // how many spans were edited
+	edits  uint32 // how many spans were edited
 	line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
 	atLine bool   // it is where a line starts
 	base   int32  // offset there, in bytes

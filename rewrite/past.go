@@ -51,6 +51,17 @@ func (h *past) clear() {
 	}
 }
 
+// clip gives back what is not needed for what is remembered now.
+func (h *past) clip() {
+	const slack = 16
+	if cap(h.buf) > len(h.buf)+slack {
+		h.buf = append(make([]byte, 0, len(h.buf)), h.buf...)
+	}
+	if cap(h.spans) > len(h.spans)+1 {
+		h.spans = append(make([]span, 0, len(h.spans)), h.spans...)
+	}
+}
+
 func (h *past) pieces() []span {
 	if h == nil {
 		return nil

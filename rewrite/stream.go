@@ -41,7 +41,12 @@ func (s *Stream) Resume(seq uint32, delta int32, sent uint32) {
 
 // rest gives back what is needed only while something is in flight.
 func (s *Stream) rest() {
-	if h := s.past; h != nil && s.acked == s.final {
+	h := s.past
+	switch {
+	case h == nil:
+	case s.acked != s.final:
+		h.clip() // nobody shows us acknowledgements while all is quiet: most of what is kept has arrived
+	default:
 		if n := len(h.buf); n > 0 {
 			s.last, s.hasLast = h.buf[n-1], true
 		}
