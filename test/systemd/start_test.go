@@ -1,0 +1,71 @@
+package systemd
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// queueBound tells whether a program has the queue.
+func queueBound(t *testing.T) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/netfilter/nfnetlink_queue")
+	must(t, err)
+	f := strings.Fields(string(text))
+	return len(f) > 0 && f[0] == "2121"
+}
+
+func tableThere() bool {
+	_, err := try("nft", "list", "table", "inet", "ftpalg")
+	return err == nil
+}
+
+func TestStartEndsWhenQueueAndRulesAreThere(t *testing.T) {
+	unit(t, "")
+	run(t, "systemctl", "start", service)
+	if !queueBound(t) || !tableThere() {
+		t.Errorf("started, and the queue is bound: %t, the rules are there: %t", queueBound(t), tableThere())
+	}
+	wantProperty(t, "ActiveState", "active")
+	wantProperty(t, "StatusText", "0 control connections on ports [21]")
+	run(t, "systemctl", "stop", service)
+	if tableThere() {
+		t.Error("stopped, and the rules are there")
+	}
+}
+
+func TestUnitIsNotActiveBeforeTheProgramSaysSo(t *testing.T) {
+	unit(t, "", "NotifyAccess=none")
+	j := mark(t)
+	run(t, "systemctl", "start", "--no-block", service)
+	j.await("msg=ready")
+	wantProperty(t, "ActiveState", "activating")
+}
+
+func TestUnitIsCleanAndTight(t *testing.T) {
+	unit(t, "")
+	// The pages are there, and the program that shows them is not.
+	if out := run(t, "systemd-analyze", "verify", "--man=no", unitFile); out != "" {
+		t.Errorf("verify: %s", out)
+	}
+	if _, err := os.Stat("/usr/share/man/man1/ftpalg.1"); err != nil {
+		t.Error(err)
+	}
+	out := run(t, "systemd-analyze", "security", "--no-pager", "--threshold=15", service)
+	lines := strings.Split(out, "\n")
+	t.Log(lines[len(lines)-1])
+}
+
+func TestDeathsInARowDoNotEndItForGood(t *testing.T) {
+	unit(t, "")
+	run(t, "systemctl", "start", service)
+	const deaths = 7 // more than systemd allows in ten seconds if it is not told
+	for range deaths {
+		j := mark(t)
+		run(t, "systemctl", "kill", "--kill-who=main", "--signal=KILL", service)
+		j.await("msg=ready")
+	}
+	if !tableThere() || property(t, "MainPID") == "0" {
+		t.Error("it is dead")
+	}
+}
