@@ -68,7 +68,7 @@ func until(t *testing.T, what string, ask func() bool) {
 	}
 }
 
-// journal is what is written about the service from some moment on.
+// journal is what is written from some moment on.
 type journal struct {
 	t      *testing.T
 	cursor string
@@ -86,27 +86,29 @@ func mark(t *testing.T) journal {
 	return journal{t, cursor}
 }
 
-// of are the arguments for what was written about a unit.
-func (j journal) of(unit string) []string {
-	return []string{"--after-cursor=" + j.cursor, "--unit=" + unit, "--output=cat", "--quiet"}
+// arguments leave the choice of lines to the caller: journalctl skips one too many if what is at the cursor is
+// none that it was told to choose.
+func (j journal) arguments(more ...string) []string {
+	return append(more, "--after-cursor="+j.cursor, "--quiet")
 }
 
 // await waits for a line that fits, and returns it.
 func (j journal) await(pattern string) string {
 	j.t.Helper()
-	return j.awaitOf(service, pattern)
+	return await(j.t, pattern, "journalctl", j.arguments("--follow", "--no-tail")...)
 }
 
-func (j journal) awaitOf(unit, pattern string) string {
-	j.t.Helper()
-	return await(j.t, pattern, "journalctl", append(j.of(unit), "--follow", "--no-tail")...)
-}
-
-// text is all of it so far.
+// text is all so far that names the program or the service.
 func (j journal) text() string {
 	j.t.Helper()
 	run(j.t, "journalctl", "--sync")
-	return run(j.t, "journalctl", j.of(service)...)
+	var text strings.Builder
+	for line := range strings.Lines(run(j.t, "journalctl", j.arguments()...)) {
+		if strings.Contains(line, "ftpalg") {
+			text.WriteString(line)
+		}
+	}
+	return text.String()
 }
 
 // property is what systemd tells of the service.

@@ -24,7 +24,7 @@ func TestAllOfItWorksInTheUnit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			must(t, os.RemoveAll("/var/log/private/ftpalg"))
 			unit(t, logging, lines...)
-			n := newNetwork(t)
+			n := connected(t)
 			run(t, "systemctl", "start", service)
 			n.curl(t)
 			c := n.shifted(t)
@@ -55,10 +55,9 @@ func wantAnswers(t *testing.T) {
 	for path, want := range map[string]string{
 		"metrics": "\nftpalg_control_sessions 1\n", "readyz": "", "healthz": "", "": "<html",
 	} {
-		out := run(t, "curl", "-sSf", "http://127.0.0.1:9821/"+path)
-		if !strings.Contains(out+"\n", want) {
-			t.Errorf("/%s has no %q", path, want)
-		}
+		until(t, "/"+path+" has "+want, func() bool { // sessions before may not have ended yet
+			return strings.Contains(run(t, "curl", "-sSf", "http://127.0.0.1:9821/"+path)+"\n", want)
+		})
 	}
 }
 
@@ -124,7 +123,7 @@ func successor(t *testing.T, name, flags string) {
 
 func TestSecondUnitIsRefusedOrTakesOver(t *testing.T) {
 	unit(t, "")
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c := n.shifted(t)
 
@@ -132,13 +131,13 @@ func TestSecondUnitIsRefusedOrTakesOver(t *testing.T) {
 	successor(t, "second", "")
 	j := mark(t)
 	refused(t, "systemctl", "start", "second")
-	j.awaitOf("second", "belongs to process "+property(t, "MainPID")+" ")
+	j.await("belongs to process " + property(t, "MainPID") + " ")
 	run(t, "systemctl", "stop", "second")
 	n.works(t, c)
 
 	successor(t, "next", "--takeover")
 	run(t, "systemctl", "start", "next")
-	j.await("Deactivated successfully")
+	j.await(`ftpalg\.service: Deactivated successfully`)
 	wantProperty(t, "Result", "success")
 	run(t, "ftpalg", "status", "--quiet", "--socket", "/run/next/ftpalg.sock")
 	n.works(t, c)

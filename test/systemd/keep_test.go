@@ -8,12 +8,12 @@ import (
 // TestProgramThatHangsIsReplaced stops the process, as what hangs does nothing either.
 func TestProgramThatHangsIsReplaced(t *testing.T) {
 	unit(t, "")
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c := n.shifted(t)
 	j, before, begin := mark(t), property(t, "MainPID"), time.Now()
 	run(t, "systemctl", "kill", "--kill-who=main", "--signal=STOP", service)
-	j.await("Watchdog timeout")
+	j.await(`ftpalg\.service: Watchdog timeout`)
 	noticed := time.Since(begin)
 	j.await("msg=ready")
 	t.Logf("noticed after %s, at work again after %s", noticed, time.Since(begin))
@@ -47,7 +47,7 @@ func TestWrongConfigurationDoesNotStart(t *testing.T) {
 func TestWrongConfigurationLeavesTheRunningOneAlone(t *testing.T) {
 	const wrong, message = "prots: [21]\n", "ftpalg.yaml:1: prots: no such key, did you mean ports?"
 	unit(t, "")
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c := n.shifted(t)
 	j, before := mark(t), property(t, "MainPID")
@@ -61,7 +61,7 @@ func TestWrongConfigurationLeavesTheRunningOneAlone(t *testing.T) {
 
 func TestFlushedRulesetIsRepaired(t *testing.T) {
 	unit(t, "")
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c, before := n.shifted(t), property(t, "MainPID")
 	for _, flush := range [][]string{

@@ -44,9 +44,17 @@ table inet operator {
 }
 `
 
-func newNetwork(t *testing.T) *network {
+// theNetwork is one for all tests, for what it takes to make it.
+var theNetwork *network
+
+// connected is the network, made if it is the first time. It ends with the machine.
+func connected(t *testing.T) *network {
 	t.Helper()
-	l := lab.NewT(t)
+	if theNetwork != nil {
+		return theNetwork
+	}
+	l, err := lab.New()
+	must(t, err)
 	n := &network{address: netip.MustParseAddr("203.0.113.1"), big: ftptest.Random(300_000, 5)}
 	n.inside = join(t, l, "inside", "10.0.0.1/24", "10.0.0.2/24")
 	must(t, n.inside.DefaultRoute(netip.MustParseAddr("10.0.0.1")))
@@ -65,7 +73,7 @@ func newNetwork(t *testing.T) *network {
 	n.server = &ftptest.Server{Network: n.outside, Timeout: patience}
 	n.server.Put("file", n.big)
 	must(t, n.server.Start(n.scripted))
-	t.Cleanup(func() { n.server.Close() })
+	theNetwork = n
 	return n
 }
 
@@ -76,7 +84,6 @@ func join(t *testing.T, l *lab.Lab, dev, gateway string, addrs ...string) *lab.H
 	must(t, err)
 	ns := filepath.Base(h.Netns())
 	run(t, "ip", "link", "add", dev, "type", "veth", "peer", "name", "eth0", "netns", ns)
-	t.Cleanup(func() { run(t, "ip", "link", "del", dev) }) // at once, and not some time after the namespace
 	run(t, "ip", "addr", "add", gateway, "dev", dev)
 	run(t, "ip", "link", "set", dev, "up")
 	for _, a := range addrs {
@@ -90,7 +97,7 @@ func join(t *testing.T, l *lab.Lab, dev, gateway string, addrs ...string) *lab.H
 func vsftpd(t *testing.T, h *lab.Host) {
 	t.Helper()
 	// Its own sandboxes stay out, so that what fails is not theirs.
-	conf := filepath.Join(t.TempDir(), "vsftpd.conf")
+	const conf = "/srv/vsftpd.conf"
 	must(t, os.WriteFile(conf, []byte(`listen=NO
 listen_ipv6=NO
 background=NO
@@ -108,33 +115,33 @@ connect_from_port_20=YES
 `), 0o600))
 	l, err := h.Listen("tcp", h.AddrPort(false, 21).String())
 	must(t, err)
-	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			serve(t, h, conf, c.(*net.TCPConn))
+			if err := serve(h, conf, c.(*net.TCPConn)); err != nil {
+				fmt.Println("vsftpd:", err)
+			}
 		}
 	}()
 }
 
-func serve(t *testing.T, h *lab.Host, conf string, c *net.TCPConn) {
+func serve(h *lab.Host, conf string, c *net.TCPConn) error {
 	defer c.Close()
 	f, err := c.File()
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer f.Close()
 	p := h.Command(context.Background(), "/usr/sbin/vsftpd", conf)
 	p.Stdin, p.Stdout, p.Stderr = f, f, f
 	if err := p.Start(); err != nil {
-		t.Error(err)
-		return
+		return err
 	}
-	go func() { _ = p.Wait() }() // ends with its client, or is killed
+	go func() { _ = p.Wait() }() // it ends with its client
+	return nil
 }
 
 // curl retrieves a file and stores one in all modes, from each side.
@@ -161,12 +168,12 @@ func (n *network) visit(t *testing.T, client *lab.Host, server netip.Addr, optio
 	up, down := filepath.Join(dir, "up"), filepath.Join(dir, "down")
 	must(t, os.WriteFile(up, n.big[:1000], 0o644))
 	url := fmt.Sprintf("ftp://%s/pub/", server)
-	common := append([]string{"-sS", "--max-time", "50", "--user", "anonymous:x"}, options...)
+	common := append([]string{"-sS", "--max-time", "150", "--user", "anonymous:x"}, options...)
 	var args []string
 	args = append(args, common...)
 	args = append(args, "--output", down, url+"big", "--next")
 	args = append(args, common...)
-	args = append(args, "--quote", "-DELE pub/up", "--upload-file", up, url)
+	args = append(args, "--quote", "*DELE pub/up", "--upload-file", up, url)
 	if out, err := client.Command(t.Context(), "/usr/bin/curl", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestUpgradeKeepsSessionsAndConfiguration(t *testing.T) {
 	unit(t, logging)
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c, before := n.shifted(t), property(t, "MainPID")
 	run(t, "dpkg", "-i", "--force-confold", newer)
@@ -37,7 +37,7 @@ func TestUpgradeStartsNothingThatIsNotAskedFor(t *testing.T) {
 // In place of a configuration that only the new version does not take it has one that neither does.
 func TestUpgradeWithAWrongConfigurationLeavesTheRunningOneAlone(t *testing.T) {
 	unit(t, "")
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "start", service)
 	c, before := n.shifted(t), property(t, "MainPID")
 	write(t, configuration, "prots: [21]\n")
@@ -52,7 +52,7 @@ func TestUpgradeWithAWrongConfigurationLeavesTheRunningOneAlone(t *testing.T) {
 
 func TestRemovalLeavesTheConfigurationAndPurgeNothing(t *testing.T) {
 	unit(t, logging)
-	n := newNetwork(t)
+	n := connected(t)
 	run(t, "systemctl", "enable", "--now", service)
 	n.curl(t)
 	run(t, "dpkg", "-r", "ftpalg")
