@@ -86,8 +86,8 @@ func mark(t *testing.T) journal {
 	return journal{t, cursor}
 }
 
-// arguments leave the choice of lines to the caller: journalctl skips one too many if what is at the cursor is
-// none that it was told to choose.
+// arguments leave the choice of lines to the caller: journalctl skips one too many if what is at the
+// cursor is none that it was told to choose.
 func (j journal) arguments(more ...string) []string {
 	return append(more, "--after-cursor="+j.cursor, "--quiet")
 }

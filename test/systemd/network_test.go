@@ -15,8 +15,9 @@ import (
 	"github.com/ftpalg/ftpalg/test/lab"
 )
 
-// network has this machine itself as the gateway, so that the unit needs nothing else than what it has: a host
-// inside, whose shorter address it hides behind its own, and whose port 21 it forwards; and a host outside.
+// network has this machine itself as the gateway, so that the unit needs nothing else than what it has: a
+// host inside, whose shorter address it hides behind its own, and whose port 21 it forwards; and a host
+// outside.
 type network struct {
 	inside, outside *lab.Host
 	address         netip.Addr // of the gateway, outside
