@@ -56,12 +56,14 @@ func TestUnitIsCleanAndTight(t *testing.T) {
 	t.Log(lines[len(lines)-1])
 }
 
-// TestDeathsInARowDoNotEndItForGood has another program in its place, which dies faster.
+// TestDeathsInARowDoNotEndItForGood has another program in its place, which dies faster, and a limit that
+// would tell at once.
 func TestDeathsInARowDoNotEndItForGood(t *testing.T) {
-	unit(t, "", "RestartSec=100ms", "ExecStartPre=", "ExecStart=", "ExecStart=/usr/bin/false")
+	unit(t, "", "RestartSec=100ms", "ExecStartPre=", "ExecStart=", "ExecStart=/usr/bin/false",
+		"[Unit]", "StartLimitBurst=1")
 	j := mark(t)
 	_, _ = try("systemctl", "start", "--no-block", service) // the first death may be its answer
-	if line := j.await("restart counter is at 8|repeated too quickly"); !strings.Contains(line, "counter") {
+	if line := j.await("restart counter is at 4|repeated too quickly"); !strings.Contains(line, "counter") {
 		t.Error(line)
 	}
 }
