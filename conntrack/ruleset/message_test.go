@@ -13,7 +13,8 @@ import (
 func TestDirectionIsAByte(t *testing.T) {
 	for direction := range byte(2) {
 		var b batch
-		b.addRule("t", "c", []expr.Any{&expr.Ct{Key: expr.CtKeyPROTODST, Register: 1, Direction: uint32(direction)}})
+		port := &expr.Ct{Key: expr.CtKeyPROTODST, Register: 1, Direction: uint32(direction)}
+		b.addRule("t", "c", []expr.Any{port})
 		got := b.messages[0].body
 		for _, typ := range []uint16{unix.NFTA_RULE_EXPRESSIONS, unix.NFTA_LIST_ELEM, unix.NFTA_EXPR_DATA,
 			unix.NFTA_CT_DIRECTION} {
