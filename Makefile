@@ -33,8 +33,12 @@ microbench:
 kernels:
 	test/kernels/e2e all
 
+# The package and its unit with systemd as the first process, in an emulated machine; some five minutes.
+systemd:
+	test/systemd/run
+
 # deb, rpm, ipk, apk and tar.gz for every processor, in dist.
 packages:
 	deploy/package/build dist
 
-.PHONY: build demo test model fuzz bench bench-quick microbench kernels packages
+.PHONY: build demo test model fuzz bench bench-quick microbench kernels systemd packages

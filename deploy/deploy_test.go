@@ -98,7 +98,9 @@ func TestUnitGivesNetAdminAndNothingElse(t *testing.T) {
 	for _, want := range []string{
 		"Type=notify", "CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN",
 		"NoNewPrivileges=yes",
-		"ProtectSystem=strict", "ExecReload=/usr/bin/kill -HUP $MAINPID", "MemoryDenyWriteExecute=yes",
+		"ProtectSystem=strict", "MemoryDenyWriteExecute=yes", "StartLimitIntervalSec=0",
+		"ExecReload=/usr/bin/ftpalg check --config-only --config /etc/ftpalg.yaml\n" +
+			"ExecReload=/usr/bin/kill -HUP $MAINPID",
 	} {
 		if !strings.Contains(unit, "\n"+want+"\n") {
 			t.Errorf("no %s", want)

@@ -191,8 +191,23 @@ func (b *batch) addRule(table, chain string, exprs []expr.Any) {
 				if err != nil && b.err == nil {
 					b.err = err
 				}
+				if c, ok := x.(*expr.Ct); ok && err == nil {
+					shortenDirection(c, body)
+				}
 				e.Bytes(unix.NLA_F_NESTED|unix.NFTA_LIST_ELEM, body)
 			}
 		})
 	})
+}
+
+// shortenDirection makes a byte of the direction that ends an expression: the package writes four, of which
+// the kernel takes the first, and complains in its log.
+func shortenDirection(c *expr.Ct, body []byte) {
+	const length = unix.SizeofNlAttr + 4
+	if c.Key != expr.CtKeyPROTODST || len(body) < length {
+		return // none of the others that have one is used
+	}
+	a := body[len(body)-length:]
+	binary.NativeEndian.PutUint16(a, unix.SizeofNlAttr+1)
+	copy(a[unix.SizeofNlAttr:], []byte{byte(c.Direction), 0, 0, 0})
 }

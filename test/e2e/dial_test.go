@@ -37,12 +37,13 @@ func (d *dialogue) awaitAcknowledgement(c *net.TCPConn) {
 }
 
 // queued is how many bytes a socket has received and not given, or sent without an acknowledgement.
-func (d *dialogue) queued(c *net.TCPConn, what uint) (n int) {
+func (d *dialogue) queued(c *net.TCPConn, what uint) int {
 	d.Helper()
 	raw, err := c.SyscallConn()
 	must(d, err)
+	var n uint32 // an int of C, of which IoctlGetInt reads eight bytes
 	var asked error
-	must(d, raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetInt(int(fd), what) }))
+	must(d, raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetUint32(int(fd), what) }))
 	must(d, asked)
-	return n
+	return int(n)
 }
