@@ -134,13 +134,21 @@ func (p *Pair) across(sessions []*session, move func(from int)) {
 		}
 	}
 	from := p.Active
+	other := p.Gateways[1-from]
+	had := other.resyncs()
 	move(from)
 	p.awaitMaster(1 - from)
+	eventually(p.t, "notify has told conntrackd", func() bool { return other.resyncs() == had+1 })
 	for i, x := range sessions {
 		x.finish(x.begin(doors[i], "small"), "small", nil)
 		x.noop()
 		p.alike(x.original)
 	}
+}
+
+// resyncs counts how often conntrackd was told that its gateway is the active one now.
+func (g *Gateway) resyncs() int {
+	return strings.Count(g.Log.String(), "resync with master conntrack table")
 }
 
 // portOnly tells whether nothing of the session is ever rewritten to another length: there is no address in

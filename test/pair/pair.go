@@ -215,3 +215,6 @@ func (p *Pair) Plug(i int, dev string, in bool) {
 	}
 	must(p.t, set(port))
 }
+
+// Rules is the file with the rules of an operator, as a reload of the firewall has it.
+func (p *Pair) Rules() string { return filepath.Join(shipped, "nat.nft") }

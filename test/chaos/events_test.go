@@ -1,0 +1,207 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// settings are those that a reload chooses from. Doors are open for a short time, so that at the end one need
+// not wait for long.
+var settings = []string{
+	"pinhole_timeout: 10s\n",
+	"pinhole_timeout: 9s\nmin_port: 1025\n",
+	"pinhole_timeout: 10s\nlimits: {per_client: {open: 20}}\n",
+	"pinhole_timeout: 10s\npolicies: [{client: 10.0.13.0/24, min_port: 2000}]\n",
+}
+
+// clock is how times are told.
+const clock = "15:04:05.000"
+
+// chaos does things to the gateways.
+type chaos struct {
+	*world
+	rng *rand.Rand
+	all sync.WaitGroup // what takes a while
+
+	mu    sync.Mutex
+	story []happening
+}
+
+// happening is something that was done.
+type happening struct {
+	at   time.Time
+	what string
+}
+
+func (h happening) String() string { return h.at.Format(clock) + " " + h.what }
+
+// event does one thing; false: it cannot be done now.
+type event struct {
+	name string
+	do   func(*chaos) bool
+}
+
+// always are the events that need no pair.
+var always = []event{
+	{"kill", (*chaos).kill},
+	{"takeover", (*chaos).takeover},
+	{"SIGSTOP", (*chaos).freeze},
+	{"reload", (*chaos).reload},
+	{"flush", (*chaos).flush},
+	{"wipe", (*chaos).wipe},
+	{"wipe", (*chaos).wipe},
+	{"cable", (*chaos).cable},
+}
+
+// ofPair are those that do.
+var ofPair = []event{{"switch", (*chaos).change}, {"switch", (*chaos).change}}
+
+// run has things happen until a time. It ends when the world is in order again.
+func (c *chaos) run(until time.Time) {
+	events := always
+	if c.paired {
+		events = append(append([]event{}, always...), ofPair...)
+	}
+	for time.Now().Before(until) {
+		e := events[c.rng.IntN(len(events))]
+		if e.do(c) {
+			c.tally.add("event " + e.name)
+		}
+		time.Sleep(time.Duration(c.rng.ExpFloat64() * float64(meanPause)))
+	}
+	c.all.Wait()
+}
+
+func (c *chaos) tell(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.story = append(c.story, happening{time.Now(), fmt.Sprintf(format, args...)})
+}
+
+// around returns what happened near a time.
+func (c *chaos) around(at time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var near []string
+	for _, h := range c.story {
+		if d := h.at.Sub(at); d > -8*time.Second && d < time.Second {
+			near = append(near, h.String())
+		}
+	}
+	return strings.Join(near, "\n")
+}
+
+// victim is one of the gateways that run.
+func (c *chaos) victim() *gateway { return c.gateways[c.rng.IntN(len(c.gateways))] }
+
+// process does something to the program of a gateway, which may take a while.
+func (c *chaos) process(what string, f func(*gateway) error) bool {
+	g := c.victim()
+	if !g.busy.TryLock() {
+		return false
+	}
+	c.tell("%s %s", what, g)
+	c.all.Go(func() {
+		defer g.busy.Unlock()
+		if err := f(g); err != nil {
+			c.t.Errorf("%s: %v", what, err)
+		}
+		c.tell("%s %s is over", what, g)
+	})
+	return true
+}
+
+func (c *chaos) kill() bool {
+	after := time.Duration(c.rng.IntN(1500)) * time.Millisecond
+	return c.process("kill", func(g *gateway) error { return g.killed(after) })
+}
+
+func (c *chaos) takeover() bool { return c.process("takeover", (*gateway).replace) }
+
+func (c *chaos) freeze() bool {
+	return c.process("SIGSTOP", func(g *gateway) error { return g.frozen(3 * time.Second) })
+}
+
+func (c *chaos) reload() bool {
+	yaml := settings[c.rng.IntN(len(settings))]
+	return c.process("reload", func(g *gateway) error { return g.reload(yaml) })
+}
+
+// flush takes the rules away, as a reload of the firewall does.
+func (c *chaos) flush() bool {
+	g := c.victim()
+	rules, err := os.ReadFile(c.Rules())
+	must(c.t, err)
+	for _, text := range []string{"flush ruleset\n" + string(rules),
+		"delete table inet ftpalg\n", "flush table inet ftpalg\n"}[c.rng.IntN(3):][:1] {
+		what, _, _ := strings.Cut(text, "\n")
+		cmd := g.Command(c.ctx, "nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		if strings.Contains(string(out), "No such file") {
+			return false // it has not come back from the last time: a fight, or no program runs
+		}
+		if err != nil {
+			c.t.Errorf("%s: %v\n%s", what, err, out)
+		}
+		c.tell("%s on %s", what, g)
+	}
+	return true
+}
+
+// wipe clears the label of a session, as another program does that writes labels.
+func (c *chaos) wipe() bool {
+	g := c.victim()
+	x := c.book.some(c.rng)
+	if x == nil {
+		return false
+	}
+	var u conntrack.Update
+	u.SetLabel(0, [2]conntrack.Flight{})
+	wiped := false
+	must(c.t, g.Do(func() error {
+		conn, err := conntrack.Dial()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		wiped = conn.Update(x.original, u) == nil // it may have gone
+		return nil
+	}))
+	if wiped {
+		c.tell("wipe the label of %s on %s", x.user, g)
+	}
+	return wiped
+}
+
+// cable pulls out a cable of the active gateway, and puts it in again.
+func (c *chaos) cable() bool {
+	dev := []string{"inside", "outside"}[c.rng.IntN(2)]
+	for1 := time.Duration(100+c.rng.IntN(1400)) * time.Millisecond
+	i := c.Active
+	if !c.cables[i].TryLock() {
+		return false
+	}
+	c.tell("the cable of %s on %s is out for %v", dev, c.Gateways[i], for1)
+	c.Plug(i, dev, false)
+	c.all.Go(func() {
+		defer c.cables[i].Unlock()
+		time.Sleep(for1)
+		c.Plug(i, dev, true)
+	})
+	return true
+}
+
+// change has the gateways change places.
+func (c *chaos) change() bool {
+	c.tell("switch to %s", c.Standby())
+	c.Activate(1 - c.Active)
+	c.tell("switched")
+	return true
+}
