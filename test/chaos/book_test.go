@@ -164,8 +164,8 @@ func (x *tape) compare(w *world, what string, k *track, wrote, read []string, ma
 				was = fmt.Sprintf("%q", wrote[i])
 			}
 			at := k.when(place)
-			w.t.Errorf("%s (%s, %v): %s %d was %s and is %q at %s\n%s", x.user, x.side.name, x.original, what,
-				i, was, is, at.Format(clock), w.chaos.around(at))
+			w.t.Errorf("%s (%s, %v): %s %d was %s and is %q at %s\n%q became\n%q\n%s", x.user, x.side.name,
+				x.original, what, i, was, is, at.Format(clock), near(wrote, i), near(read, i), w.chaos.around(at))
 			return
 		case whole && is != wrote[i]:
 			w.tally.add(what + " rewritten")
@@ -181,12 +181,21 @@ func (x *tape) compare(w *world, what string, k *track, wrote, read []string, ma
 	}
 }
 
-var lost = regexp.MustCompile(`^(PORT|EPRT)\b[ -~]*\r\n$`)
+// near are the lines about one.
+func near(all []string, i int) []string { return all[max(0, i-3):min(len(all), i+4)] }
+
+var lost = regexp.MustCompile(`^(PORT|EPRT)\b[ -~]*\r?\n$`)
 
 // commandMayBe tells whether a command may have become another one on its way.
 func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	verb := was[:min(4, len(was))]
-	if !lost.MatchString(is) || is[:4] != verb {
+	switch {
+	case verb != "PORT" && verb != "EPRT":
+		return false
+	case mended(was, is):
+		w.tally.add("command mended")
+		return true
+	case !lost.MatchString(is) || is[:4] != verb:
 		return false
 	}
 	at, ok := active(is)
@@ -205,12 +214,22 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	return false
 }
 
+// mended tells whether an edited line was lost behind a program that died, and came again by the next, which
+// does not know what it was, only how long: then it was made as long, so that both ends stay in step.
+func mended(was, is string) bool {
+	plain := strings.TrimLeft(is, "x")
+	return is != was && len(is) > 2 && (plain == was || is == was[max(0, len(was)-len(is)):])
+}
+
 var refused = regexp.MustCompile(`^425 Data connection refused by the gateway\. *\r\n$`)
 
 // replyMayBe tells whether a reply may have become another one on its way.
 func (x *tape) replyMayBe(was, is string) bool {
 	if _, ok := passive(was, netip.Addr{}); !ok {
 		return false
+	}
+	if mended(was, is) {
+		return true
 	}
 	at, ok := passive(is, x.original.Dst.Addr())
 	switch {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ var (
 
 const (
 	controlPort = 21
-	meanPause   = 500 * time.Millisecond // between two events
+	meanPause   = 700 * time.Millisecond // between two events
 )
 
 var program string
@@ -94,11 +95,14 @@ type world struct {
 	gateways []*gateway
 	cables   [2]sync.Mutex // of each gateway: held while one is out
 	sides    []*side
-	book     *book
-	tally    *tally
-	watches  []*watch
-	chaos    *chaos
-	ended    chan struct{}
+
+	real, intruders [2]*lab.Host // outside, inside
+
+	book    *book
+	tally   *tally
+	watches []*watch
+	chaos   *chaos
+	ended   chan struct{}
 }
 
 func (w *world) over() bool {
@@ -139,6 +143,9 @@ func newWorld(t *testing.T, paired bool) *world {
 		logs = t.TempDir()
 	}
 	must(t, os.MkdirAll(logs, 0o755))
+	if *keep != "" {
+		w.capture(logs)
+	}
 	for i, g := range w.Gateways[:1+btoi(paired)] {
 		w.watches = append(w.watches, newWatch(t, w, g))
 		w.gateways = append(w.gateways, newGateway(t, g, logs))
@@ -146,6 +153,7 @@ func newWorld(t *testing.T, paired bool) *world {
 			g.Replicate(t, i == 1)
 		}
 	}
+	w.populate()
 	w.Activate(0)
 	for _, s := range w.sides {
 		s.server = &ftptest.Server{Network: s.host(w), Timeout: 5 * time.Second, CheckAddress: true, Wire: s.wire}
@@ -154,13 +162,30 @@ func newWorld(t *testing.T, paired bool) *world {
 		must(t, s.server.Start(s.host(w).AddrPort(s.ipv6, controlPort)))
 		t.Cleanup(func() { _ = s.server.Close() })
 	}
-	for h, addrs := range map[*lab.Host][]string{w.Inside: {"10.0.13.67/24", "fd00:13::67/64"},
-		w.Outside: {"203.0.113.67/24", "2001:db8:113::67/64"}} {
-		for _, a := range addrs {
-			must(t, h.AddAddr("eth0", a))
+	return w
+}
+
+// capture writes down what control connections look like on either side of the gateways, if tcpdump is there.
+func (w *world) capture(dir string) {
+	for _, h := range []*lab.Host{w.Inside, w.Outside} {
+		c := h.Command(w.ctx, "tcpdump", "-i", "eth0", "-U", "-w", filepath.Join(dir, h.String()+".pcap"),
+			"tcp", "port", "21")
+		if err := c.Start(); err != nil {
+			w.t.Logf("no capture: %v", err)
 		}
 	}
-	return w
+}
+
+// populate adds those who come beside the test's own clients.
+func (w *world) populate() {
+	gateway := []netip.Addr{netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")}
+	w.real[1] = w.Join("inreal", "inside", "10.0.13.67/24", "fd00:13::67/64")
+	w.intruders[1] = w.Join("inother", "inside", "10.0.13.68/24", "fd00:13::68/64")
+	for _, h := range []*lab.Host{w.real[1], w.intruders[1]} {
+		must(w.t, h.DefaultRoute(gateway...))
+	}
+	w.real[0] = w.Join("outreal", "outside", "203.0.113.67/24", "2001:db8:113::67/64")
+	w.intruders[0] = w.Join("outother", "outside", "203.0.113.68/24", "2001:db8:113::68/64")
 }
 
 func btoi(b bool) int {
@@ -202,23 +227,10 @@ func disturb(t *testing.T, paired bool) {
 
 // calm looks whether all is as it was before.
 func (w *world) calm() {
-	for _, s := range w.sides {
+	for n, s := range w.sides {
 		for _, m := range s.modes() {
-			v := &visitor{w: w, side: s, tape: &tape{}}
-			var err error
-			v.Client, err = ftptest.Dial(w.ctx, s.client(w), netip.MustParseAddrPort(s.dial))
-			if err == nil {
-				err = v.Login("calm", "p")
-			}
-			if err == nil {
-				_, err = v.Get(m, "small")
-			}
-			if err != nil {
-				w.t.Errorf("after all, %s by %s fails: %v", s.name, m, err)
-			}
-			if v.Client != nil {
-				_ = v.Close()
-			}
+			v := &visitor{w: w, side: s, rng: rand.New(rand.NewPCG(1, 1))}
+			v.calm(fmt.Sprintf("calm%d.%s", n, m), m)
 		}
 	}
 	for _, h := range w.watches {

@@ -16,7 +16,7 @@ import (
 )
 
 // controlPatience is how long a client waits for a reply: longer than anything that is done to the gateways.
-const controlPatience = 30 * time.Second
+const controlPatience = 45 * time.Second
 
 // visitor is a client that comes again and again.
 type visitor struct {
@@ -42,21 +42,15 @@ var ways = []ftptest.Wire{{}, {}, {}, {Chunk: 1}, {Chunk: 1, Pause: time.Millise
 
 // visit is one session.
 func (v *visitor) visit(user string) {
-	v.tape = &tape{user: user, side: v.side}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	host := v.side.client(v.w)
-	var err error
-	v.Client, err = ftptest.Dial(ctx, network{host, v.tape}, netip.MustParseAddrPort(v.side.dial))
-	if err != nil {
+	if err := v.begin(ctx, user); err != nil {
 		v.w.tally.add("session not begun")
 		v.pause(time.Second)
 		return
 	}
 	defer v.Close()
-	v.Timeout, v.Wire = controlPatience, ways[v.rng.IntN(len(ways))]
-	v.tape.original = conntrack.Tuple{Src: v.Local(), Dst: v.Remote()}
-	v.w.book.add(v.tape)
+	v.Wire = ways[v.rng.IntN(len(ways))]
 	defer v.w.book.leave(v.tape)
 	v.w.tally.add("session")
 	if err := v.Login(user, "p"); err != nil {
@@ -73,6 +67,35 @@ func (v *visitor) visit(user string) {
 		return
 	}
 	v.tape.done = true
+}
+
+// begin connects, and enters the session in the book.
+func (v *visitor) begin(ctx context.Context, user string) (err error) {
+	v.tape = &tape{user: user, side: v.side, begun: time.Now()}
+	from := network{v.side.client(v.w), v.tape}
+	if v.Client, err = ftptest.Dial(ctx, from, netip.MustParseAddrPort(v.side.dial)); err != nil {
+		return err
+	}
+	v.Timeout = controlPatience
+	v.tape.original = conntrack.Tuple{Src: v.Local(), Dst: v.Remote()}
+	v.w.book.add(v.tape)
+	return nil
+}
+
+// calm is a session in which all must be well.
+func (v *visitor) calm(user string, m ftptest.Mode) {
+	err := v.begin(v.w.ctx, user)
+	if err == nil {
+		defer v.Close()
+		err = v.Login(user, "p")
+	}
+	var t ftptest.Transfer
+	if err == nil {
+		t, err = v.Get(m, "small")
+	}
+	if want, _ := v.side.server.File("small"); err != nil || !bytes.Equal(t.Data, want) {
+		v.w.t.Errorf("after all, %s by %s fails: %v", v.side.name, m, err)
+	}
 }
 
 func (v *visitor) pause(d time.Duration) {
@@ -133,6 +156,9 @@ func (v *visitor) hostile() bool {
 	if err == nil && r.OK() {
 		v.w.t.Errorf("%s: EPRT to %s is answered by %s", v.tape.user, told, r)
 	}
+	if err == nil {
+		v.w.tally.add("hostile EPRT refused")
+	}
 	return v.judge(err, true, "hostile EPRT", nil)
 }
 
@@ -149,6 +175,12 @@ func (v *visitor) judge(err error, right bool, what string, t *ftptest.Transfer)
 		return true
 	case err == nil:
 		return true
+	}
+	if v.w.chaos.quietSince(v.tape.begun) && !v.tape.wiped.Load() && !strings.HasPrefix(what, "hostile") {
+		v.w.t.Errorf("%s %v: %s failed and nothing was done to it: %v\n%s", v.tape.user, v.tape.original, what,
+			err, v.w.chaos.around(time.Now()))
+	}
+	switch {
 	case errors.As(err, &negative):
 		v.w.tally.add(fmt.Sprintf("told by %d", negative.Reply.Code))
 		return true
@@ -170,12 +202,32 @@ func (v *visitor) failed(err error) bool {
 		}
 	}
 	if errors.Is(again, os.ErrDeadlineExceeded) {
-		v.w.t.Errorf("%s %s hangs: %v, then %v\n%s", v.tape.user, v.tape.original, err, again,
-			v.w.chaos.around(time.Now().Add(-controlPatience)))
-		v.w.tally.add("HANG")
+		v.hangs(err)
 		return false
 	}
 	v.w.tally.add("session reset")
 	v.w.chaos.tell("%s %v is lost: %v, then %v", v.tape.user, v.tape.original, err, again)
 	return false
+}
+
+// hangs tells of a control connection on which nothing comes.
+func (v *visitor) hangs(err error) {
+	began := time.Now().Add(-controlPatience)
+	var flows []conntrack.Flow
+	for _, g := range v.w.gateways {
+		_ = g.Do(func() error {
+			c, err := conntrack.Dial()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			f, err := c.Flow(v.tape.original)
+			flows = append(flows, f)
+			return err
+		})
+	}
+	v.w.tally.add("HANG")
+	r, last := v.ReadReply()
+	v.w.t.Errorf("%s %v (%s) hangs: %v; after %v %v, %v; %+v\n%s", v.tape.user, v.tape.original, v.side.name, err,
+		time.Since(began), r, last, flows, v.w.chaos.around(began))
 }

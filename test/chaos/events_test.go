@@ -16,8 +16,8 @@ import (
 var settings = []string{
 	"pinhole_timeout: 10s\n",
 	"pinhole_timeout: 9s\nmin_port: 1025\n",
-	"pinhole_timeout: 10s\nlimits: {per_client: {open: 20}}\n",
-	"pinhole_timeout: 10s\npolicies: [{client: 10.0.13.0/24, min_port: 2000}]\n",
+	"pinhole_timeout: 10s\nlimits: {per_client: {open: 100}}\n",
+	"pinhole_timeout: 10s\npolicies: [{clients: [10.0.13.0/24], min_port: 2000}]\n",
 }
 
 // clock is how times are told.
@@ -26,17 +26,66 @@ const clock = "15:04:05.000"
 // chaos does things to the gateways.
 type chaos struct {
 	*world
-	rng *rand.Rand
-	all sync.WaitGroup // what takes a while
+	rng       *rand.Rand
+	all       sync.WaitGroup // what takes a while
+	busySince time.Time      // nothing passes since then, but for moments
+	busyUntil time.Time
 
 	mu    sync.Mutex
 	story []happening
+	under int       // how much is being done that any session may notice
+	quiet time.Time // since when nothing is, if it is 0
 }
 
 // happening is something that was done.
 type happening struct {
 	at   time.Time
 	what string
+}
+
+// longest is for how long it may go on, with moments between, that nothing passes. TCP waits longer with each
+// repetition, so that nothing could be said of what comes later.
+const longest, moment = 4 * time.Second, 2 * time.Second
+
+// outage tells whether nothing may pass for a while.
+func (c *chaos) outage(d time.Duration) bool {
+	now := time.Now()
+	if now.After(c.busyUntil.Add(moment)) {
+		c.busySince = now
+	}
+	if now.Add(d).Sub(c.busySince) > longest {
+		return false
+	}
+	if end := now.Add(d); end.After(c.busyUntil) {
+		c.busyUntil = end
+	}
+	return true
+}
+
+// settles is how long after something sessions may still notice it: what was lost is repeated.
+const settles = 2 * time.Second
+
+// begin tells of something that sessions may notice, until end.
+func (c *chaos) begin(format string, args ...any) {
+	c.tell(format, args...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.under++
+}
+
+func (c *chaos) end(format string, args ...any) {
+	c.tell(format, args...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.under--
+	c.quiet = time.Now().Add(settles)
+}
+
+// quietSince tells whether nothing has been done since a time that a session could notice.
+func (c *chaos) quietSince(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.under == 0 && at.After(c.quiet)
 }
 
 func (h happening) String() string { return h.at.Format(clock) + " " + h.what }
@@ -49,6 +98,8 @@ type event struct {
 
 // always are the events that need no pair.
 var always = []event{
+	{"kill", (*chaos).kill},
+	{"takeover", (*chaos).takeover},
 	{"kill", (*chaos).kill},
 	{"takeover", (*chaos).takeover},
 	{"SIGSTOP", (*chaos).freeze},
@@ -106,26 +157,26 @@ func (c *chaos) process(what string, f func(*gateway) error) bool {
 	if !g.busy.TryLock() {
 		return false
 	}
-	c.tell("%s %s", what, g)
+	c.begin("%s %s", what, g)
 	c.all.Go(func() {
 		defer g.busy.Unlock()
+		defer c.end("%s %s is over", what, g)
 		if err := f(g); err != nil {
 			c.t.Errorf("%s: %v", what, err)
 		}
-		c.tell("%s %s is over", what, g)
 	})
 	return true
 }
 
 func (c *chaos) kill() bool {
 	after := time.Duration(c.rng.IntN(1500)) * time.Millisecond
-	return c.process("kill", func(g *gateway) error { return g.killed(after) })
+	return c.outage(after) && c.process("kill", func(g *gateway) error { return g.killed(after) })
 }
 
 func (c *chaos) takeover() bool { return c.process("takeover", (*gateway).replace) }
 
 func (c *chaos) freeze() bool {
-	return c.process("SIGSTOP", func(g *gateway) error { return g.frozen(3 * time.Second) })
+	return c.outage(3*time.Second) && c.process("SIGSTOP", func(g *gateway) error { return g.frozen(3 * time.Second) })
 }
 
 func (c *chaos) reload() bool {
@@ -138,19 +189,19 @@ func (c *chaos) flush() bool {
 	g := c.victim()
 	rules, err := os.ReadFile(c.Rules())
 	must(c.t, err)
-	for _, text := range []string{"flush ruleset\n" + string(rules),
-		"delete table inet ftpalg\n", "flush table inet ftpalg\n"}[c.rng.IntN(3):][:1] {
-		what, _, _ := strings.Cut(text, "\n")
-		cmd := g.Command(c.ctx, "nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(text)
-		out, err := cmd.CombinedOutput()
-		if strings.Contains(string(out), "No such file") {
-			return false // it has not come back from the last time: a fight, or no program runs
-		}
-		if err != nil {
-			c.t.Errorf("%s: %v\n%s", what, err, out)
-		}
-		c.tell("%s on %s", what, g)
+	text := []string{"flush ruleset\n" + string(rules), "delete table inet ftpalg\n",
+		"flush table inet ftpalg\n"}[c.rng.IntN(3)]
+	what, _, _ := strings.Cut(text, "\n")
+	cmd := g.Command(c.ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(text)
+	c.begin("%s on %s", what, g)
+	defer c.end("%s on %s is done", what, g)
+	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "No such file") {
+		return false // it has not come back from the last time, for no program runs
+	}
+	if err != nil {
+		c.t.Errorf("%s: %v\n%s", what, err, out)
 	}
 	return true
 }
@@ -171,6 +222,7 @@ func (c *chaos) wipe() bool {
 			return err
 		}
 		defer conn.Close()
+		x.wiped.Store(true)
 		wiped = conn.Update(x.original, u) == nil // it may have gone
 		return nil
 	}))
@@ -183,16 +235,17 @@ func (c *chaos) wipe() bool {
 // cable pulls out a cable of the active gateway, and puts it in again.
 func (c *chaos) cable() bool {
 	dev := []string{"inside", "outside"}[c.rng.IntN(2)]
-	for1 := time.Duration(100+c.rng.IntN(1400)) * time.Millisecond
+	out := time.Duration(100+c.rng.IntN(1400)) * time.Millisecond
 	i := c.Active
-	if !c.cables[i].TryLock() {
+	if !c.outage(out) || !c.cables[i].TryLock() {
 		return false
 	}
-	c.tell("the cable of %s on %s is out for %v", dev, c.Gateways[i], for1)
+	c.begin("the cable of %s on %s is out for %v", dev, c.Gateways[i], out)
 	c.Plug(i, dev, false)
 	c.all.Go(func() {
 		defer c.cables[i].Unlock()
-		time.Sleep(for1)
+		defer c.end("the cable of %s on %s is in", dev, c.Gateways[i])
+		time.Sleep(out)
 		c.Plug(i, dev, true)
 	})
 	return true
@@ -200,8 +253,11 @@ func (c *chaos) cable() bool {
 
 // change has the gateways change places.
 func (c *chaos) change() bool {
-	c.tell("switch to %s", c.Standby())
+	if !c.outage(0) {
+		return false
+	}
+	c.begin("switch to %s", c.Standby())
+	defer c.end("switched")
 	c.Activate(1 - c.Active)
-	c.tell("switched")
 	return true
 }

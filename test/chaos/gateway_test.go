@@ -36,7 +36,7 @@ type gateway struct {
 type process struct {
 	*lab.Cmd
 	ready chan bool
-	again chan bool // the configuration was read
+	again chan bool // the configuration was read, or not
 	ended chan error
 }
 
@@ -84,17 +84,19 @@ func (p *process) read(from io.Reader, to io.Writer) {
 		fmt.Fprintf(to, "%s [%d] %s\n", time.Now().Format(clock), p.Process.Pid, s.Text())
 		switch {
 		case strings.Contains(s.Text(), "msg=ready"):
-			told(p.ready)
+			told(p.ready, true)
 		case strings.Contains(s.Text(), `msg="configuration reloaded"`):
-			told(p.again)
+			told(p.again, true)
+		case strings.Contains(s.Text(), "the configuration is not reloaded"):
+			told(p.again, false)
 		}
 	}
 }
 
 // told wakes who waits, and is forgotten if nobody does.
-func told(c chan bool) {
+func told(c chan bool, what bool) {
 	select {
-	case c <- true:
+	case c <- what:
 	default:
 	}
 }
@@ -151,7 +153,10 @@ func (g *gateway) reload(yaml string) error {
 	}
 	_ = g.now.Process.Signal(unix.SIGHUP)
 	select {
-	case <-g.now.again:
+	case ok := <-g.now.again:
+		if !ok {
+			return fmt.Errorf("the program on %s refuses %q", g, yaml)
+		}
 		return nil
 	case <-time.After(patience):
 		return fmt.Errorf("the program on %s does not read its configuration", g)

@@ -50,7 +50,7 @@ func (p *peer) visit(user string) {
 	}
 	ctx, cancel := context.WithTimeout(p.w.ctx, peerTime)
 	defer cancel()
-	c := p.side.client(p.w).Command(ctx, p.program, args...)
+	c := p.w.real[btoi(p.side.inside)].Command(ctx, p.program, args...)
 	c.Dir, c.Env = p.dir, append(os.Environ(), "HOME="+p.dir, "LC_ALL=C")
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
@@ -59,6 +59,7 @@ func (p *peer) visit(user string) {
 		p.w.t.Errorf("%s %s by %s hangs\n%s", user, p.side.name, m, out)
 	case errors.As(err, &exit):
 		p.w.tally.add(fmt.Sprintf("%s told, exit status %d", p.program, exit.ExitCode()))
+		p.w.chaos.tell("%s %s by %s ends with %d: %.100s", user, p.side.name, m, exit.ExitCode(), out)
 	case err != nil:
 		p.w.t.Errorf("%s: %v", p.program, err)
 	default:
@@ -85,7 +86,7 @@ func (p *peer) check(user, up string, stored []byte) {
 func (p *peer) authority() string { return strings.TrimSuffix(p.side.dial, ":21") }
 
 func (p *peer) curl(user, up string, m ftptest.Mode) (args []string) {
-	common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "60",
+	common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "30",
 		"--fail-early", "--user", user + ":p"}
 	switch m {
 	case ftptest.PORT:

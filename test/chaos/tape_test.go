@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -23,7 +24,9 @@ type tape struct {
 	original conntrack.Tuple
 	done     bool // the session ended as it should, and nothing is missing at its end
 
-	slow bool // data is read slowly
+	begun time.Time
+	wiped atomic.Bool // somebody cleared its label
+	slow  bool        // data is read slowly
 
 	mu             sync.Mutex
 	sent, received track

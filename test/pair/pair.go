@@ -39,8 +39,16 @@ type Pair struct {
 	Gateways        [2]*Gateway
 	Active          int // which of them has the virtual addresses
 
-	t   testing.TB
-	dir string
+	t    testing.TB
+	lab  *lab.Lab
+	dir  string
+	ends []end
+}
+
+// end is a host that is no gateway, and the network that it is in.
+type end struct {
+	*lab.Host
+	dev string
 }
 
 // Gateway is one of them.
@@ -56,47 +64,54 @@ type Gateway struct {
 func New(t testing.TB) *Pair {
 	t.Helper()
 	need(t, "conntrackd", "nft")
-	l := lab.NewT(t)
-	dir, err := os.MkdirTemp("/tmp", "pair-") // short: a socket's name has a limit
+	p := &Pair{t: t, lab: lab.NewT(t)}
+	var err error
+	p.dir, err = os.MkdirTemp("/tmp", "pair-") // short: a socket's name has a limit
 	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &Pair{t: t, dir: dir}
-	wires, err := l.Host("wires")
+	t.Cleanup(func() { os.RemoveAll(p.dir) })
+	p.Wires, err = p.lab.Host("wires")
 	must(t, err)
-	p.Wires = wires
 	for dev := range virtual {
-		must(t, wires.Bridge(dev, nil))
+		must(t, p.Wires.Bridge(dev, nil))
 	}
-	plug := func(h *lab.Host, dev, bridge, port string, addrs ...string) {
-		t.Helper()
-		must(t, l.Link(wires, port, nil, h, dev, addrs))
-		must(t, wires.BridgePort(bridge, port))
-	}
-	p.Inside, err = l.Host("in")
-	must(t, err)
-	plug(p.Inside, "eth0", "inside", "in0", "10.0.13.66/24", "fd00:13::66/64")
+	p.Inside = p.Join("in", "inside", "10.0.13.66/24", "fd00:13::66/64")
+	p.Outside = p.Join("out", "outside", "203.0.113.66/24", "2001:db8:113::66/64")
 	must(t, p.Inside.DefaultRoute(netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")))
-	p.Outside, err = l.Host("out")
-	must(t, err)
-	plug(p.Outside, "eth0", "outside", "out0", "203.0.113.66/24", "2001:db8:113::66/64")
 	for i := range p.Gateways {
-		h, err := l.Host(fmt.Sprintf("g%d", i+1))
+		h, err := p.lab.Host(fmt.Sprintf("g%d", i+1))
 		must(t, err)
-		g := &Gateway{Host: h, Dir: filepath.Join(dir, h.String())}
+		g := &Gateway{Host: h, Dir: filepath.Join(p.dir, h.String())}
 		must(t, os.Mkdir(g.Dir, 0o755))
 		p.Gateways[i] = g
-		plug(h, "inside", "inside", fmt.Sprintf("in%d", i+1),
+		p.plug(h, "inside", "inside", fmt.Sprintf("in%d", i+1),
 			fmt.Sprintf("10.0.13.%d/24", i+2), fmt.Sprintf("fd00:13::%d/64", i+2))
-		plug(h, "outside", "outside", fmt.Sprintf("out%d", i+1),
+		p.plug(h, "outside", "outside", fmt.Sprintf("out%d", i+1),
 			fmt.Sprintf("203.0.113.%d/24", i+2), fmt.Sprintf("2001:db8:113::%d/64", i+2))
 	}
-	must(t, l.Link(p.Gateways[0].Host, "sync0", []string{"10.255.0.1/24"},
+	must(t, p.lab.Link(p.Gateways[0].Host, "sync0", []string{"10.255.0.1/24"},
 		p.Gateways[1].Host, "sync0", []string{"10.255.0.2/24"}))
 	t.Cleanup(p.logs)
 	for _, g := range p.Gateways {
 		g.set(t)
 	}
 	return p
+}
+
+// Join adds a host to the network behind a device of the gateways.
+func (p *Pair) Join(name, dev string, addrs ...string) *lab.Host {
+	p.t.Helper()
+	h, err := p.lab.Host(name)
+	must(p.t, err)
+	p.plug(h, "eth0", dev, "to-"+name, addrs...)
+	p.ends = append(p.ends, end{h, dev})
+	return h
+}
+
+// plug puts a device of a host into a network.
+func (p *Pair) plug(h *lab.Host, dev, network, port string, addrs ...string) {
+	p.t.Helper()
+	must(p.t, p.lab.Link(p.Wires, port, nil, h, dev, addrs))
+	must(p.t, p.Wires.BridgePort(network, port))
 }
 
 // logs shows what the gateways wrote, if the test failed.
@@ -172,12 +187,12 @@ func (p *Pair) Activate(i int) {
 	p.move(p.Gateways[1-i], (*netlink.Handle).AddrDel)
 	p.move(p.Gateways[i], (*netlink.Handle).AddrReplace)
 	p.Active = i
-	for dev, h := range map[string]*lab.Host{"inside": p.Inside, "outside": p.Outside} {
-		mac, err := p.Gateways[i].Netlink().LinkByName(dev)
+	for _, h := range p.ends {
+		mac, err := p.Gateways[i].Netlink().LinkByName(h.dev)
 		must(p.t, err)
 		eth, err := h.Netlink().LinkByName("eth0")
 		must(p.t, err)
-		for _, a := range virtual[dev] {
+		for _, a := range virtual[h.dev] {
 			must(p.t, h.Netlink().NeighSet(&netlink.Neigh{
 				LinkIndex: eth.Attrs().Index, State: netlink.NUD_PERMANENT,
 				IP: netip.MustParsePrefix(a).Addr().AsSlice(), HardwareAddr: mac.Attrs().HardwareAddr,
