@@ -8,6 +8,7 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 const (
@@ -50,6 +51,9 @@ type loop struct {
 	lost     *atomic.Uint64
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
+
+	damages func() ruleset.Damages // of the rules; nil: nobody watches them
+	stale   staleness
 
 	events    *events    // nil: there are none
 	snapshots *snapshots // nil: nobody asks for any
@@ -154,6 +158,12 @@ func (l *loop) round() (int, error) {
 		l.overruns.Add(1)
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
+	}
+	if l.damages != nil && l.stale.of(n, len(l.packets), l.damages()) {
+		for i := range l.packets[:n] {
+			l.answer(l.packets[i].ID, nfqueue.Drop, nil)
+		}
+		n = 0
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)

@@ -21,16 +21,13 @@ import (
 )
 
 var (
-	lasts    = flag.Duration("for", 10*time.Second, "how long each world is disturbed")
+	lasts    = flag.Duration("for", 20*time.Second, "how long each world is disturbed")
 	seed     = flag.Uint64("seed", 0, "of what happens, as an earlier run told it; 0: another one")
 	visitors = flag.Int("sessions", 44, "how many clients of the test's own there are at once")
 	keep     = flag.String("logs", "", "`directory` for the logs of the gateways; empty: they are not kept")
 )
 
-const (
-	controlPort = 21
-	meanPause   = 700 * time.Millisecond // between two events
-)
+const controlPort = 21
 
 var program string
 

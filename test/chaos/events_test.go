@@ -26,10 +26,9 @@ const clock = "15:04:05.000"
 // chaos does things to the gateways.
 type chaos struct {
 	*world
-	rng       *rand.Rand
-	all       sync.WaitGroup // what takes a while
-	busySince time.Time      // nothing passes since then, but for moments
-	busyUntil time.Time
+	rng  *rand.Rand
+	all  sync.WaitGroup // what takes a while
+	over time.Time      // when the storm is
 
 	mu    sync.Mutex
 	story []happening
@@ -41,25 +40,6 @@ type chaos struct {
 type happening struct {
 	at   time.Time
 	what string
-}
-
-// longest is for how long it may go on, with moments between, that nothing passes. TCP waits longer with each
-// repetition, so that nothing could be said of what comes later.
-const longest, moment = 4 * time.Second, 2 * time.Second
-
-// outage tells whether nothing may pass for a while.
-func (c *chaos) outage(d time.Duration) bool {
-	now := time.Now()
-	if now.After(c.busyUntil.Add(moment)) {
-		c.busySince = now
-	}
-	if now.Add(d).Sub(c.busySince) > longest {
-		return false
-	}
-	if end := now.Add(d); end.After(c.busyUntil) {
-		c.busyUntil = end
-	}
-	return true
 }
 
 // settles is how long after something sessions may still notice it: what was lost is repeated.
@@ -103,6 +83,7 @@ var always = []event{
 	{"kill", (*chaos).kill},
 	{"takeover", (*chaos).takeover},
 	{"SIGSTOP", (*chaos).freeze},
+	{"SIGSTOP", (*chaos).freeze},
 	{"reload", (*chaos).reload},
 	{"flush", (*chaos).flush},
 	{"wipe", (*chaos).wipe},
@@ -113,21 +94,37 @@ var always = []event{
 // ofPair are those that do.
 var ofPair = []event{{"switch", (*chaos).change}, {"switch", (*chaos).change}}
 
-// run has things happen until a time. It ends when the world is in order again.
+// A storm is followed by a calm in which TCP, which waits twice as long after each repetition, gets through
+// whatever was lost: a repetition may be wanted by a program that has just begun, to ask the receiver.
+const (
+	longestStorm = 5 * time.Second
+	calmAfter    = 10 * time.Second
+	meanPause    = 300 * time.Millisecond // between two events of a storm
+)
+
+// run has storms until a time. It ends when the world is in order again.
 func (c *chaos) run(until time.Time) {
 	events := always
 	if c.paired {
 		events = append(append([]event{}, always...), ofPair...)
 	}
 	for time.Now().Before(until) {
-		e := events[c.rng.IntN(len(events))]
-		if e.do(c) {
-			c.tally.add("event " + e.name)
+		c.over = time.Now().Add(2*time.Second + time.Duration(c.rng.Int64N(int64(longestStorm-2*time.Second))))
+		for time.Now().Before(c.over) {
+			e := events[c.rng.IntN(len(events))]
+			if e.do(c) {
+				c.tally.add("event " + e.name)
+			}
+			time.Sleep(time.Duration(c.rng.ExpFloat64() * float64(meanPause)))
 		}
-		time.Sleep(time.Duration(c.rng.ExpFloat64() * float64(meanPause)))
+		c.all.Wait()
+		c.tally.add("storm")
+		time.Sleep(min(calmAfter, time.Until(until)))
 	}
-	c.all.Wait()
 }
+
+// outage tells whether there is time in the storm for nothing to pass.
+func (c *chaos) outage(d time.Duration) bool { return time.Now().Add(d).Before(c.over) }
 
 func (c *chaos) tell(format string, args ...any) {
 	c.mu.Lock()
@@ -253,9 +250,6 @@ func (c *chaos) cable() bool {
 
 // change has the gateways change places.
 func (c *chaos) change() bool {
-	if !c.outage(0) {
-		return false
-	}
 	c.begin("switch to %s", c.Standby())
 	defer c.end("switched")
 	c.Activate(1 - c.Active)

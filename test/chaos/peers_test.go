@@ -86,7 +86,7 @@ func (p *peer) check(user, up string, stored []byte) {
 func (p *peer) authority() string { return strings.TrimSuffix(p.side.dial, ":21") }
 
 func (p *peer) curl(user, up string, m ftptest.Mode) (args []string) {
-	common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "30",
+	common := []string{"--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "20",
 		"--fail-early", "--user", user + ":p"}
 	switch m {
 	case ftptest.PORT:
