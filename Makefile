@@ -33,8 +33,12 @@ microbench:
 kernels:
 	test/kernels/e2e all
 
+# Gateways that are disturbed at random for twenty minutes, as root.
+chaos:
+	go test ./test/chaos -for 20m -timeout 1h -v
+
 # deb, rpm, ipk, apk and tar.gz for every processor, in dist.
 packages:
 	deploy/package/build dist
 
-.PHONY: build demo test model fuzz bench bench-quick microbench kernels packages
+.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels packages

@@ -52,7 +52,7 @@ type loop struct {
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
-	damages func() ruleset.Damages // of the rules; nil: nobody watches them
+	damages func() ruleset.Damages // by others to the rules; nil: nobody looks
 	stale   staleness
 
 	events    *events    // nil: there are none

@@ -92,8 +92,8 @@ func (s *socket) each(n int, f func(message)) {
 	}
 }
 
-// await waits for a datagram and reads it while it holds mu, which is left locked if there is no error, so that
-// nobody who locks it finds a datagram that was read and not handled.
+// await waits for a datagram and reads it while it holds mu, which stays locked if there is no error: nobody
+// who locks it comes between the reading of a datagram and its handling.
 func (s *socket) await(mu *sync.Mutex) (n int, err error) {
 	raw, err := s.file.SyscallConn()
 	if err != nil {

@@ -47,7 +47,7 @@ type Watch struct {
 	done   chan struct{}
 	told   func(Event)
 
-	mu       sync.Mutex // of what follows, and held from the first word of a change to the end of what is done
+	mu       sync.Mutex // of what follows; held from the first word of a change to the end of its repair
 	damages  Damages
 	touched  bool // by others, in the transaction that is being told of
 	by       Event
@@ -120,7 +120,7 @@ func (w *Watch) run() {
 	}
 }
 
-// Damages tells how often others damaged the table. What passes the rules until they are repaired nobody sees.
+// Damages tells how often others damaged the table. What passes before it is repaired nobody sees.
 type Damages struct {
 	Times uint64
 	Last  time.Time // when the last one was found or repaired

@@ -164,8 +164,9 @@ func (x *tape) compare(w *world, what string, k *track, wrote, read []string, ma
 				was = fmt.Sprintf("%q", wrote[i])
 			}
 			at := k.when(place)
-			w.t.Errorf("%s (%s, %v): %s %d was %s and is %q at %s\n%q became\n%q\n%s", x.user, x.side.name,
-				x.original, what, i, was, is, at.Format(clock), near(wrote, i), near(read, i), w.chaos.around(at))
+			w.t.Errorf("%s (%s, %v): %s %d was %s and is %q at %s\n%q became\n%q\n%s", x.user,
+				x.side.name, x.original, what, i, was, is, at.Format(clock), near(wrote, i), near(read, i),
+				w.chaos.around(at))
 			return
 		case whole && is != wrote[i]:
 			w.tally.add(what + " rewritten")

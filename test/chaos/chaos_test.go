@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	lasts    = flag.Duration("for", 20*time.Second, "how long each world is disturbed")
+	lasts    = flag.Duration("for", 10*time.Second, "how long each world is disturbed")
 	seed     = flag.Uint64("seed", 0, "of what happens, as an earlier run told it; 0: another one")
 	visitors = flag.Int("sessions", 44, "how many clients of the test's own there are at once")
 	keep     = flag.String("logs", "", "`directory` for the logs of the gateways; empty: they are not kept")
@@ -139,6 +139,7 @@ func newWorld(t *testing.T, paired bool) *world {
 	if logs == "" {
 		logs = t.TempDir()
 	}
+	logs = filepath.Join(logs, t.Name())
 	must(t, os.MkdirAll(logs, 0o755))
 	if *keep != "" {
 		w.capture(logs)
@@ -153,7 +154,8 @@ func newWorld(t *testing.T, paired bool) *world {
 	w.populate()
 	w.Activate(0)
 	for _, s := range w.sides {
-		s.server = &ftptest.Server{Network: s.host(w), Timeout: 5 * time.Second, CheckAddress: true, Wire: s.wire}
+		s.server = &ftptest.Server{Network: s.host(w), Wire: s.wire, Timeout: 5 * time.Second,
+			CheckAddress: true}
 		s.server.Put("small", ftptest.Random(1000, 2))
 		s.server.Put("big", ftptest.Random(1<<20, 1))
 		must(t, s.server.Start(s.host(w).AddrPort(s.ipv6, controlPort)))
@@ -192,8 +194,15 @@ func btoi(b bool) int {
 	return 0
 }
 
-func TestOneGateway(t *testing.T)                  { disturb(t, false) }
-func TestTwoGatewaysThatChangePlaces(t *testing.T) { disturb(t, true) }
+func TestOneGateway(t *testing.T) {
+	t.Parallel()
+	disturb(t, false)
+}
+
+func TestTwoGatewaysThatChangePlaces(t *testing.T) {
+	t.Parallel()
+	disturb(t, true)
+}
 
 // disturb lets chaos loose on a world, and judges what it has come through.
 func disturb(t *testing.T, paired bool) {

@@ -97,9 +97,10 @@ var ofPair = []event{{"switch", (*chaos).change}, {"switch", (*chaos).change}}
 // A storm is followed by a calm in which TCP, which waits twice as long after each repetition, gets through
 // whatever was lost: a repetition may be wanted by a program that has just begun, to ask the receiver.
 const (
-	longestStorm = 5 * time.Second
-	calmAfter    = 10 * time.Second
-	meanPause    = 300 * time.Millisecond // between two events of a storm
+	shortestStorm = 2 * time.Second
+	longestStorm  = 5 * time.Second
+	calmAfter     = 10 * time.Second
+	meanPause     = 300 * time.Millisecond // between two events of a storm
 )
 
 // run has storms until a time. It ends when the world is in order again.
@@ -109,7 +110,8 @@ func (c *chaos) run(until time.Time) {
 		events = append(append([]event{}, always...), ofPair...)
 	}
 	for time.Now().Before(until) {
-		c.over = time.Now().Add(2*time.Second + time.Duration(c.rng.Int64N(int64(longestStorm-2*time.Second))))
+		more := time.Duration(c.rng.Int64N(int64(longestStorm - shortestStorm)))
+		c.over = time.Now().Add(shortestStorm + more)
 		for time.Now().Before(c.over) {
 			e := events[c.rng.IntN(len(events))]
 			if e.do(c) {
@@ -173,7 +175,8 @@ func (c *chaos) kill() bool {
 func (c *chaos) takeover() bool { return c.process("takeover", (*gateway).replace) }
 
 func (c *chaos) freeze() bool {
-	return c.outage(3*time.Second) && c.process("SIGSTOP", func(g *gateway) error { return g.frozen(3 * time.Second) })
+	const d = 3 * time.Second
+	return c.outage(d) && c.process("SIGSTOP", func(g *gateway) error { return g.frozen(d) })
 }
 
 func (c *chaos) reload() bool {

@@ -31,6 +31,7 @@ type peer struct {
 func (p *peer) run() {
 	for i := 0; !p.w.over(); i++ {
 		p.visit(fmt.Sprintf("%s%d.%d", p.program, p.n, i))
+		time.Sleep(time.Duration(p.rng.Int64N(int64(thinks))))
 	}
 }
 

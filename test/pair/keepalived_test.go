@@ -37,7 +37,8 @@ func (g *Gateway) keep(t *testing.T, second bool) *keepalived {
 	must(t, os.WriteFile(etc+"/keepalived/keepalived.conf", []byte(conf), 0o644))
 	must(t, os.WriteFile(etc+"/conntrackd/conntrackd.conf", own, 0o644))
 	must(t, os.WriteFile(etc+"/conntrackd/notify", []byte(read(t, "notify")), 0o755))
-	const run = `mount --bind "$0/conntrackd" /etc/conntrackd && mount --bind "$0/keepalived" /etc/keepalived &&
+	const run = `mount --bind "$0/conntrackd" /etc/conntrackd &&
+mount --bind "$0/keepalived" /etc/keepalived &&
 exec keepalived --dont-fork --log-console --log-detail -p "$0/pid" -r "$0/vrrp.pid" -c "$0/checkers.pid"`
 	k := &keepalived{g: g, Cmd: g.Command(context.Background(), "unshare", "-m", "sh", "-c", run, etc)}
 	k.Stdout, k.Stderr = &k.log, &k.log

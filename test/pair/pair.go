@@ -59,8 +59,8 @@ type Gateway struct {
 	Program *lab.Cmd // ftpalg, if a test runs it here
 }
 
-// New makes the network and the gateways, with their settings and rules. No program runs yet, and none of them
-// has the virtual addresses.
+// New makes the network and the gateways, with their settings and rules. No program runs yet, and none of
+// them has the virtual addresses.
 func New(t testing.TB) *Pair {
 	t.Helper()
 	need(t, "conntrackd", "nft")
