@@ -57,7 +57,7 @@ func newWatch(t testing.TB, w *world, g *pair.Gateway) *watch {
 	return h
 }
 
-// trial is an address in the entries with which the program tries what the kernel can do.
+// trial is an address in what the program makes to find out what the kernel can do.
 var trial = netip.MustParseAddr("192.0.2.1")
 
 func (h *watch) hear(e *conntrack.Event) {
