@@ -154,7 +154,7 @@ func newWorld(t *testing.T, paired bool) *world {
 	w.populate()
 	w.Activate(0)
 	for _, s := range w.sides {
-		s.server = &ftptest.Server{Network: s.host(w), Wire: s.wire, Timeout: 5 * time.Second,
+		s.server = &ftptest.Server{Network: atServer{s.host(w)}, Wire: s.wire, Timeout: 5 * time.Second,
 			CheckAddress: true}
 		s.server.Put("small", ftptest.Random(1000, 2))
 		s.server.Put("big", ftptest.Random(1<<20, 1))

@@ -30,6 +30,8 @@ type chaos struct {
 	all  sync.WaitGroup // what takes a while
 	over time.Time      // when the storm is
 
+	switched time.Time // when the gateways changed places last
+
 	mu    sync.Mutex
 	story []happening
 	under int       // how much is being done that any session may notice
@@ -41,6 +43,10 @@ type happening struct {
 	at   time.Time
 	what string
 }
+
+// switchGap is between two switches at least: VRRP takes as long to notice that a gateway is gone. Faster
+// ones can bring back old entries: what conntrackd has read at the first it may send after the second.
+const switchGap = 4 * time.Second
 
 // settles is how long after something sessions may still notice it: what was lost is repeated.
 const settles = 2 * time.Second
@@ -253,6 +259,10 @@ func (c *chaos) cable() bool {
 
 // change has the gateways change places.
 func (c *chaos) change() bool {
+	if time.Since(c.switched) < switchGap {
+		return false
+	}
+	defer func() { c.switched = time.Now() }()
 	c.begin("switch to %s", c.Standby())
 	defer c.end("switched")
 	c.Activate(1 - c.Active)

@@ -100,9 +100,9 @@ func (n network) Listen(network, address string) (net.Listener, error) {
 // data is a data connection, which may be slow.
 func (n network) data(c net.Conn) net.Conn {
 	if n.tape.slow {
-		return &slow{c}
+		return &slow{moving{c}}
 	}
-	return c
+	return moving{c}
 }
 
 // listener gives data connections.
@@ -120,11 +120,62 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // slow is a data connection that takes a while, so that something happens in its time.
-type slow struct{ net.Conn }
+type slow struct{ moving }
 
 func (s *slow) Read(b []byte) (int, error) {
 	time.Sleep(5 * time.Millisecond)
-	return s.Conn.Read(b[:min(len(b), 4<<10)])
+	return s.moving.Read(b[:min(len(b), 4<<10)])
+}
+
+// atServer is the network of a server, which gives up on data connections on which nothing moves: as real
+// ones do, only sooner.
+type atServer struct{ *lab.Host }
+
+func (n atServer) Dial(ctx context.Context, local, remote netip.AddrPort) (net.Conn, error) {
+	c, err := n.Host.Dial(ctx, local, remote)
+	if err != nil {
+		return nil, err
+	}
+	return moving{c}, nil
+}
+
+func (n atServer) Listen(network, address string) (net.Listener, error) {
+	l, err := n.Host.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &movingListener{l}, nil
+}
+
+type movingListener struct{ net.Listener }
+
+func (l *movingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return moving{c}, nil
+}
+
+// moving is a data connection that gives up if nothing moves.
+type moving struct{ net.Conn }
+
+// stuckAfter is longer than any outage with what TCP waits after it.
+const stuckAfter = 15 * time.Second
+
+func (c moving) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(stuckAfter))
+	return c.Conn.Read(b)
+}
+
+func (c moving) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		_ = c.SetWriteDeadline(time.Now().Add(stuckAfter))
+		var k int
+		k, err = c.Conn.Write(b[n:min(len(b), n+16<<10)])
+		n += k
+	}
+	return n, err
 }
 
 // taped is a control connection.

@@ -78,7 +78,11 @@ func (h *watch) hear(e *conntrack.Event) {
 		f := &e.Entry
 		x.what, x.master, x.from = "a data connection", f.Master, f.Tuple[0].Src.Addr()
 		x.open, x.target, x.came = f.Tuple[0].Dst, f.Tuple[1].Src, e.PortID == 0
-		if !f.Expected() {
+		switch {
+		case f.Expected():
+		case e.PortID != 0:
+			return // a copy of what came through the other gateway
+		default:
 			x.what = "a connection that nobody expected"
 			x.master = conntrack.Tuple{}
 		}
