@@ -159,7 +159,7 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
-	if l.damages != nil && l.stale.of(n, len(l.packets), l.damages()) {
+	if l.stale.of(now, n, len(l.packets), l.damages) {
 		for i := range l.packets[:n] {
 			l.answer(l.packets[i].ID, nfqueue.Drop, nil)
 		}

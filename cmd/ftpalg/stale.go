@@ -15,12 +15,23 @@ const staleFor = 200 * time.Millisecond
 // chain that was deleted the kernel has dropped what it had queued. To edit such a packet puts both ends out
 // of step for good. So they are dropped, and come again.
 type staleness struct {
-	times uint64 // damages that are known
-	drops bool   // there may be more packets from before the last
+	turned time.Time // the last time
+	times  uint64    // damages that are known
+	drops  bool      // there may be more packets from before the last
 }
 
-// of tells whether the n packets that were read, at most so many at once, are to be dropped.
-func (s *staleness) of(n, most int, d ruleset.Damages) bool {
+// standsStill is for how long the loop may not have turned before packets may be that old. Where it turns all
+// the time nobody needs to ask.
+const standsStill = staleFor / 2
+
+// of tells whether the n packets that were read just now, at most so many at once, are to be dropped.
+func (s *staleness) of(now time.Time, n, most int, damages func() ruleset.Damages) bool {
+	stood := now.Sub(s.turned) > standsStill
+	s.turned = now
+	if damages == nil || !stood && !s.drops {
+		return false
+	}
+	d := damages()
 	recent := time.Since(d.Last) < staleFor
 	if d.Times != s.times {
 		s.times, s.drops = d.Times, recent

@@ -24,11 +24,16 @@ func TestPacketsFromBeforeADamageAreStale(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var s staleness
 			for i, n := range c.reads {
-				if got := s.of(n, most, c.d); got != c.want[i] {
+				got := s.of(now, n, most, func() ruleset.Damages { return c.d })
+				if got != c.want[i] {
 					t.Errorf("read %d, of %d packets: %v", i, n, got)
 				}
 			}
-			if c.d.Times > 0 && !s.of(1, most, ruleset.Damages{Times: c.d.Times + 1, Last: time.Now()}) {
+			next := func() ruleset.Damages { return ruleset.Damages{Times: c.d.Times + 1, Last: time.Now()} }
+			if s.of(now.Add(standsStill), 1, most, next) {
+				t.Error("of a loop that turns packets are dropped")
+			}
+			if !s.of(now.Add(3*standsStill), 1, most, next) {
 				t.Error("the next damage is not noticed")
 			}
 		})

@@ -119,12 +119,8 @@ func (s *socket) poll() (n int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	err = raw.Control(func(fd uintptr) {
-		var reading error
-		n, reading = unix.Read(int(fd), s.buf)
-		ok = reading == nil
-	})
-	return n, ok && err == nil
+	reading := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), s.buf) })
+	return n, err == nil && reading == nil
 }
 
 func parseMessage(in nlread.Message) message {
