@@ -167,7 +167,7 @@ func TestTwoMayTryAtOnce(t *testing.T) {
 	for range 2 {
 		c := dialIn(t, n)
 		both.Go(func() {
-			for range 1000 {
+			for range 500 {
 				if a := c.Try(HelperCarrier); a.Flows != nil || a.SeqAdj != nil || a.Expect != nil {
 					t.Errorf("%+v", a)
 				}

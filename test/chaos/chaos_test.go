@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	lasts    = flag.Duration("for", 10*time.Second, "how long each world is disturbed")
+	lasts    = flag.Duration("for", 5*time.Second, "how long each world is disturbed")
 	seed     = flag.Uint64("seed", 0, "of what happens, as an earlier run told it; 0: another one")
 	visitors = flag.Int("sessions", 44, "how many clients of the test's own there are at once")
 	keep     = flag.String("logs", "", "`directory` for the logs of the gateways; empty: they are not kept")
