@@ -172,7 +172,7 @@ func (v *visitor) judge(err error, right bool, what string, t *ftptest.Transfer)
 	var negative *ftptest.ReplyError
 	switch {
 	case err == nil && !right:
-		v.w.t.Errorf("%s: %s came out wrong, and the client was not told (%+v)", v.tape.user, what, t.Done)
+		v.w.t.Errorf("%s: %s came out wrong, and the client was not told", v.tape.user, what)
 		return true
 	case err == nil && t != nil:
 		v.w.tally.add("file whole")
