@@ -31,6 +31,7 @@ type packetQueue interface {
 	Wake() error
 	Lost() uint64
 	WasFull() bool
+	More() bool
 }
 
 // observer is told of the time to the verdict on a packet, and whether it begins with the packet's arrival.
@@ -159,7 +160,7 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
-	if l.stale.of(now, n, len(l.packets), l.damages) {
+	if l.stale.of(now, n == 0 || l.queue.More(), l.damages) {
 		for i := range l.packets[:n] {
 			l.answer(l.packets[i].ID, nfqueue.Drop, nil)
 		}

@@ -6,9 +6,8 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
-// staleFor is how long after damage was found packets may be from before it. No sender repeats anything
-// earlier.
-const staleFor = 200 * time.Millisecond
+// staleFor is how long after damage was found packets that are read may be from before it.
+const staleFor = time.Second
 
 // staleness tells which packets came to the queue before others damaged the rules. Where the program was
 // stopped meanwhile, or did not have the processor, their repetitions have gone by as they were, and of a
@@ -20,23 +19,22 @@ type staleness struct {
 	drops  bool      // there may be more packets from before the last
 }
 
-// standsStill is for how long the loop may not have turned before packets may be that old. Where it turns all
-// the time nobody needs to ask.
-const standsStill = staleFor / 2
+// standsStill is for how long the loop may not have turned before a packet may have been repeated, which no
+// sender does within twice that time. Where it turns all the time nobody needs to ask.
+const standsStill = 100 * time.Millisecond
 
-// of tells whether the n packets that were read just now, at most so many at once, are to be dropped.
-func (s *staleness) of(now time.Time, n, most int, damages func() ruleset.Damages) bool {
+// of tells whether what was read just now is to be dropped. more: there may be more that came before.
+func (s *staleness) of(now time.Time, more bool, damages func() ruleset.Damages) bool {
 	stood := now.Sub(s.turned) > standsStill
 	s.turned = now
 	if damages == nil || !stood && !s.drops {
 		return false
 	}
 	d := damages()
-	recent := time.Since(d.Last) < staleFor
 	if d.Times != s.times {
-		s.times, s.drops = d.Times, recent
+		s.times, s.drops = d.Times, true
 	}
-	drop := s.drops && recent
-	s.drops = drop && (n == most || n == 0)
+	drop := s.drops && time.Since(d.Last) < staleFor
+	s.drops = drop && more
 	return drop
 }
