@@ -190,9 +190,21 @@ func (c *chaos) reload() bool {
 	return c.process("reload", func(g *gateway) error { return g.reload(yaml) })
 }
 
-// flush takes the rules away, as a reload of the firewall does.
+// repaired is for how long after a flush nothing happens to the program that repairs the rules.
+const repaired = 200 * time.Millisecond
+
+// flush takes the rules away, as a reload of the firewall does. Not while the program is dead or stopped: then
+// nothing keeps the repetition of a line that was edited and lost from going by as it was, at the offset in
+// front of it, and whoever has the session next takes the edit to have arrived.
 func (c *chaos) flush() bool {
 	g := c.victim()
+	if !g.busy.TryLock() {
+		return false
+	}
+	defer c.all.Go(func() {
+		defer g.busy.Unlock()
+		time.Sleep(repaired)
+	})
 	rules, err := os.ReadFile(c.Rules())
 	must(c.t, err)
 	text := []string{"flush ruleset\n" + string(rules), "delete table inet ftpalg\n",

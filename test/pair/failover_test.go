@@ -170,6 +170,7 @@ func TestRunningTransferSurvivesFailoverAndFailback(t *testing.T) {
 				_, err := io.ReadFull(conn, got)
 				must(t, err)
 				p.alike(x.original)
+				p.carried(conn)
 				p.fail()
 				x.finish(conn, "big", got)
 				x.noop()

@@ -1,6 +1,8 @@
 package pair
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -40,6 +42,21 @@ func (p *Pair) alike(original conntrack.Tuple) {
 		return a.Helper != "" && a.Helper == b.Helper && a.Tuple == b.Tuple && a.State == b.State &&
 			a.Seq == b.Seq && a.Flight == b.Flight
 	})
+}
+
+// carried waits until the standby has the entry of a data connection.
+func (p *Pair) carried(conn net.Conn) {
+	p.t.Helper()
+	from := conntrack.Tuple{Src: addrPort(conn.LocalAddr()), Dst: addrPort(conn.RemoteAddr())}
+	eventually(p.t, "the entry of the data connection is replicated", func() bool {
+		f := p.Standby().flow(p.t, from)
+		return f.ID != 0 && !f.Opening
+	})
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	at := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // opened waits until the standby expects what the active gateway expects.
