@@ -37,8 +37,12 @@ kernels:
 systemd:
 	test/systemd/run
 
+# Gateways that are disturbed at random for twenty minutes, as root.
+chaos:
+	go test ./test/chaos -for 20m -timeout 1h -v
+
 # deb, rpm, ipk, apk and tar.gz for every processor, in dist.
 packages:
 	deploy/package/build dist
 
-.PHONY: build demo test model fuzz bench bench-quick microbench kernels systemd packages
+.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd packages

@@ -62,7 +62,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	case err != nil:
 		g.kernelError("replace the entry of a session", err)
 		// What the kernel refuses once is not tried with a connection that works.
-		h.tried, h.adopted = true, g.moment()
+		h.tried, h.adopted = true, g.began.at(g.now)
 		if f, err = g.kernel.Flow(s.original()); err == nil {
 			h.id = f.ID
 		}
@@ -75,7 +75,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 func (h *home) move(s *session, f *conntrack.Flow) {
 	g, was := s.gateway, h.id
 	*h = homeOf(f, h.loopback)
-	h.tried, h.adopted = true, g.moment()
+	h.tried, h.adopted = true, g.began.at(g.now)
 	s.kept = keptOf(f)
 	s.kept.liberal = true // as every entry is that begins in the middle
 	s.conn.Rehouse(h.carrier(f), !f.HasState)

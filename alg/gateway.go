@@ -58,7 +58,7 @@ type Gateway struct {
 	released  released
 	transfers transferBook
 	zones     zones
-	began     time.Time // what moments are counted from
+	began     beginning
 
 	// Used anew for each packet.
 	now    time.Time
@@ -71,7 +71,7 @@ type Gateway struct {
 // New returns a gateway with the policy p, but for the control connections that lie between
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
-	g := &Gateway{kernel: k, clients: newClients(), began: time.Now()}
+	g := &Gateway{kernel: k, clients: newClients(), began: beginning{time.Now()}}
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
 	g.orphans.init()
@@ -200,7 +200,7 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 	switch a.Fate {
 	case rewrite.Wait:
 		s.kept.update(s)
-		if !s.home.fresh(g.moment()) && s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
+		if !s.home.fresh(g.began.at(g.now)) && s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
 			g.released.hold(s)
 			return Hold, policy.OutOfOrder, nil
 		}
@@ -314,7 +314,7 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.D
 	s, dir := g.table.of(p, g.zone)
 	if s != nil {
 		if s.kept.trusts(s, dir, p) {
-			g.table.touch(s, g.moment())
+			g.table.touch(s, g.began.at(g.now))
 			return s, dir, policy.None
 		}
 		g.drop(s)
@@ -335,6 +335,6 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.D
 		return nil, 0, policy.KernelError
 	}
 	s = g.add(f, loopback)
-	g.table.touch(s, g.moment())
+	g.table.touch(s, g.began.at(g.now))
 	return s, s.direction(t), policy.None
 }

@@ -184,7 +184,7 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	switch {
 	case s.shared && s.conn.Unsent(dir, p):
 		return false // another program let pass what we did not see
-	case strange, s.gateway.moment().since(s.lastSeen) >= verifyEvery:
+	case strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= verifyEvery:
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
 		return k.verify(s)
@@ -197,10 +197,10 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 // the session meanwhile, and what we remember of it is worth nothing.
 func (k *kept) verify(s *session) bool {
 	g := s.gateway
-	if g.moment().since(s.checked) < verifyEvery {
+	if g.began.at(g.now).since(s.checked) < verifyEvery {
 		return true
 	}
-	s.checked = g.moment()
+	s.checked = g.began.at(g.now)
 	f, err := g.kernel.Flow(s.original())
 	if errors.Is(err, conntrack.ErrNotFound) {
 		g.Stats.Vanished.Add(1)

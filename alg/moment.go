@@ -11,13 +11,13 @@ type moment int64
 // never is before all others.
 const never = moment(math.MinInt64 / 2)
 
+func (m moment) since(earlier moment) time.Duration { return time.Duration(m - earlier) }
+
+// beginning is what moments are counted from.
+type beginning struct{ time.Time }
+
 // at returns the moment of a time.
-func (g *Gateway) at(t time.Time) moment { return moment(t.Sub(g.began)) }
+func (b beginning) at(t time.Time) moment { return moment(t.Sub(b.Time)) }
 
 // time returns the time of a moment.
-func (g *Gateway) time(m moment) time.Time { return g.began.Add(time.Duration(m)) }
-
-// moment is now.
-func (g *Gateway) moment() moment { return g.at(g.now) }
-
-func (m moment) since(earlier moment) time.Duration { return time.Duration(m - earlier) }
+func (b beginning) time(m moment) time.Time { return b.Add(time.Duration(m)) }

@@ -51,7 +51,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	}
 	s := &session{
 		gateway: g, number: f.ID, zone: f.Zone, home: homeOf(&f, loopback),
-		kept: keptOf(&f), checked: g.moment(), since: g.moment(),
+		kept: keptOf(&f), checked: g.began.at(g.now), since: g.began.at(g.now),
 	}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
@@ -228,7 +228,7 @@ func (g *Gateway) Adopt(es []conntrack.Expectation) {
 
 // sweep forgets sessions that ended, and asks the kernel for those that have been idle for long.
 func (g *Gateway) sweep() {
-	t, now, at := &g.table, g.now, g.moment()
+	t, now, at := &g.table, g.now, g.began.at(g.now)
 	for s := t.over.next; s != &t.over && at.since(s.lastSeen) > endedFor; s = t.over.next {
 		g.drop(s)
 	}

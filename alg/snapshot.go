@@ -58,7 +58,7 @@ func rowOf(s *session, now time.Time) Session {
 	r := Session{
 		Client: e.Client, Dialled: e.Dialled, Server: e.Server, Zone: s.zone.ID, State: s.state(),
 		User: s.words.user, Command: text(&s.words.last),
-		Since: s.gateway.time(s.since), Seen: s.gateway.time(s.lastSeen),
+		Since: s.gateway.began.time(s.since), Seen: s.gateway.began.time(s.lastSeen),
 	}
 	for d := range r.Offset {
 		r.Offset[d] = s.kept.seq[d].After

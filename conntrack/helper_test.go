@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -149,11 +150,29 @@ func TestTryLeavesNothing(t *testing.T) {
 		if a := c.Try(helper); a.Flows != nil || a.SeqAdj != nil || a.Expect != nil {
 			t.Errorf("%q: %+v", helper, a)
 		}
-		if _, err := c.Flow(tryTuple); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%q: the entry is still there: %v", helper, err)
+		err := c.Entries(Filter{}, func(e *Entry) { t.Errorf("%q: there is still %+v", helper, e) })
+		if err != nil {
+			t.Error(err)
 		}
 		if all, err := c.Expectations(); err != nil || len(all) != 0 {
 			t.Errorf("%q: %v, %v", helper, all, err)
 		}
 	}
+}
+
+// As where two gateways replicate their entries to each other, and both begin.
+func TestTwoMayTryAtOnce(t *testing.T) {
+	n := netnstest.New(t)
+	var both sync.WaitGroup
+	for range 2 {
+		c := dialIn(t, n)
+		both.Go(func() {
+			for range 500 {
+				if a := c.Try(HelperCarrier); a.Flows != nil || a.SeqAdj != nil || a.Expect != nil {
+					t.Errorf("%+v", a)
+				}
+			}
+		})
+	}
+	both.Wait()
 }

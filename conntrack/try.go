@@ -3,6 +3,7 @@ package conntrack
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -22,35 +23,42 @@ type Abilities struct {
 // The entry that Try makes lies between addresses that are reserved for
 // documentation (RFC 5737), so it meets no traffic.
 var (
-	tryTuple = Tuple{Src: netip.MustParseAddrPort("192.0.2.1:1"),
-		Dst: netip.MustParseAddrPort("198.51.100.1:21")}
+	tryClient = netip.MustParseAddr("192.0.2.1")
+	tryServer = netip.MustParseAddrPort("198.51.100.1:21")
 	trySeqAdj = SeqAdj{Pos: 1, Before: -1, After: 1}
 )
+
+// trial is the original tuple of an entry to try things on. It is another each time: where entries are
+// replicated, the one that another gateway makes and removes just now is here too.
+func trial() Tuple {
+	return Tuple{Src: netip.AddrPortFrom(tryClient, 1+rand.N[uint16](1<<16-1)), Dst: tryServer}
+}
 
 // Try makes a conntrack entry with the helper, tries on it what ftpalg needs of
 // ctnetlink, and removes it again. Without a helper an expectation cannot be
 // made, and that the kernel says so is taken for the ability.
 func (c *Conn) Try(helper string) Abilities {
-	if err := c.makeEntry(helper); err != nil {
+	t := trial()
+	if err := c.makeEntry(t, helper); err != nil {
 		err = fmt.Errorf("make a conntrack entry: %w", err)
 		return Abilities{Flows: err, SeqAdj: err, Expect: err, Translate: err}
 	}
-	a := Abilities{SeqAdj: c.trySeqAdj()}
-	e := Expectation{Master: tryTuple, Src: tryTuple.Src.Addr(),
-		Dst: netip.AddrPortFrom(tryTuple.Dst.Addr(), 2), Timeout: time.Second}
+	a := Abilities{SeqAdj: c.trySeqAdj(t)}
+	e := Expectation{Master: t, Src: t.Src.Addr(),
+		Dst: netip.AddrPortFrom(t.Dst.Addr(), t.Src.Port()), Timeout: time.Second}
 	a.Expect = c.tryExpect(e, helper)
 	if helper != "" {
 		e.Translate, e.Target = true, e.Dst
 		a.Translate = c.tryExpect(e, helper)
 	}
-	a.Flows = c.removeEntry()
+	a.Flows = c.removeEntry(t)
 	return a
 }
 
-func (c *Conn) makeEntry(helper string) error {
+func (c *Conn) makeEntry(t Tuple, helper string) error {
 	e := c.start(subsysConntrack|msgNew, unix.NLM_F_CREATE, unix.AF_INET)
-	e.tuple(ctaTupleOrig, tryTuple)
-	e.tuple(ctaTupleReply, tryTuple.Reverse())
+	e.tuple(ctaTupleOrig, t)
+	e.tuple(ctaTupleReply, t.Reverse())
 	e.u32(ctaTimeout, 2)
 	info := e.nest(ctaProtoInfo)
 	tcp := e.nest(ctaProtoInfoTCP)
@@ -65,17 +73,17 @@ func (c *Conn) makeEntry(helper string) error {
 	return c.do()
 }
 
-func (c *Conn) removeEntry() error {
-	c.start(subsysConntrack|msgDelete, 0, unix.AF_INET).tuple(ctaTupleOrig, tryTuple)
+func (c *Conn) removeEntry(t Tuple) error {
+	c.start(subsysConntrack|msgDelete, 0, unix.AF_INET).tuple(ctaTupleOrig, t)
 	return c.do()
 }
 
-func (c *Conn) trySeqAdj() error {
+func (c *Conn) trySeqAdj(t Tuple) error {
 	moved := Update{Seq: [2]SeqAdj{trySeqAdj, trySeqAdj}, SetSeq: [2]bool{true, true}}
-	if err := c.Update(tryTuple, moved); err != nil {
+	if err := c.Update(t, moved); err != nil {
 		return err
 	}
-	f, err := c.Flow(tryTuple)
+	f, err := c.Flow(t)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,20 @@ func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
 // SetPolicy changes the policy for what comes.
 func (d *Dialogue) SetPolicy(p *policy.Policy) { d.policy = p }
 
+// Endpoints returns the addresses.
+func (d *Dialogue) Endpoints() Endpoints { return d.ends.unpack() }
+
+// From tells which side sends the packets of a tuple; ok is false if it is neither.
+func (d *Dialogue) From(t Tuple) (from Side, ok bool) {
+	switch t {
+	case d.ends.from[Client]:
+		return Client, true
+	case d.ends.from[Server]:
+		return Server, true
+	}
+	return 0, false
+}
+
 // Over tells whether the session has ended for the server, or as a connection.
 func (d *Dialogue) Over() bool { return d.over || d.ended }
 

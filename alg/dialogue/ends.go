@@ -49,21 +49,9 @@ func pack(e *Endpoints) ends {
 	}
 }
 
-// Endpoints returns the addresses.
-func (d *Dialogue) Endpoints() (e Endpoints) {
-	e.Client, e.Dialled = d.ends.from[Client].ends()
-	e.Server, e.Outside = d.ends.from[Server].ends()
-	e.SNAT, e.DNAT = d.ends.snat, d.ends.dnat
-	return e
-}
-
-// From tells which side sends the packets of a tuple; ok is false if it is neither.
-func (d *Dialogue) From(t Tuple) (from Side, ok bool) {
-	switch t {
-	case d.ends.from[Client]:
-		return Client, true
-	case d.ends.from[Server]:
-		return Server, true
-	}
-	return 0, false
+func (e *ends) unpack() (whole Endpoints) {
+	whole.Client, whole.Dialled = e.from[Client].ends()
+	whole.Server, whole.Outside = e.from[Server].ends()
+	whole.SNAT, whole.DNAT = e.snat, e.dnat
+	return whole
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,6 +41,7 @@ says more.`,
 		r := probe.Run(probe.Options{Queue: conf.Queue, Table: conf.Table, Ports: conf.Ports,
 			Open: conf.Policy.Limits.Total.Open, AnyZone: conf.Zones.Any, Zones: conf.Zones.Named})
 		r.Items = append(r.Items, whoHoldsOffsets)
+		r.Items = append(r.Items, ofOtherGateway(c.Context(), conf.Socket.Path)...)
 		return tellReport(c.OutOrStdout(), r, *asJSON)
 	}
 	return c
@@ -112,6 +115,32 @@ var whoHoldsOffsets = probe.Item{
 	ID: "sequence_offsets", Status: probe.Note,
 	Detail: "the kernel holds them for connections that it translates; without NAT on this machine and on " +
 		"loopback the program does, and a rewritten session of those ends with the program",
+}
+
+// askPatience is how long a program that may run is asked: one that hangs must not stop the check.
+const askPatience = 5 * time.Second
+
+// ofOtherGateway is what a gateway that stands by says of the sessions of the other one of the pair, by the
+// socket at path. There is nothing to say if none runs: only a program that hears the kernel's events knows.
+func ofOtherGateway(ctx context.Context, path string) (items []probe.Item) {
+	if path == "" {
+		return nil
+	}
+	if !exists(path) && exists(ofService) {
+		path = ofService
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	var s api.Status
+	if api.NewClient(path).Get(ctx, "status", &s) != nil {
+		return nil
+	}
+	for _, c := range s.Checks {
+		if c.ID == idStandby {
+			items = append(items, probe.Item{ID: idStandby, Status: probe.Note, Detail: c.Detail})
+		}
+	}
+	return items
 }
 
 func printReport(w io.Writer, r probe.Report) error {

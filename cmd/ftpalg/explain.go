@@ -140,6 +140,12 @@ var ownChecks = []probe.Check{
 		Remedy:  "Look for \"kernel error\" in the log, and run ftpalg check.",
 	},
 	{
+		ID: idStandby, Name: "the other gateway of a pair has sessions",
+		Meaning: "This many control connections pass the other gateway of a pair, and their entries are " +
+			"replicated into this kernel: this gateway stands by. They count nowhere before their packets " +
+			"come here.",
+	},
+	{
 		ID: "data", Name: "data connections come",
 		Meaning: "More data connections came than failed to come.",
 		Remedy:  "Look for \"data connection\" with a likely cause in the log, or at ftpalg sessions.",

@@ -66,9 +66,12 @@ func counters(s *alg.Stats) map[string]uint64 {
 	return c
 }
 
+// idStandby is the check's of the other gateway.
+const idStandby = "standby"
+
 // checkStandby tells of the sessions of another gateway of a pair.
 func checkStandby(n int64) api.Check {
-	return api.Check{ID: "standby", Name: "the other gateway of a pair has sessions",
+	return api.Check{ID: idStandby, Name: "the other gateway of a pair has sessions",
 		Detail: fmt.Sprintf("standby: %d control connections replicated", n)}
 }
 

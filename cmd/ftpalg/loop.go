@@ -8,6 +8,7 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 const (
@@ -30,6 +31,7 @@ type packetQueue interface {
 	Wake() error
 	Lost() uint64
 	WasFull() bool
+	More() bool
 }
 
 // observer is told of the time to the verdict on a packet, and whether it begins with the packet's arrival.
@@ -50,6 +52,9 @@ type loop struct {
 	lost     *atomic.Uint64
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
+
+	damages func() ruleset.Damages // by others to the rules; nil: nobody looks
+	stale   staleness
 
 	events    *events    // nil: there are none
 	snapshots *snapshots // nil: nobody asks for any
@@ -154,6 +159,12 @@ func (l *loop) round() (int, error) {
 		l.overruns.Add(1)
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
+	}
+	if l.stale.of(now, n == 0 || l.queue.More(), l.damages) {
+		for i := range l.packets[:n] {
+			l.answer(l.packets[i].ID, nfqueue.Drop, nil)
+		}
+		n = 0
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)

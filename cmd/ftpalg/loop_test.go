@@ -102,6 +102,7 @@ func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
 func (q *fakeQueue) Wake() error                 { return nil }
 func (q *fakeQueue) Lost() uint64                { return q.lost }
 func (q *fakeQueue) WasFull() bool               { return q.full }
+func (q *fakeQueue) More() bool                  { return false }
 
 func (q *fakeQueue) Flush() error {
 	if len(q.answers) > q.flushed {
@@ -253,6 +254,7 @@ func (q *endless) Flush() error                                  { return nil }
 func (q *endless) Wake() error                                   { return nil }
 func (q *endless) Lost() uint64                                  { return 0 }
 func (q *endless) WasFull() bool                                 { return false }
+func (q *endless) More() bool                                    { return false }
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
 	l := testLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)

@@ -49,10 +49,14 @@ func (p *program) boundByOther(queue uint16) bool {
 
 // watchRules begins to watch the table, so before it is installed.
 func (p *program) watchRules() (err error) {
-	if p.watch, err = p.rules.Watch(p.ruleEvent); err == nil {
-		p.undo = append(p.undo, p.watch.Close)
+	if p.watch, err = p.rules.Watch(p.ruleEvent); err != nil {
+		return err
 	}
-	return err
+	p.undo = append(p.undo, p.watch.Close)
+	for _, w := range p.workers {
+		w.loop.damages = p.watch.Damages
+	}
+	return nil
 }
 
 // installRules makes the table, or puts another in its place.

@@ -80,6 +80,7 @@ type Queue struct {
 	drop     []byte // scratch space of replace
 	gone     uint64
 	pressure pressure
+	more     bool
 	lost     atomic.Uint64
 	woken    atomic.Bool
 	deadline time.Time
@@ -157,12 +158,16 @@ func (q *Queue) Receive(pkts []Packet) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, q.receiveError(err))
 		}
+		q.more = n == most
 		if filled := q.decodeAll(pkts, n); filled > 0 {
 			q.pressure.noteBatch(q.queue, n, most)
 			return filled, nil
 		}
 	}
 }
+
+// More tells whether there was more to read than the last Receive could take.
+func (q *Queue) More() bool { return q.more }
 
 // decodeAll reads the n datagrams just received and returns how many packets were among them.
 func (q *Queue) decodeAll(pkts []Packet, n int) (filled int) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
@@ -80,10 +81,46 @@ func (s *socket) receive(f func(message)) error {
 	if err != nil {
 		return err
 	}
+	s.each(n, f)
+	return nil
+}
+
+// each gives f the messages of the datagram of n bytes that was read.
+func (s *socket) each(n int, f func(message)) {
 	for m, rest, ok := nlread.NextMessage(s.buf[:n]); ok; m, rest, ok = nlread.NextMessage(rest) {
 		f(parseMessage(m))
 	}
-	return nil
+}
+
+// await waits for a datagram and reads it while it holds mu, which stays locked if there is no error: nobody
+// who locks it comes between the reading of a datagram and its handling.
+func (s *socket) await(mu *sync.Mutex) (n int, err error) {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	waiting := raw.Read(func(fd uintptr) bool {
+		mu.Lock()
+		if n, err = unix.Read(int(fd), s.buf); err == nil {
+			return true
+		}
+		mu.Unlock()
+		return err != unix.EAGAIN && err != unix.EINTR
+	})
+	if waiting != nil {
+		return 0, waiting
+	}
+	return n, err
+}
+
+// poll reads a datagram if there is one.
+func (s *socket) poll() (n int, ok bool) {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	reading := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), s.buf) })
+	return n, err == nil && reading == nil
 }
 
 func parseMessage(in nlread.Message) message {

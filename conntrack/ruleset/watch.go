@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,8 @@ type Watch struct {
 	done   chan struct{}
 	told   func(Event)
 
+	mu       sync.Mutex // of what follows; held from the first word of a change to the end of its repair
+	damages  Damages
 	touched  bool // by others, in the transaction that is being told of
 	by       Event
 	since    time.Time // of the first word of a damage that is not repaired; zero: there is none
@@ -56,7 +59,7 @@ type Watch struct {
 
 // Watch begins to watch the table, in the network namespace of the calling thread.
 // Call it before the table is installed: then nothing is missed. told is called
-// for each event, by the watch's goroutine; it must not close the watch.
+// for each event, by the watch's goroutine or one that asks for [Watch.Damages]; it must not close the watch.
 func (t *Table) Watch(told func(Event)) (*Watch, error) {
 	s, err := openSocket(1 << (unix.NFNLGRP_NFTABLES - 1))
 	if err != nil {
@@ -97,18 +100,43 @@ func (w *Watch) run() {
 		if err := w.events.file.SetReadDeadline(w.due); err != nil {
 			return
 		}
-		switch err := w.events.receive(w.event); {
+		n, err := w.events.await(&w.mu)
+		if err != nil {
+			w.mu.Lock()
+		}
+		switch {
 		case err == nil:
+			w.events.each(n, w.event)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			w.repair()
 		case errors.Is(err, unix.ENOBUFS):
 			w.Stats.Overruns.Add(1)
 			w.damaged(Event{})
 		default:
+			w.mu.Unlock()
 			return
 		}
+		w.mu.Unlock()
 	}
 }
+
+// Damages tells how often others damaged the table. What passes before it is repaired nobody sees.
+type Damages struct {
+	Times uint64
+	Last  time.Time // when the last one was found or repaired
+}
+
+// Damages counts also what the kernel has told and nobody has heard yet. Any goroutine may ask.
+func (w *Watch) Damages() Damages {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n, ok := w.events.poll(); ok; n, ok = w.events.poll() {
+		w.events.each(n, w.event)
+	}
+	return w.damages
+}
+
+func (w *Watch) note() { w.damages = Damages{w.damages.Times + 1, time.Now()} }
 
 // event takes note of one message of the kernel: changes of a transaction, and at
 // its end who made it (nf_tables_commit in net/netfilter/nf_tables_api.c).
@@ -144,6 +172,7 @@ func (w *Watch) damaged(by Event) {
 	if due := now.Add(wait); w.due.IsZero() || due.Before(w.due) {
 		w.due = due
 		w.Stats.Whole.Store(false)
+		w.note()
 		by.Found = Altered
 		w.told(by)
 	}
@@ -154,6 +183,9 @@ func (w *Watch) repair() {
 	found, owner, err := w.table.Repair()
 	e := w.by
 	e.Found, e.Owner, e.Err, e.Wait, e.Took = found, owner, err, 0, time.Since(w.since)
+	if found == Gone || found == Altered {
+		w.note()
+	}
 	w.since, w.due = time.Time{}, time.Time{}
 	switch {
 	case err != nil:

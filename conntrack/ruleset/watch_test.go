@@ -129,6 +129,31 @@ func TestWhatOthersDamageIsRepaired(t *testing.T) {
 	t.Logf("repaired within %v at the median", took[len(took)/2])
 }
 
+// Who asks after somebody has damaged the table is told so, however little time there was.
+func TestDamagesAreCountedBeforeAnybodyHearsOfThem(t *testing.T) {
+	for _, d := range damages {
+		t.Run(d.name, func(t *testing.T) {
+			w := newWatched(t, netnstest.New(t))
+			must(t, w.Install(config(t, w.ns)))
+			if n := w.watch.Damages(); n.Times != 0 {
+				t.Errorf("there were none, and there are %+v", n)
+			}
+			w.ns.Nft(d.do)
+			n := w.watch.Damages()
+			if n.Times != 1 || time.Since(n.Last) > patience {
+				t.Errorf("after one there are %+v", n)
+			}
+			w.wantWhole()
+			w.ns.Nft(func(c *nftables.Conn) {
+				c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "other"})
+			})
+			if again := w.watch.Damages(); again != n {
+				t.Errorf("what is none counts: %+v", again)
+			}
+		})
+	}
+}
+
 func TestChangesOfOthersToOtherTablesAreNone(t *testing.T) {
 	w := newWatched(t, netnstest.New(t))
 	must(t, w.Install(config(t, w.ns)))

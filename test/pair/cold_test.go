@@ -14,10 +14,10 @@ func TestColdStandbyTakesTheSessionOver(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPair(t)
-			p.activate(0)
-			cold := p.standby()
-			must(t, cold.program.Process.Signal(unix.SIGTERM))
-			must(t, cold.program.Wait())
+			p.Activate(0)
+			cold := p.Standby()
+			must(t, cold.Program.Process.Signal(unix.SIGTERM))
+			must(t, cold.Program.Wait())
 			x := p.login(&s)
 			for _, m := range s.modes() { // so that there is an offset
 				x.finish(x.begin(x.agree(m), "small"), "small", nil)
@@ -25,12 +25,12 @@ func TestColdStandbyTakesTheSessionOver(t *testing.T) {
 			var f conntrack.Flow
 			eventually(t, "the entry is replicated", func() bool {
 				f = cold.flow(t, x.original)
-				return f.Helper != "" && f.Seq == p.gateways[0].flow(t, x.original).Seq
+				return f.Helper != "" && f.Seq == p.Gateways[0].flow(t, x.original).Seq
 			})
 			if f.HasState {
 				t.Fatalf("the label was replicated: %+v", f)
 			}
-			file := cold.dir + "/ftpalg.yaml"
+			file := cold.Dir + "/ftpalg.yaml"
 			must(t, os.WriteFile(file, []byte("trust_running: true\n"), 0o644))
 			cold.serve(t, "--config", file)
 			for range 4 { // there and back

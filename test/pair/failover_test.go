@@ -19,13 +19,13 @@ const switches = 10
 type side struct {
 	name   string
 	ipv6   bool
-	client func(*pair) *lab.Host
-	server func(*pair) *lab.Host
+	client func(*Pair) *lab.Host
+	server func(*Pair) *lab.Host
 	dial   string
 }
 
-func inside(p *pair) *lab.Host  { return p.inside }
-func outside(p *pair) *lab.Host { return p.outside }
+func inside(p *Pair) *lab.Host  { return p.Inside }
+func outside(p *Pair) *lab.Host { return p.Outside }
 
 var sides = []side{
 	{"SNAT IPv4", false, inside, outside, "203.0.113.66:21"},
@@ -44,14 +44,14 @@ func (s *side) modes() []ftptest.Mode {
 // session is a client that is logged in.
 type session struct {
 	*ftptest.Client
-	p        *pair
+	p        *Pair
 	host     *lab.Host
 	server   *ftptest.Server
 	original conntrack.Tuple
 }
 
 // login starts a server and a client.
-func (p *pair) login(s *side) *session {
+func (p *Pair) login(s *side) *session {
 	p.t.Helper()
 	x := &session{p: p, host: s.client(p), server: &ftptest.Server{Network: s.server(p), Timeout: patience}}
 	x.server.Put("small", ftptest.Random(1000, 2))
@@ -143,7 +143,7 @@ func TestIdleSessionAndOpenDoorSurviveFailoverAndFailback(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPair(t)
-			p.activate(0)
+			p.Activate(0)
 			x := p.login(&s)
 			for i := range switches {
 				d := x.agree(s.modes()[i%len(s.modes())])
@@ -162,7 +162,7 @@ func TestRunningTransferSurvivesFailoverAndFailback(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPair(t)
-			p.activate(0)
+			p.Activate(0)
 			x := p.login(&s)
 			for i := range switches {
 				conn := x.begin(x.agree(s.modes()[i%len(s.modes())]), "big")
@@ -170,6 +170,7 @@ func TestRunningTransferSurvivesFailoverAndFailback(t *testing.T) {
 				_, err := io.ReadFull(conn, got)
 				must(t, err)
 				p.alike(x.original)
+				p.carried(conn)
 				p.fail()
 				x.finish(conn, "big", got)
 				x.noop()

@@ -8,13 +8,13 @@ import (
 )
 
 // lose has a host lose what it receives of control connections, until it is called again.
-func lose(t *testing.T, h *lab.Host) (found func()) {
+func lose(t testing.TB, h *lab.Host) (found func()) {
 	t.Helper()
-	g := &gateway{Host: h}
-	g.run(t, "nft", "add table inet loss; add chain inet loss in "+
+	g := &Gateway{Host: h}
+	g.Run(t, "nft", "add table inet loss; add chain inet loss in "+
 		"{ type filter hook prerouting priority raw; }; add rule inet loss in tcp dport 21 drop; "+
 		"add rule inet loss in tcp sport 21 drop")
-	return func() { g.run(t, "nft", "delete table inet loss") }
+	return func() { g.Run(t, "nft", "delete table inet loss") }
 }
 
 // The line that was edited is lost behind the first gateway, and comes again by the second.
@@ -22,10 +22,10 @@ func TestEditedLineLostBehindOneGatewayComesAlikeByTheOther(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPair(t)
-			p.activate(0)
+			p.Activate(0)
 			x := p.login(&s)
 			m := s.modes()[0]
-			if s.client(p) == p.outside {
+			if s.client(p) == p.Outside {
 				m = s.modes()[1]
 			}
 			for range switches {

@@ -1,50 +1,39 @@
-// Package pair tests two gateways, one of which takes over from the other: the program itself, conntrackd and
-// the files of deploy/ha, in network namespaces. It needs conntrackd and nft.
 package pair
 
 import (
+	"context"
 	"os"
-	"os/exec"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/ftpalg/ftpalg/test/build"
 )
-
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
 
 var program string
 
 func TestMain(m *testing.M) { os.Exit(build.Main(m, &program)) }
 
-// need skips where a program is missing, or fails where nothing may be skipped.
-func need(t *testing.T, names ...string) {
+// newPair is a pair that replicates, with the program on both.
+func newPair(t *testing.T) *Pair {
 	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err == nil {
-			continue
-		}
-		if os.Getenv("FTPALG_REQUIRE_ROOT") == "1" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("SKIPPED, NOT TESTED: %s is not installed", name)
+	p := New(t)
+	for i, g := range p.Gateways {
+		g.serve(t)
+		g.Replicate(t, i == 1)
 	}
+	return p
 }
 
-func must(t testing.TB, err error) {
+// serve starts the program.
+func (g *Gateway) serve(t *testing.T, args ...string) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	was := strings.Count(g.Log.String(), "msg=ready")
+	g.Program = g.Command(context.Background(), program, append([]string{"run",
+		"--metrics-address", "", "--socket-path", g.Dir + "/sock"}, args...)...)
+	g.Program.Stdout, g.Program.Stderr = &g.Log, &g.Log
+	must(t, g.Program.Start())
+	ready := func() bool { return strings.Count(g.Log.String(), "msg=ready") > was }
+	eventually(t, "the program is ready", ready)
 }
 
-// eventually waits until something is so.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
+func (p *Pair) fail() { p.t.Helper(); p.Activate(1 - p.Active) }

@@ -1,0 +1,7 @@
+// Package chaos has a gateway, and a pair of them, disturbed at random while clients are at work: it kills,
+// stops and replaces the program, takes its rules and its labels away, pulls cables out, moves the addresses.
+// Every file must arrive whole or the client be told; no byte of a control connection may be wrong, and
+// nothing may open that was not asked for.
+//
+//	go test ./test/chaos -for 20m -timeout 1h -v
+package chaos
