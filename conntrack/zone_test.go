@@ -180,3 +180,33 @@ func TestPassiveDataConnectionPassesInAZoneBehindDestinationNAT(t *testing.T) {
 		passes(t, r, e.Dst.String(), data)
 	})
 }
+
+func TestEventsTellTheZone(t *testing.T) {
+	zones(t, func(t *testing.T, r *netnstest.Router, c *Conn, z Zone) {
+		events := listenIn(t, r.Gateway, AllEvents, 1<<20)
+		client, peer := open(t, r, netnstest.Server)
+		want := tuplesIn(z, tuples(t, client, peer))
+		f, err := c.Flow(want[Original])
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := active(f, 40001)
+		e.Zone = z
+		l := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
+		if err := expect(c, e); err != nil {
+			t.Fatal(err)
+		}
+		passes(t, r, e.Dst.String(), l)
+		data := await(t, events, func(e *Event) bool { return e.Kind == FlowNew && e.Entry.Expected() })
+		if data.Entry.Zone != z || data.Entry.Master != want[Original] {
+			t.Errorf("data connection: %+v", data)
+		}
+		if err := c.Remove(want[Original], f.ID); err != nil {
+			t.Fatal(err)
+		}
+		end := await(t, events, func(e *Event) bool { return e.Kind == FlowDestroy })
+		if end.Entry.Zone != z || end.Entry.Tuple != want {
+			t.Errorf("the end: %+v", end)
+		}
+	})
+}

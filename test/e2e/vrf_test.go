@@ -101,7 +101,11 @@ func customers(t *testing.T, how apart) (gateway *lab.Host, all [2]customer) {
 }
 
 func TestCustomersWithTheSameAddressesDoNotMeet(t *testing.T) {
-	for _, how := range []apart{byRules, byVRF} {
+	ways := []apart{byRules, byVRF}
+	if os.Getenv("FTPALG_BINARY") != "" {
+		ways = ways[1:] // an emulated machine is slow, and the other way is tested elsewhere
+	}
+	for _, how := range ways {
 		for _, f := range families {
 			t.Run(how.name+", "+f.name, func(t *testing.T) {
 				gateway, all := customers(t, how)
