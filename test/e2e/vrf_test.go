@@ -62,9 +62,9 @@ var byVRF = apart{"VRF devices", func(t *testing.T, gateway *lab.Host, table int
 	}
 }}
 
-// customerNetworks are the gateway's addresses, inside and outside.
+// customerNetworks are the gateway's addresses, inside and outside, where they are longer than the clients'.
 var customerNetworks = [2]struct{ ipv4, ipv6 string }{
-	{"10.0.13.1/24", "fd00:13::1/64"}, {"203.0.113.101/24", "2001:db8:113::1/64"}, // longer than the clients' addresses
+	{"10.0.13.1/24", "fd00:13::1/64"}, {"203.0.113.101/24", "2001:db8:113::1/64"},
 }
 
 // customers makes a gateway with two customers, each in a conntrack zone: 5 and 6.
