@@ -128,15 +128,18 @@ func (c *Conn) insist(e *Entry, helper string, u *Update) (made Flow, err error)
 // removeBackwards removes the entry that an answer made, which is taken for the first packet of
 // a connection in the other direction. One of another connection that has the tuple stays.
 func (c *Conn) removeBackwards(e *Entry) error {
-	reply := e.Tuple[Reply] // in the zone of the packet that made it
-	f, err := c.Flow(reply)
-	if err == nil && f.Tuple[Original] == reply {
-		err = c.Remove(reply, f.ID)
+	reply := e.Tuple[Reply]
+	// A zone of one direction is that of the other's packets in the entry that they make.
+	for _, reply.Zone = range [...]uint16{e.Tuple[Reply].Zone, e.Tuple[Original].Zone} {
+		f, err := c.Flow(reply)
+		if err == nil && f.Tuple[Original] == reply {
+			err = c.Remove(reply, f.ID)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
-	if errors.Is(err, ErrNotFound) {
-		err = nil
-	}
-	return err
+	return nil
 }
 
 // swap deletes the entry with the ID and makes it anew, in one datagram. It returns what the

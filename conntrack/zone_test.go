@@ -210,3 +210,25 @@ func TestEventsTellTheZone(t *testing.T) {
 		}
 	})
 }
+
+func TestEntryThatAnAnswerMadeInAZoneGivesWay(t *testing.T) {
+	zones(t, func(t *testing.T, r *netnstest.Router, c *Conn, z Zone) {
+		client, peer := open(t, r, netnstest.Server)
+		want := tuplesIn(z, tuples(t, client, peer))
+		var e Entry
+		err := c.Entry(want[Original], &e)
+		if err = errors.Join(err, c.Remove(want[Original], e.ID)); err != nil {
+			t.Fatal(err)
+		}
+		backwards := e
+		backwards.Tuple = tuplesIn(z, [2]Tuple{want[Reply], want[Reply].Reverse()})
+		backwards.SNAT, backwards.Helper = false, ""
+		if _, _, created, err := c.swap(&backwards, 0, "", &Update{}); created != nil || err != nil {
+			t.Fatal(created, err)
+		}
+		if f, err := c.insist(&e, HelperCarrier, &Update{}); err != nil || f.Tuple != want || f.Zone != z {
+			t.Errorf("%+v, %v", f, err)
+		}
+		exchange(t, peer, client)
+	})
+}

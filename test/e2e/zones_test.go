@@ -58,12 +58,13 @@ func tellsZones(t testing.TB, h *lab.Host) (does bool) {
 }
 
 // inZones runs the program where connections are in zones, which it is told the names of only if the kernel
-// does not tell.
+// does not tell. More of the configuration may follow the names.
 func inZones(t testing.TB, h *lab.Host, names string) *gateway {
 	t.Helper()
 	how := "searched"
 	if tellsZones(t, h) {
-		how, names = "told", "any"
+		_, rest, _ := strings.Cut(names, "]")
+		how, names = "told", "any"+rest
 	}
 	g := withConfig(t, h, "zones: "+names+"\n")
 	if !strings.Contains(g.logged(), " zones="+how) {
@@ -157,6 +158,23 @@ func TestDoorInAZoneIsTakenOverAfterARestart(t *testing.T) {
 
 			c = login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
 			get(t, c, s, ftptest.PORT, "small")
+		})
+	}
+}
+
+func TestSessionInAZoneThatIsOlderThanTheGatewayIsTakenOver(t *testing.T) {
+	for _, z := range zoneKinds {
+		t.Run(z.statement, func(t *testing.T) {
+			r := routed(t, (*lab.Lab).ClientBehindNAT)
+			inZone(t, r.Gateway, z.statement)
+			s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
+			c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+			g := inZones(t, r.Gateway, "[9, 5]\ntrust_running: true")
+			for range 2 {
+				get(t, c, s, ftptest.PORT, "small")
+				get(t, c, s, ftptest.PASV, "small")
+			}
+			g.wantZone(c, z.zone)
 		})
 	}
 }
