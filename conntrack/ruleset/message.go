@@ -204,8 +204,13 @@ func (b *batch) addRule(table, chain string, exprs []expr.Any) {
 // the kernel takes the first, and complains in its log.
 func shortenDirection(c *expr.Ct, body []byte) {
 	const length = unix.SizeofNlAttr + 4
-	if c.Key != expr.CtKeyPROTODST || len(body) < length {
-		return // none of the others that have one is used
+	switch c.Key {
+	case expr.CtKeySRC, expr.CtKeyDST, expr.CtKeyPROTOSRC, expr.CtKeyPROTODST:
+	default:
+		return
+	}
+	if len(body) < length {
+		return
 	}
 	a := body[len(body)-length:]
 	binary.NativeEndian.PutUint16(a, unix.SizeofNlAttr+1)

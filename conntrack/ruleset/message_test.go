@@ -11,17 +11,17 @@ import (
 // TestDirectionIsAByte follows a rule down to the attribute: the kernel writes to its log of one that has
 // another length, each time that the rules are installed.
 func TestDirectionIsAByte(t *testing.T) {
-	for direction := range byte(2) {
+	for i, key := range []expr.CtKey{expr.CtKeySRC, expr.CtKeyDST, expr.CtKeyPROTOSRC, expr.CtKeyPROTODST} {
 		var b batch
-		port := &expr.Ct{Key: expr.CtKeyPROTODST, Register: 1, Direction: uint32(direction)}
-		b.addRule("t", "c", []expr.Any{port})
+		direction := byte(i % 2)
+		b.addRule("t", "c", []expr.Any{&expr.Ct{Key: key, Register: 1, Direction: uint32(direction)}})
 		got := b.messages[0].body
 		for _, typ := range []uint16{unix.NFTA_RULE_EXPRESSIONS, unix.NFTA_LIST_ELEM, unix.NFTA_EXPR_DATA,
 			unix.NFTA_CT_DIRECTION} {
 			got = attribute(t, got, typ)
 		}
 		if len(got) != 1 || got[0] != direction {
-			t.Errorf("direction %d is written as %v", direction, got)
+			t.Errorf("direction %d of key %d is written as %v", direction, key, got)
 		}
 	}
 }
