@@ -20,9 +20,8 @@ type book struct {
 	live []*tape
 
 	// Made by judge.
-	asks     map[conntrack.Key]map[netip.AddrPort]int // by original tuple
-	told     map[netip.AddrPort]bool                  // by servers, to whomever
-	compared int
+	asks map[conntrack.Key]map[netip.AddrPort]int // by original tuple
+	told map[netip.AddrPort]bool                  // by servers, to whomever
 }
 
 func newBook() *book { return &book{} }

@@ -18,11 +18,10 @@ import (
 
 // watch hears what opens on a gateway.
 type watch struct {
-	t    testing.TB
-	g    *pair.Gateway
-	mu   sync.Mutex
-	lost int
-	all  []opening
+	t   testing.TB
+	g   *pair.Gateway
+	mu  sync.Mutex
+	all []opening
 }
 
 // opening is a port that was opened for a control connection, or a data connection that was let through.
