@@ -238,8 +238,12 @@ func (x *tape) replyMayBe(was, is string) bool {
 	case refused.MatchString(is):
 		return true
 	}
-	return is == was[:4]+digit.ReplaceAllString(was[4:], "x")
+	if is == was[:4]+digit.ReplaceAllString(was[4:], "x") {
+		return true
+	}
+	plain := strings.TrimRight(strings.TrimSuffix(is, "\r\n"), "x")
+	return len(is) == len(was) && len(plain) >= 4 && strings.HasPrefix(was, plain)
 }
 
-// digit is what is made unreadable of a reply that came in pieces and is refused.
+// digit is what is made unreadable of a reply that came in pieces and is refused, or else all that is left.
 var digit = regexp.MustCompile(`[0-9]`)
