@@ -194,7 +194,8 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 		return false
 	case mended(was, is):
 		w.tally.add("command mended")
-		return true
+		at, ok := active(is)
+		return !ok || at.Addr() != s.Remote.Addr()
 	case !lost.MatchString(is) || is[:4] != verb:
 		return false
 	}
@@ -217,8 +218,15 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 // mended tells whether an edited line was lost behind a program that died, and came again by the next, which
 // does not know what it was, only how long: then it was made as long, so that both ends stay in step.
 func mended(was, is string) bool {
-	plain := strings.TrimLeft(is, "x")
-	return is != was && len(is) > 2 && (plain == was || is == was[max(0, len(was)-len(is)):])
+	more := len(is) - len(was)
+	for at := 0; at <= len(was) && more != 0; at++ {
+		switch {
+		case more > 0 && is == was[:at]+strings.Repeat("x", more)+was[at:],
+			more < 0 && at-more <= len(was) && is == was[:at]+was[at-more:]:
+			return true
+		}
+	}
+	return false
 }
 
 var refused = regexp.MustCompile(`^425 Data connection refused by the gateway\. *\r\n$`)
