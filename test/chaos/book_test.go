@@ -93,6 +93,9 @@ func (b *book) note(x *tape, s *ftptest.Session) {
 	}
 }
 
+// many: of a real client's port nobody knows how often it asked for it.
+const many = 1 << 20
+
 // asked tells how often it was asked for what opened, and whether it may have been at all.
 func (b *book) asked(x *opening) (times int, right bool) {
 	if asks, ok := b.asks[x.master.Key()]; ok {
@@ -105,9 +108,9 @@ func (b *book) asked(x *opening) (times int, right bool) {
 		return 0, false
 	}
 	if server == client {
-		return 1, x.target.Port() >= 1024
+		return many, x.target.Port() >= 1024
 	}
-	return 1, b.told[x.target] && x.from == client
+	return many, b.told[x.target] && x.from == client
 }
 
 // active reads a PORT or EPRT.
@@ -237,7 +240,8 @@ func (x *tape) replyMayBe(was, is string) bool {
 		return false
 	}
 	if mended(was, is) {
-		return true
+		_, ok := passive(is, x.original.Dst.Addr())
+		return !ok
 	}
 	at, ok := passive(is, x.original.Dst.Addr())
 	switch {
