@@ -207,7 +207,7 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	switch {
 	case ok && at.Addr() == own && x.side.inside:
 		return true // as the server sees its client
-	case strings.Trim(is[4:], "x \r\n") == "":
+	case !ok && masked(was, is):
 		w.tally.add("command refused by the gateway")
 		return true
 	case len(is) < len(was) && !(ok && at.Addr() == own):
@@ -216,6 +216,19 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 		return true
 	}
 	return false
+}
+
+// masked tells whether of a line that came in pieces some bytes were made unreadable, or all of its argument.
+func masked(was, is string) bool {
+	if strings.Trim(is[4:], "x \r\n") == "" {
+		return true
+	}
+	for i := range min(len(was), len(is)) {
+		if is[i] != was[i] && is[i] != 'x' {
+			return false
+		}
+	}
+	return len(is) == len(was)
 }
 
 // mended tells whether an edited line was lost behind a program that died, and came again by the next, which

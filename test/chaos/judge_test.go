@@ -29,6 +29,8 @@ func TestWrongCommandsAreNoticed(t *testing.T) {
 		{eprt, "EPRT |1|203.0.113.1|33249|\r\n", true, true},
 		{port, "PORT xxxxxxxxxxxxxxxxxx\r\n", true, true},
 		{port, "x" + port, true, true},
+		{port, "PORT xx,0,13,66,129,225\r\n", true, true},
+		{port, "PORT xx,0,13,66,129,226\r\n", true, false},
 		{port, "POxxRT 10,0,13,66,129,225\r\n", true, true},
 		{port, "POyyRT 10,0,13,66,129,225\r\n", true, false},
 		{port, "PORT \n", true, true},
