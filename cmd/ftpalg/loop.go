@@ -160,17 +160,18 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
-	if l.stale.of(now, n == 0 || l.queue.More(), l.damages) {
-		for i := range l.packets[:n] {
-			l.answer(l.packets[i].ID, nfqueue.Drop, nil)
-		}
-		n = 0
+	if n == 0 {
+		l.stale.of(now, true, l.damages) // what was there before is read in the next round
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	l.release(now)
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
+		if l.stale.of(time.Now(), i < n-1 || l.queue.More(), l.damages) {
+			l.answer(p.ID, nfqueue.Drop, nil)
+			continue
+		}
 		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
 		l.release(now)
 	}

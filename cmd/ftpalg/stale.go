@@ -23,7 +23,7 @@ type staleness struct {
 // sender does within twice that time. Where it turns all the time nobody needs to ask.
 const standsStill = 100 * time.Millisecond
 
-// of tells whether what was read just now is to be dropped. more: there may be more that came before.
+// of tells whether the packet at hand is to be dropped. more: there may be more that came before.
 func (s *staleness) of(now time.Time, more bool, damages func() ruleset.Damages) bool {
 	stood := now.Sub(s.turned) > standsStill
 	s.turned = now

@@ -20,9 +20,8 @@ type book struct {
 	live []*tape
 
 	// Made by judge.
-	asks     map[conntrack.Key]map[netip.AddrPort]int // by original tuple
-	told     map[netip.AddrPort]bool                  // by servers, to whomever
-	compared int
+	asks map[conntrack.Key]map[netip.AddrPort]int // by original tuple
+	told map[netip.AddrPort]bool                  // by servers, to whomever
 }
 
 func newBook() *book { return &book{} }
@@ -94,6 +93,9 @@ func (b *book) note(x *tape, s *ftptest.Session) {
 	}
 }
 
+// many: of a real client's port nobody knows how often it asked for it.
+const many = 1 << 20
+
 // asked tells how often it was asked for what opened, and whether it may have been at all.
 func (b *book) asked(x *opening) (times int, right bool) {
 	if asks, ok := b.asks[x.master.Key()]; ok {
@@ -106,9 +108,9 @@ func (b *book) asked(x *opening) (times int, right bool) {
 		return 0, false
 	}
 	if server == client {
-		return 1, x.target.Port() >= 1024
+		return many, x.target.Port() >= 1024
 	}
-	return 1, b.told[x.target] && x.from == client
+	return many, b.told[x.target] && x.from == client
 }
 
 // active reads a PORT or EPRT.
@@ -195,7 +197,8 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 		return false
 	case mended(was, is):
 		w.tally.add("command mended")
-		return true
+		at, ok := active(is)
+		return !ok || at.Addr() != s.Remote.Addr()
 	case !lost.MatchString(is) || is[:4] != verb:
 		return false
 	}
@@ -204,7 +207,7 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	switch {
 	case ok && at.Addr() == own && x.side.inside:
 		return true // as the server sees its client
-	case strings.Trim(is[4:], "x \r\n") == "":
+	case !ok && masked(was, is):
 		w.tally.add("command refused by the gateway")
 		return true
 	case len(is) < len(was) && !(ok && at.Addr() == own):
@@ -215,11 +218,31 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	return false
 }
 
+// masked tells whether of a line that came in pieces some bytes were made unreadable, or all of its argument.
+func masked(was, is string) bool {
+	if strings.Trim(is[4:], "x \r\n") == "" {
+		return true
+	}
+	for i := range min(len(was), len(is)) {
+		if is[i] != was[i] && is[i] != 'x' {
+			return false
+		}
+	}
+	return len(is) == len(was)
+}
+
 // mended tells whether an edited line was lost behind a program that died, and came again by the next, which
 // does not know what it was, only how long: then it was made as long, so that both ends stay in step.
 func mended(was, is string) bool {
-	plain := strings.TrimLeft(is, "x")
-	return is != was && len(is) > 2 && (plain == was || is == was[max(0, len(was)-len(is)):])
+	more := len(is) - len(was)
+	for at := 0; at <= len(was) && more != 0; at++ {
+		switch {
+		case more > 0 && is == was[:at]+strings.Repeat("x", more)+was[at:],
+			more < 0 && at-more <= len(was) && is == was[:at]+was[at-more:]:
+			return true
+		}
+	}
+	return false
 }
 
 var refused = regexp.MustCompile(`^425 Data connection refused by the gateway\. *\r\n$`)
@@ -230,7 +253,8 @@ func (x *tape) replyMayBe(was, is string) bool {
 		return false
 	}
 	if mended(was, is) {
-		return true
+		_, ok := passive(is, x.original.Dst.Addr())
+		return !ok
 	}
 	at, ok := passive(is, x.original.Dst.Addr())
 	switch {
@@ -239,8 +263,12 @@ func (x *tape) replyMayBe(was, is string) bool {
 	case refused.MatchString(is):
 		return true
 	}
-	return is == was[:4]+digit.ReplaceAllString(was[4:], "x")
+	if is == was[:4]+digit.ReplaceAllString(was[4:], "x") {
+		return true
+	}
+	plain := strings.TrimRight(strings.TrimSuffix(is, "\r\n"), "x")
+	return len(is) == len(was) && len(plain) >= 4 && strings.HasPrefix(was, plain)
 }
 
-// digit is what is made unreadable of a reply that came in pieces and is refused.
+// digit is what is made unreadable of a reply that came in pieces and is refused, or else all that is left.
 var digit = regexp.MustCompile(`[0-9]`)
