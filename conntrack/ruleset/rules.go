@@ -227,8 +227,8 @@ func label(s conntrack.State) []byte {
 // bit is the number that nft on this machine gives to the one bit in s.
 func bit(s conntrack.State) string { return fmt.Sprint(bitNumber(s, binary.NativeEndian)) }
 
-// bitNumber looks for the bit as nft does (ct_label_type_parse in its src/ct.c): a label is one number of 16
-// bytes in the byte order of the machine. The kernel's own count, by words, plays no part: nft gives it bytes.
+// bitNumber looks for the bit as nft does (ct_label_type_parse in its src/ct.c): a label is one number of
+// 16 bytes in the byte order of the machine. The kernel counts by words, but what nft gives it is bytes.
 func bitNumber(s conntrack.State, order binary.ByteOrder) int {
 	b := label(s)
 	if order.Uint16([]byte{1, 0}) == 1 {
