@@ -9,7 +9,7 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
-// bigEndianBits are the numbers of label bits in the golden tables, and what they are on a big endian machine.
+// bigEndianBits are the numbers of label bits in the golden tables, and those on a big endian machine.
 var bigEndianBits = map[string]string{"112": "8", "113": "9", "114": "10", "122": "2"}
 
 var labelBit = regexp.MustCompile(`(ct label (?:set )?)(\d+)`)
