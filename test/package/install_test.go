@@ -20,7 +20,7 @@ func TestPackagesComeAndGo(t *testing.T) {
 		t.Skip(why)
 	}
 	dir := t.TempDir()
-	build := exec.Command(filepath.Join(root, "deploy/package/build"), dir, *architecture)
+	build := exec.Command(filepath.Join(otherTree(t), "deploy/package/build"), dir, *architecture)
 	build.Env = append(os.Environ(), "FTPALG_VERSION="+older, "SOURCE_DATE_EPOCH="+epoch)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -35,4 +35,19 @@ func TestPackagesComeAndGo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// otherTree is a copy of the tree with another configuration in its packages: only then does an upgrade show
+// whether one that was edited is kept.
+func otherTree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	c := exec.Command("sh", "-ec", `git ls-files -z --cached --others --exclude-standard |
+		xargs -0 cp -P --parents -t "$0"
+		echo '# As it was once.' >>"$0/deploy/ftpalg.yaml"`, dir)
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
 }
