@@ -16,14 +16,9 @@ import (
 )
 
 func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
-<<<<<<< HEAD
 	got := configMessage(0x1234, 4096, nfq.NfQaCfgFlagFailOpen, 1)
-	want := golden.Message(t, "40000000"+"02030500"+"0100000000000000"+ // length; type, REQUEST|ACK; sequence, port
-=======
-	got := configMessage(0x1234, 4096, 1)
 	want := golden.Message(t, ""+
 		"40000000"+"02030500"+"0100000000000000"+ // length; type, REQUEST|ACK; sequence, port
->>>>>>> 6d4429d (Have the packages tested before a change lands)
 		"00001234"+ // family, version, queue
 		"0800010001000000"+ // command: bind
 		"090002000000fffb02000000"+ // parameters: copy 65531 bytes of the packet
