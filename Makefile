@@ -41,8 +41,20 @@ systemd:
 chaos:
 	go test ./test/chaos -for 20m -timeout 1h -v
 
-# deb, rpm, ipk, apk and tar.gz for every processor, in dist.
+# deb, rpm, ipk, apk and tar.gz for every processor, in dist, of what is in this directory.
 packages:
 	deploy/package/build dist
 
-.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd packages
+# The same from the commit alone, into an empty dist, with what it is made of and checksums.
+release:
+	deploy/package/release dist
+
+# That two builds in different places give the same bytes, for every processor; some ten minutes.
+reproducible:
+	test/package/reproducible -c
+
+# Unit tests under emulated processors, of both byte orders.
+processors:
+	test/processors
+
+.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd packages release reproducible processors

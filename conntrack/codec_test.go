@@ -1,15 +1,15 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/golden"
 )
 
 var (
@@ -19,25 +19,24 @@ var (
 	server6 = netip.MustParseAddrPort("[2001:db8::9]:21")
 )
 
-// The golden bytes are those of a little endian machine; only headers differ
-// on others.
-func golden(t *testing.T) {
-	t.Helper()
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		t.Skip("the golden bytes are little endian")
-	}
-}
-
 func encoded(build func(*encoder)) string {
 	var e encoder
 	build(&e)
 	return hex.EncodeToString(e.b)
 }
 
-func unspaced(s string) string { return strings.Join(strings.Fields(s), "") }
+func TestEncodeHeader(t *testing.T) {
+	got := encoded(func(e *encoder) {
+		e.start(subsysConntrack|msgGet, unix.NLM_F_REQUEST|unix.NLM_F_ACK, 0x01020304, unix.AF_INET)
+		e.finish()
+	})
+	want := hex.EncodeToString(golden.Message(t, `14000000 0101 0500 04030201 00000000 02 00 0000`))
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
 
 func TestEncode(t *testing.T) {
-	golden(t)
 	const tupleV4 = ` 3400 0180
 		1400 0180 0800 0100 0a000002 0800 0200 c0000209
 		1c00 0280 0500 0100 06000000 0600 0200 1234 0000 0600 0300 0015 0000`
@@ -46,11 +45,6 @@ func TestEncode(t *testing.T) {
 		build func(*encoder)
 		want  string
 	}{
-		{"header", func(e *encoder) {
-			e.start(subsysConntrack|msgGet, unix.NLM_F_REQUEST|unix.NLM_F_ACK, 0x01020304, unix.AF_INET)
-			e.finish()
-		},
-			`14000000 0101 0500 04030201 00000000 02 00 0000`},
 		{"IPv4 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client4, Dst: server4}) },
 			tupleV4},
 		{"IPv6 tuple", func(e *encoder) { e.tuple(ctaTupleOrig, Tuple{Src: client6, Dst: server6}) },
@@ -105,7 +99,7 @@ func TestEncode(t *testing.T) {
 			 0800 0500 00000000
 			 0800 0600 00000000`},
 	} {
-		if got, want := encoded(c.build), unspaced(c.want); got != want {
+		if got, want := encoded(c.build), hex.EncodeToString(golden.Attrs(t, c.want)); got != want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.name, got, want)
 		}
 	}
@@ -138,17 +132,7 @@ const (
 		0900060073616e6500000000 16000b006e61742d666f6c6c6f772d6d61737465720000 00`
 )
 
-func answerBytes(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(unspaced(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestDecodeFlow(t *testing.T) {
-	golden(t)
 	inside, outside := netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.1:52574")
 	server := netip.MustParseAddrPort("192.0.2.2:21")
 	want := Flow{
@@ -159,14 +143,13 @@ func TestDecodeFlow(t *testing.T) {
 	}
 	d := decoder{layout: DefaultLayout}
 	var got Flow
-	d.flow(answerBytes(t, flowAnswer), &got)
+	d.flow(golden.Attrs(t, flowAnswer), &got)
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
 func TestDecodeExpectation(t *testing.T) {
-	golden(t)
 	want := Expectation{
 		Master: Tuple{netip.MustParseAddrPort("10.77.1.2:52574"), netip.MustParseAddrPort("192.0.2.2:21"), 0},
 		Src:    netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddrPort("192.0.2.1:40000"),
@@ -175,15 +158,15 @@ func TestDecodeExpectation(t *testing.T) {
 	}
 	var d decoder
 	var got ExpectEntry
-	d.expectation(answerBytes(t, expectAnswer), &got)
+	d.expectation(golden.Attrs(t, expectAnswer), &got)
 	if got.Expectation != want || got.Fn != followMaster || got.Mask != maskFor(want.Src) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(answerBytes(f, flowAnswer))
-	f.Add(answerBytes(f, expectAnswer))
+	f.Add(golden.Attrs(f, flowAnswer))
+	f.Add(golden.Attrs(f, expectAnswer))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := decoder{layout: DefaultLayout}
 		var e Entry

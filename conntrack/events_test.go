@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/golden"
 	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
 )
 
@@ -198,12 +199,11 @@ func TestCloseWakesAListener(t *testing.T) {
 func eventBytes(t testing.TB, typ uint16, attrs string) []byte {
 	var e encoder
 	e.start(typ, unix.NLM_F_CREATE, 0, unix.AF_INET)
-	e.b = append(e.b, answerBytes(t, attrs)...)
+	e.b = append(e.b, golden.Attrs(t, attrs)...)
 	return e.finish()
 }
 
 func TestDecodingAnEventDoesNotAllocate(t *testing.T) {
-	golden(t)
 	messages := [][]byte{
 		eventBytes(t, subsysConntrack, flowAnswer), eventBytes(t, subsysExpect, expectAnswer)}
 	d := decoder{layout: DefaultLayout}

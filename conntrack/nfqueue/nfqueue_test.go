@@ -3,7 +3,6 @@ package nfqueue
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"net"
 	"os"
@@ -12,18 +11,21 @@ import (
 
 	nfq "github.com/florianl/go-nfqueue/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/ftpalg/ftpalg/conntrack/internal/golden"
 )
 
 func TestConfigMessageBindsAndSetsEverythingAtOnce(t *testing.T) {
-	got := hex.EncodeToString(configMessage(0x1234, 4096, nfq.NfQaCfgFlagFailOpen, 1))
-	want := "40000000" + "02030500" + "0100000000000000" + // length; type, REQUEST|ACK; sequence, port
-		"00001234" + // family, version, queue
-		"0800010001000000" + // command: bind
-		"090002000000fffb02000000" + // parameters: copy 65531 bytes of the packet
-		"0800030000001000" + // queue length
-		"0800050000000001" + "0800040000000001" // flag FAIL_OPEN and its mask
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	got := configMessage(0x1234, 4096, nfq.NfQaCfgFlagFailOpen, 1)
+	want := golden.Message(t, ""+
+		"40000000"+"02030500"+"0100000000000000"+ // length; type, REQUEST|ACK; sequence, port
+		"00001234"+ // family, version, queue
+		"0800010001000000"+ // command: bind
+		"090002000000fffb02000000"+ // parameters: copy 65531 bytes of the packet
+		"0800030000001000"+ // queue length
+		"0800050000000001"+"0800040000000001") // flag FAIL_OPEN and its mask
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
 	}
 }
 
@@ -38,8 +40,9 @@ func TestVerdictMessage(t *testing.T) {
 		{Accept, "hello", "2c000000" + "0103010000000000" + "0000000000000007" + "0c0002000000000100000102" +
 			"09000a00" + "68656c6c6f000000"},
 	} {
-		if got := hex.EncodeToString(appendVerdict(nil, 7, 0x102, c.v, []byte(c.data))); got != c.want {
-			t.Errorf("%v, %q:\ngot  %s\nwant %s", c.v, c.data, got, c.want)
+		got, want := appendVerdict(nil, 7, 0x102, c.v, []byte(c.data)), golden.Message(t, c.want)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%v, %q:\ngot  %x\nwant %x", c.v, c.data, got, want)
 		}
 	}
 }

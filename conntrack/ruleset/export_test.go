@@ -1,9 +1,11 @@
 package ruleset
 
 import (
+	"encoding/binary"
 	"errors"
 	"testing"
 
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
@@ -51,3 +53,6 @@ func (t *Table) ChainHandles() (map[string]uint64, error) {
 	})
 	return handles, err
 }
+
+// BitNumber is what nft calls a bit of the state on a machine of the given byte order.
+func BitNumber(s conntrack.State, order binary.ByteOrder) int { return bitNumber(s, order) }

@@ -3,6 +3,8 @@ package ruleset
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -222,14 +224,22 @@ func label(s conntrack.State) []byte {
 	return b
 }
 
-// bit is the number that nft, which counts the bits of a label in host byte
-// order, gives to the one bit in s on a little endian machine.
-func bit(s conntrack.State) string {
-	n := 14 * 8
-	for ; s > 1; s >>= 1 {
-		n++
+// bit is the number that nft on this machine gives to the one bit in s.
+func bit(s conntrack.State) string { return fmt.Sprint(bitNumber(s, binary.NativeEndian)) }
+
+// bitNumber looks for the bit as nft does (ct_label_type_parse in its src/ct.c): a label is one number of
+// 16 bytes in the byte order of the machine. The kernel counts by words, but what nft gives it is bytes.
+func bitNumber(s conntrack.State, order binary.ByteOrder) int {
+	b := label(s)
+	if order.Uint16([]byte{1, 0}) == 1 {
+		slices.Reverse(b) // the highest byte first
 	}
-	return fmt.Sprint(n)
+	for i, v := range b {
+		if v != 0 {
+			return 8*(len(b)-1-i) + bits.TrailingZeros8(v)
+		}
+	}
+	return -1
 }
 
 func setLabel(s conntrack.State) []expr.Any {

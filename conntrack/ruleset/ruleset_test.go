@@ -46,7 +46,7 @@ func TestTextIsTheGoldenTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got != string(want) {
+		if want := asHere(t, string(want)); got != want {
 			t.Errorf("%s (UPDATE_GOLDEN=1 writes it anew):\ngot\n%s\nwant\n%s", file, got, want)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // Text returns the table in nft syntax, to be read or to be loaded with `nft -f`
 // by those who keep their rules themselves. It always has the native queue
 // statement: nft can show the xt target NFQUEUE but cannot read it. The numbers
-// of the label bits are those of a little endian machine.
+// of the label bits are those of this machine: on a big endian one they are others.
 func Text(c Config) string {
 	c = c.withDefaults()
 	var b strings.Builder

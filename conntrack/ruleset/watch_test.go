@@ -105,6 +105,7 @@ func portElement(port byte) []nftables.SetElement {
 }
 
 func TestWhatOthersDamageIsRepaired(t *testing.T) {
+	netnstest.NeedRoot(t)
 	var took []time.Duration
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) {

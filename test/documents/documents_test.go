@@ -27,6 +27,7 @@ var runners = map[string]string{
 	"ufw":           "test/beside/neighbours_test.go",
 	"fail2ban":      "test/beside/neighbours_test.go",
 	"deb":           "test/package/deb",
+	"rpm":           "test/package/rpm",
 }
 
 // noCommands are the languages of fences in which nothing is to be typed, but for console, which no test can
