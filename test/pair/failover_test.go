@@ -169,7 +169,7 @@ func TestRunningTransferSurvivesFailoverAndFailback(t *testing.T) {
 				got := make([]byte, 1<<20)
 				_, err := io.ReadFull(conn, got)
 				must(t, err)
-				p.alike(x.original)
+				p.settled(x.original)
 				p.carried(conn)
 				p.fail()
 				x.finish(conn, "big", got)

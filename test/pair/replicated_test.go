@@ -44,6 +44,18 @@ func (p *Pair) alike(original conntrack.Tuple) {
 	})
 }
 
+// settled waits until no door is in the entries any more, and they are alike. That the connection came for
+// which a door waited is written a moment later, and where the gateway that loses the session writes last it
+// overwrites what the other has written.
+func (p *Pair) settled(original conntrack.Tuple) {
+	p.t.Helper()
+	const door = conntrack.StateDoorActive | conntrack.StateDoorPassive
+	eventually(p.t, "the door is gone from the entry", func() bool {
+		return p.Gateways[p.Active].flow(p.t, original).State&door == 0
+	})
+	p.alike(original)
+}
+
 // carried waits until the standby has the entry of a data connection.
 func (p *Pair) carried(conn net.Conn) {
 	p.t.Helper()
