@@ -4,4 +4,7 @@
 // nothing may open that was not asked for.
 //
 //	go test ./test/chaos -for 20m -timeout 1h -v
+//
+// What happens when is different each time, and a run of many minutes still finds faults: it is for people
+// who look at what it says, and no condition for a change. Without -for only the judging is tested.
 package chaos
