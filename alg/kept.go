@@ -137,6 +137,19 @@ func (k *kept) update(s *session) {
 	}
 }
 
+// settle is update where no packet proves that no other gateway has the session, and so only after a look at
+// the kernel's entry. It returns false if another program had it.
+func (k *kept) settle(s *session) bool {
+	s.checked = never
+	if !k.verify(s) {
+		return false
+	}
+	if !s.shared {
+		k.update(s)
+	}
+	return true
+}
+
 func (k *kept) store(s *session, u conntrack.Update, want entry) {
 	k.liberal = k.liberal || u.Liberal
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {
@@ -209,7 +222,8 @@ func (k *kept) verify(s *session) bool {
 	if err != nil {
 		return true // it is told of where the kernel is asked for what is needed
 	}
-	same := f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
+	// What replicates entries puts another one in the place of the old.
+	same := f.ID == s.home.id && f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
 	if s.conn.Carrier() == rewrite.Kernel {
 		same = same && f.Seq == k.seq
 	}

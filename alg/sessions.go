@@ -87,8 +87,10 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 // label. Where another gateway may have the session nothing is written: what we know of it is old, and would
 // be replicated over what the other has written since.
 func (g *Gateway) came(x *fate.Story) {
-	if s := g.table.find(x.Door.Master); s != nil && s.door == x && !s.shared {
-		s.kept.update(s)
+	s := g.table.find(x.Door.Master)
+	if s != nil && s.door == x && !s.kept.settle(s) {
+		s.forgetDoor()
+		g.drop(s)
 	}
 }
 
@@ -248,14 +250,9 @@ func (g *Gateway) sweep() {
 			}
 			g.Fates.Shut(d, policy.Expired, now)
 			s.forgetDoor() // the kernel let it go
-			// There is no packet that proves that no other gateway has the session.
-			s.checked = never
-			if !s.kept.verify(s) {
+			if !s.kept.settle(s) {
 				g.drop(s)
 				continue
-			}
-			if !s.shared {
-				s.kept.update(s)
 			}
 		}
 		if at.since(s.checked) > askedAfter && at.since(s.lastSeen) > askedAfter {

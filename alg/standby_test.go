@@ -161,3 +161,18 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
 	}
 }
+
+// The event that tells of it may come later than that of the data connection.
+func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	w.g.Fates.DoorSeen(&x)
+	w.k.expects = nil
+	w.k.flow.ID++ // otherwise it is the same
+	w.k.updated = func(u conntrack.Update) { t.Errorf("%+v is written", u) }
+	w.g.Fates.DoorGone(w.now, &x, true)
+	w.g.Fates.DataStarted(w.now, data, x.Master)
+	if n := w.g.Stats.Sessions.Load(); n != 0 {
+		t.Errorf("%d sessions, want none: another has it", n)
+	}
+}
