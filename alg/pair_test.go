@@ -24,6 +24,10 @@ func runPair(t testing.TB, seed uint64, trace bool) {
 	w.run()
 }
 
+// Of 300,000 schedules three fail, none of the default ones. In 101491 and 243936 a line that came in pieces
+// was edited together with the next one, and the receiver has a part of that: which part nobody can tell from
+// what is kept. In 223393 a line that passed untouched is still on its way when the other gateway edits its
+// repetition.
 func TestTwoGatewaysThatTakeTurnsKeepBothEndsInStep(t *testing.T) {
 	if *switchOne >= 0 {
 		runPair(t, uint64(*switchOne), true)
