@@ -120,6 +120,8 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	}
 	compose := at(t, documents(t, "compose.yaml")[0], "services", "ftpalg")
 	equal(t, "tmpfs of compose", at(t, compose, "tmpfs"), []any{"/run"})
+	server := at(t, documents(t, "compose.yaml")[0], "services", "ftp")
+	equal(t, "what the example's server publishes", at(t, server, "ports"), []any{"21:21"})
 	if !strings.Contains(read(t, "kubernetes/ftpalg.yaml"), "{name: run, mountPath: /run}") {
 		t.Error("the DaemonSet has no volume at /run")
 	}
