@@ -76,6 +76,7 @@ type conversation struct {
 	waiting   int          // step at which it sent the last
 	unsure    bool         // the program does not know all commands that wait for their replies
 	plainAsk  map[int]bool // commands whose replies may pass untouched
+	told      bool         // the gateways hear what others write
 	older     bool         // the session is older than the rules: it may be refused what it asks for
 }
 
@@ -84,7 +85,7 @@ func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
 	flows := translations()
 	w := &conversation{
 		World: sim.New(t, r, flows[r.IntN(len(flows))], gateways), policy: policy.Default(),
-		pipelined: r.IntN(3) > 0, plainAsk: map[int]bool{},
+		pipelined: r.IntN(3) > 0, plainAsk: map[int]bool{}, told: seed%2 == 0,
 	}
 	w.policy.FirstPort, w.policy.LastPort = 40000, 40000
 	w.World.Start, w.World.Act, w.World.Picked = w.start, w.act, w.picked
@@ -97,6 +98,7 @@ func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
 
 func (w *conversation) start(k *sim.Kernel) sim.Program {
 	g := alg.New(k, w.policy)
+	g.Told = w.told
 	g.Adopt(k.Expects)
 	g.OnKernelError = func(doing string, err error) { w.T.Errorf("%s: %v", doing, err) }
 	g.OnRefused = func(r alg.Refusal) { w.Tracef("  refused: %v %q", r.Reason, r.Line) }

@@ -43,6 +43,9 @@ type Gateway struct {
 	OnAdopted     func(client, server netip.AddrPort)
 	OnKernelError func(doing string, err error)
 
+	// Told says that Changed or NotAlone is called before packets that come after what they tell of.
+	Told bool
+
 	Fates fate.Book // what comes of the doors; the kernel's events go there
 	Names Names     // what is kept of names
 
@@ -59,6 +62,7 @@ type Gateway struct {
 	transfers transferBook
 	zones     zones
 	began     beginning
+	notAlone  bool // another program wrote entries of control connections
 
 	// Used anew for each packet.
 	now    time.Time

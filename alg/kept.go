@@ -185,10 +185,14 @@ func (k *kept) refused(s *session, offsets bool) {
 	}
 }
 
-// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
-// and is how long a session may have been silent before it is asked all the same: no switch to another
-// gateway and back is faster.
-const verifyEvery = 50 * time.Millisecond
+const (
+	// verifyEvery bounds how often the kernel is asked for the entry of a session whose packets look strange,
+	// and is how long a session may have been silent before it is asked all the same: no switch to another
+	// gateway and back is faster.
+	verifyEvery = 50 * time.Millisecond
+	// aloneFor is how long it may have been silent where the kernel would have told of another gateway.
+	aloneFor = time.Second
+)
 
 // trusts tells whether what we remember of the session s is right, as far as the packet at hand and the
 // kernel's entry tell.
@@ -197,7 +201,7 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	switch {
 	case s.shared && s.conn.Unsent(dir, p):
 		return false // another program let pass what we did not see
-	case strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= verifyEvery:
+	case strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= s.gateway.believes():
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
 		return k.verify(s)

@@ -29,6 +29,7 @@ func adjusted(a conntrack.SeqAdj, seq uint32) uint32 {
 
 // fakeKernel is a connection tracker with one flow.
 type fakeKernel struct {
+	looks   int // at the entry
 	flow    conntrack.Flow
 	expects []conntrack.Expectation
 	taken   map[uint16]bool
@@ -39,6 +40,7 @@ type fakeKernel struct {
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
+	k.looks++
 	if t != k.flow.Tuple[0] && t != k.flow.Tuple[1] {
 		return conntrack.Flow{}, conntrack.ErrNotFound
 	}

@@ -203,6 +203,7 @@ func (g *Gateway) Has(original conntrack.Tuple) bool {
 // too.
 func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
+	g.NotAlone()
 	if s := g.table.find(original); s != nil && s.original() == original {
 		s.checked = never
 		f := &s.kept.flight
@@ -218,6 +219,17 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.standby.add(original)
 	g.countSessions()
 	g.standby.follow(g, &f)
+}
+
+// NotAlone tells that another program writes entries of control connections, or that it cannot be known.
+func (g *Gateway) NotAlone() { g.notAlone = true }
+
+// believes returns for how long after its last packet what is remembered of a session is believed.
+func (g *Gateway) believes() time.Duration {
+	if g.Told && !g.notAlone {
+		return aloneFor
+	}
+	return verifyEvery
 }
 
 // Adopt tells the gateway of expectations that an earlier process made.

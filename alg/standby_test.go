@@ -176,3 +176,31 @@ func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
 		t.Errorf("%d sessions, want none: another has it", n)
 	}
 }
+
+// With many clients nearly every packet comes after a pause, and a look is a request and an answer.
+func TestEntryIsLookedAtAfterAPauseOnlyWhereAnotherMayHaveWrittenIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		told  bool
+		pause time.Duration
+		alone bool
+		looks int
+	}{
+		{"nobody tells", false, verifyEvery, true, 1},
+		{"nobody else is there", true, verifyEvery, true, 0},
+		{"nobody else is there, after a while", true, aloneFor, true, 1},
+		{"another is there", true, verifyEvery, false, 1},
+	} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		d.g.Told = c.told
+		if !c.alone {
+			d.g.Changed(d.now, natFlow(client6, server6, server6, outside6).Tuple[0]) // of another session
+		}
+		d.k.looks = 0
+		d.now = d.now.Add(c.pause)
+		d.c("NOOP\r\n")
+		if d.k.looks != c.looks {
+			t.Errorf("%s: the entry was looked at %d times, want %d", c.name, d.k.looks, c.looks)
+		}
+	}
+}

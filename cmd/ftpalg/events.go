@@ -144,6 +144,7 @@ func (e *events) take(ev *conntrack.Event) {
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	if e.missed.Swap(false) {
 		g.Fates.EventsLost()
+		g.NotAlone()
 		if !e.told {
 			e.told = true
 			j.log.Warn("events of the kernel were lost: what came of some data connections stays unknown; " +
@@ -155,6 +156,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 		case h := <-e.ready:
 			h.tell(g, e.others)
 		case err := <-e.broken:
+			g.NotAlone()
 			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
 		default:
 			return false
@@ -166,6 +168,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 // tell tells g. others: of sessions that no worker has, which are another gateway's, it is the one to know.
 func (h *happening) tell(g *alg.Gateway, others bool) {
 	if h.foreign {
+		g.NotAlone()
 		if others || g.Has(h.tuple) {
 			g.Changed(h.at, h.tuple)
 		}
@@ -209,9 +212,10 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	p.listener = l
 	p.undo = append(p.undo, l.Close)
 	var all []*events
+	heard, _ := p.hears()
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
-		w.gateway.Fates.Entry = w.conn.Entry
+		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.events.others = len(all) == 0
 		all = append(all, w.events)
 	}
