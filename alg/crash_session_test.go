@@ -67,6 +67,9 @@ func (g gateway) Replicated() {
 	g.Gateway.Changed(*g.now, g.kernel.Entry.Tuple[0])
 }
 
+// Damaged is what the program does when the rules are there again.
+func (g gateway) Damaged(now time.Time) { g.Gateway.Damaged(now) }
+
 // conversation is a logged-in client and its server.
 type conversation struct {
 	*sim.World
@@ -265,8 +268,10 @@ func (w *conversation) run() {
 	w.Run()
 	w.SpoilNoted()
 	c, s := w.End[toServer], w.End[toClient]
+	// A line that nobody sent has a reply, and then nobody knows which reply is whose.
+	extra := strings.Count(string(s.Got), "\n") > len(c.Lines)
 	for i := range s.Lines {
-		if l := &s.Lines[i]; l.Ask >= 0 && (w.plainAsk[l.Ask] || c.Lines[l.Ask].Spoilt()) {
+		if l := &s.Lines[i]; l.Ask >= 0 && (extra || w.plainAsk[l.Ask] || c.Lines[l.Ask].Spoilt()) {
 			l.Spoil(sim.Plain)
 		}
 	}

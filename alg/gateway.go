@@ -62,7 +62,8 @@ type Gateway struct {
 	transfers transferBook
 	zones     zones
 	began     beginning
-	notAlone  bool // another program wrote entries of control connections
+	damaged   moment // when packets went by last because there were no rules
+	notAlone  bool   // another program wrote entries of control connections
 
 	// Used anew for each packet.
 	now    time.Time
@@ -75,7 +76,7 @@ type Gateway struct {
 // New returns a gateway with the policy p, but for the control connections that lie between
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
-	g := &Gateway{kernel: k, clients: newClients(), began: beginning{time.Now()}}
+	g := &Gateway{kernel: k, clients: newClients(), began: beginning{time.Now()}, damaged: never}
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
 	g.orphans.init()

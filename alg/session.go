@@ -70,6 +70,21 @@ func (s *session) setPolicy(p *policy.Policy) {
 	s.dialogue.SetPolicy(p)
 }
 
+// doubt has the streams and the dialogue go on with what the kernel keeps, as after a restart: packets may
+// have gone by in either direction. Offsets that only we know cannot be doubted.
+func (s *session) doubt() {
+	if s.conn.Carrier() == rewrite.Program {
+		return
+	}
+	g, memory := s.gateway, s.dialogue.Memory()
+	g.released.leave(s, &g.room)
+	k := s.kept.pickUp()
+	k.Bypassed, k.Untouched, s.kept.quiet = true, false, false
+	s.conn = rewrite.Conn{}
+	s.conn.PickUp(k, rewrite.Kernel, !s.kept.labels)
+	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy, memory, false)
+}
+
 // read passes what is new in a packet to the dialogue, and the edits to the stream.
 func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 	g, side := s.gateway, dialogue.Side(dir)

@@ -17,6 +17,10 @@ const (
 	askedAfter = 60 * time.Second // how long a session is idle before the kernel is asked whether it lives
 	sweepStep  = 1024             // how many sessions a tick looks at
 	askStep    = 256              // and of how many it asks the kernel
+
+	// bypassedFor is how long after the rules were gone a session may still be what went by made of it: no
+	// sender waits longer before it repeats something (RFC 6298 section 2.5).
+	bypassedFor = 2 * time.Minute
 )
 
 // SearchZones names the conntrack zones, besides 0, in which control connections are looked for if the zone
@@ -119,6 +123,7 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 // startConn starts the streams where the handshake was seen, or else picks them up.
 func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
 	k := s.kept.pickUp()
+	k.Bypassed = g.began.at(g.now).since(g.damaged) < bypassedFor
 	s.conn.PickUp(k, s.home.carrier(f), !f.HasState)
 	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {
 		s.begun, s.first = true, from.server
@@ -223,6 +228,15 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 
 // NotAlone tells that another program writes entries of control connections, or that it cannot be known.
 func (g *Gateway) NotAlone() { g.notAlone = true }
+
+// Damaged tells that there were no rules for a while, so that packets went by untouched, and are again.
+func (g *Gateway) Damaged(now time.Time) {
+	g.now = now
+	g.damaged = g.began.at(now)
+	for s := range g.table.all() {
+		s.doubt()
+	}
+}
 
 // believes returns for how long after its last packet what is remembered of a session is believed.
 func (g *Gateway) believes() time.Duration {

@@ -70,6 +70,7 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 		h.unsure = true
 		if carrier == Kernel {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
+			h.bypassed = k.Bypassed && h.mark.Grown != 0
 		}
 	}
 }
@@ -131,7 +132,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	late := h.late
 	h.late = false
 	if h.unsure && n > 0 {
-		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask(p.Seq()) {
+		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask(p) {
 			return Arrival{Fate: Ask}
 		}
 		h.guess(p.Seq())
@@ -153,32 +154,12 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 		case h.passedBy(r):
 			h.skipTo(p.Seq())
 			a.Missed = true
-		case !h.crosses(p.Seq(), late || back.hasClaim || r.Unseen, &a):
+		case !h.crosses(p, late || back.hasClaim || r.Unseen, &a):
 			return a
 		}
 	}
 	c.deliver(h, p, r, &a)
 	return a
-}
-
-// passedBy tells whether what is missing is taken to have gone by unseen. While an edit is on its way it is
-// not: what went by beside it did so at another offset, and what is lost of it must be repeated as it was.
-func (h *half) passedBy(r *Room) bool { return r.Unseen && h.stream.plain(h.stream.Delta()) }
-
-// crosses tells whether a segment at original number seq is read although what precedes it did not
-// come, or in a what becomes of it. doubtful tells that it may never come.
-func (h *half) crosses(seq uint32, doubtful bool, a *Arrival) bool {
-	switch {
-	case h.claims(seq), a.Late && h.probes >= maxProbes:
-		h.skipTo(seq)
-		a.Missed = true
-		return true
-	case doubtful && h.ask(seq):
-		a.Fate = Ask
-	default:
-		a.Fate = Wait
-	}
-	return false
 }
 
 // deliver puts what is new in a packet that is in order into a, if there is room to remember it.
@@ -241,20 +222,4 @@ func (c *Conn) Ends(dir Dir, p *Packet) bool {
 	at := p.Seq()
 	return at == h.stream.Edge() || at == h.stream.Original(h.stream.acked) ||
 		h.ended && at == h.stream.Edge()+1
-}
-
-// maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
-// it does not count: of the packets of one window each may be a probe.
-const maxProbes = 8
-
-func (h *half) ask(seq uint32) bool {
-	if h.probes >= maxProbes {
-		return false
-	}
-	if h.probes == 0 || !after(seq, h.askedFrom) {
-		h.probes++
-		h.askedFrom = seq
-	}
-	h.asked = true
-	return true
 }

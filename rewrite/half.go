@@ -30,6 +30,7 @@ type half struct {
 	claimed   uint32 // original number up to which the receiver acknowledged what we never saw
 	plain     uint32 // original number: what precedes it may have arrived untouched
 	askedFrom uint32 // original number of the first packet for which probes were sent
+	askedTo   uint32 // and behind it
 	mend      int16  // by how many bytes what precedes plain is to become longer
 	probes    uint8  // sent in a row, and not answered
 	joint     Joint
@@ -41,6 +42,7 @@ type half struct {
 	hasClaim bool // claimed counts
 	hasPlain bool // plain counts
 	ended    bool // its FIN came in order
+	bypassed bool // the line of the mark may have gone by untouched
 	late     bool // the next packet that waits has waited too long
 	midLine  bool // the bytes before the mark are of the same line
 	crowded  bool // so much is unacknowledged that every acknowledgement counts
@@ -97,6 +99,13 @@ func (h *half) claims(seq uint32) bool { return h.hasClaim && !before(h.claimed,
 // place picks the direction up where the receiver says with final number ack what it has.
 func (h *half) place(ack uint32) {
 	m := h.mark
+	switch h.wentBy(ack) {
+	case perhaps:
+		return
+	case yes:
+		h.start(ack, h.carried)
+		return
+	}
 	line := m.Line + uint32(h.carried)                    // final number
 	last := line + uint32(m.End) + uint32(int32(m.Grown)) // final number
 	if m.End == 0 || !before(ack, last) {
@@ -250,14 +259,25 @@ func (h *half) leaves(p *Packet) bool {
 
 // acknowledged tells the same of what it acknowledges.
 func (h *half) acknowledged(p *Packet) bool {
-	return p.Flags()&ACK == 0 || !h.stream.started || h.stream.plain(h.carried) && p.SACK() == nil
+	switch {
+	case p.Flags()&ACK == 0:
+		return true
+	case h.doubted():
+		return false
+	}
+	return !h.stream.started || h.stream.plain(h.carried) && p.SACK() == nil
 }
 
 // acknowledgement returns the number and the SACK option, nil if there is none to
 // translate, with which p's acknowledgement of this direction must leave us.
 func (h *half) acknowledgement(p *Packet) (ack uint32, sack []byte) {
 	ack = p.Ack()
-	if p.Flags()&ACK == 0 || !h.stream.Started() {
+	switch {
+	case p.Flags()&ACK == 0:
+		return ack, nil
+	case h.doubted():
+		return h.surely(ack), p.SACK()
+	case !h.stream.Started():
 		return ack, nil
 	}
 	return h.stream.Original(ack) + uint32(h.carried), p.SACK()
@@ -267,7 +287,7 @@ func (h *half) acknowledgement(p *Packet) (ack uint32, sack []byte) {
 // a duplicate; the sender knows nothing of it.
 func (h *half) block(b []byte) (l, r uint32, ok bool) {
 	l, r = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
-	if h.stream.Started() && before(r, h.stream.acked-probeBack/2) {
+	if h.doubted() || h.stream.Started() && before(r, h.stream.acked-probeBack/2) {
 		return 0, 0, false
 	}
 	l, r, ok = h.stream.Block(l, r)

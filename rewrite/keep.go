@@ -10,6 +10,9 @@ type Kept struct {
 	Mark    [2]Mark
 	MidLine [2]bool // where Mark is not zero: the bytes before it are of the same line
 
+	// when picked up: packets may have gone by untouched since, although Only was asked for
+	Bypassed bool
+
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 

@@ -54,6 +54,8 @@ type loop struct {
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
 	damages func() ruleset.Damages // by others to the rules; nil: nobody looks
+	harm    *atomic.Uint64         // how many are known already; nil: nobody looks
+	harmed  uint64                 // of them the gateway knows
 	stale   staleness
 
 	events    *events    // nil: there are none
@@ -162,6 +164,12 @@ func (l *loop) round() (int, error) {
 	}
 	if n == 0 {
 		l.stale.of(now, true, l.damages) // what was there before is read in the next round
+	}
+	if l.harm != nil {
+		if n := l.harm.Load(); n != l.harmed {
+			l.harmed = n
+			l.gateway.Damaged(now)
+		}
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack/probe"
 	"github.com/ftpalg/ftpalg/conntrack/ruleset"
@@ -30,6 +31,7 @@ func (p *program) openRules() error {
 	if err != nil {
 		return err
 	}
+	p.bare = !ok
 	if ok && !p.takeOver && o.Alive(probe.QueueBound) {
 		return fmt.Errorf("%w: stop it first, take its sessions over with --takeover, "+
 			"or give this one a table, ports and a queue of its own",
@@ -54,7 +56,10 @@ func (p *program) watchRules() (err error) {
 	}
 	p.undo = append(p.undo, p.watch.Close)
 	for _, w := range p.workers {
-		w.loop.damages = p.watch.Damages
+		w.loop.damages, w.loop.harm = p.watch.Damages, &p.watch.Stats.Damages
+		if p.bare {
+			w.gateway.Damaged(time.Now())
+		}
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ type program struct {
 	eventsLost *atomic.Uint64
 
 	takeOver    bool           // from a process that has the table
+	bare        bool           // there were no rules before: packets may have gone by
 	queueNumber uint16         // of the first worker: the configured one, but for a takeover
 	undo        []func() error // what ends the program, the last first
 }

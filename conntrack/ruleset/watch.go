@@ -35,6 +35,7 @@ type WatchStats struct {
 	Repaired [Taken]atomic.Uint64 // repairs, by the Condition that was found: Gone or Altered
 	Failed   atomic.Uint64        // repairs that failed
 	Overruns atomic.Uint64        // times that events were lost
+	Damages  atomic.Uint64        // [Damages.Times], without looking for more
 }
 
 // Watch notices what others do to a table, and repairs it. It has a goroutine of
@@ -136,7 +137,10 @@ func (w *Watch) Damages() Damages {
 	return w.damages
 }
 
-func (w *Watch) note() { w.damages = Damages{w.damages.Times + 1, time.Now()} }
+func (w *Watch) note() {
+	w.damages = Damages{w.damages.Times + 1, time.Now()}
+	w.Stats.Damages.Store(w.damages.Times)
+}
 
 // event takes note of one message of the kernel: changes of a transaction, and at
 // its end who made it (nf_tables_commit in net/netfilter/nf_tables_api.c).

@@ -11,6 +11,8 @@ import (
 func (w *World) arrive(n *Node, dir conntrack.Dir, s Segment) {
 	f := n.Kernel.fate(&s)
 	switch {
+	case n.bare > 0:
+		w.leave(n, dir, s, n.Kernel.Entry.ID)
 	case f != passes && n.Program != nil:
 		f := &n.Kernel.Entry
 		n.queue = append(n.queue, waiting{dir, Packet(f.Tuple[dir], s), f.ID})
@@ -186,5 +188,38 @@ func (w *World) stepLate(dir conntrack.Dir) {
 	}
 	if !w.node().took {
 		w.replicate()
+	}
+}
+
+// Outages, in steps: until a program that runs has repaired the rules, and where it was stopped meanwhile.
+const (
+	repairTakes = 20
+	stoppedFor  = 400
+)
+
+// strip takes the rules of a gateway away, and with them what waits for the program.
+func (w *World) strip(n *Node) {
+	w.Outages--
+	w.stripped = true
+	n.bare = w.Step + 1 + w.IntN([]int{repairTakes, stoppedFor}[w.IntN(2)])
+	n.queue = nil
+	w.noteInFlight()
+	w.Tracef("no rules at gateway %d till %d", slices.Index(w.nodes, n), n.bare)
+}
+
+// repair puts the rules back. Whatever was on the way meanwhile went by untouched or is lost, and what was
+// heard of it was in the wrong numbers.
+func (w *World) repair(n *Node) {
+	n.bare = 0
+	w.Tracef("the rules are back")
+	if w.Picked != nil {
+		w.Picked()
+	}
+	for dir, e := range w.End {
+		e.spoil(w.inFlight[dir], Torn)
+		e.spoilNext(e.Nxt)
+	}
+	if p, ok := n.Program.(Watcher); ok {
+		p.Damaged(w.now())
 	}
 }

@@ -40,6 +40,12 @@ type Replica interface {
 	Replicated()
 }
 
+// Watcher is a Program that can be told that the rules were gone for a while, and are there again.
+type Watcher interface {
+	Program
+	Damaged(now time.Time)
+}
+
 // errKilled is what a program dies of.
 var errKilled = errors.New("killed")
 
@@ -51,6 +57,7 @@ type Node struct {
 	back  int // the step at which the next program starts
 	near  [2][]Segment
 	queue []waiting
+	bare  int  // the step until which there are no rules; 0: there are
 	took  bool // it has had a packet since the traffic came to it
 
 	held map[string]uint32 // the entries of the packets that the program holds

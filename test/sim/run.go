@@ -29,7 +29,7 @@ func (w *World) Settle() {
 }
 
 func (w *World) over() bool {
-	dead := slices.ContainsFunc(w.nodes, func(n *Node) bool { return n.Program == nil })
+	dead := slices.ContainsFunc(w.nodes, func(n *Node) bool { return n.Program == nil || n.bare > 0 })
 	return !dead && w.End[0].allSaid() && w.End[1].allSaid() && w.Done()
 }
 
@@ -39,7 +39,10 @@ func (w *World) time() {
 		if n.Program == nil && w.Step >= n.back {
 			w.revive(n, false)
 		}
-		if n.Program != nil && w.Step%tickSteps == 0 && (i == w.active || !w.node().took) {
+		if n.bare > 0 && w.Step >= n.bare {
+			w.repair(n)
+		}
+		if n.Program != nil && n.bare == 0 && w.Step%tickSteps == 0 && (i == w.active || !w.node().took) {
 			w.work(n, true)
 		}
 	}
@@ -66,6 +69,8 @@ func (w *World) step(dir conntrack.Dir) {
 	case w.Deaths > 0 && n.Program != nil && w.IntN(40) == 0:
 		w.Tracef("killed")
 		w.die(n)
+	case w.Outages > 0 && n.Program != nil && n.bare == 0 && w.IntN(40) == 0:
+		w.strip(n)
 	case w.Switches > 0 && w.Step-w.moved >= tenure && w.IntN(40) == 0:
 		w.move()
 	case len(w.nodes) > 1 && w.IntN(2) == 0:

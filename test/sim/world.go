@@ -36,6 +36,7 @@ type World struct {
 	Tears         bool // there may be lines that are Torn
 	Deaths        int  // how often a program is killed
 	Switches      int  // how often the traffic moves to the other gateway
+	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
 
 	Start  func(*Kernel) Program   // starts a program
 	Picked func()                  // told when a program begins in the middle; nil: nobody cares
@@ -50,6 +51,7 @@ type World struct {
 	moved    int // the step at which it came there
 	far      [2][]Segment
 	inFlight [2]uint32 // offsets: what was acknowledged when a program ended
+	stripped bool      // there was an outage
 	settling bool      // nothing is lost or killed
 }
 

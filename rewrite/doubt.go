@@ -1,0 +1,100 @@
+package rewrite
+
+// maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
+// it does not count: of the packets of one window each may be a probe.
+const maxProbes = 8
+
+func (h *half) ask(p *Packet) bool {
+	if h.probes >= maxProbes {
+		return false
+	}
+	seq, first := p.Seq(), h.probes == 0
+	if first || h.doubted() || !after(seq, h.askedFrom) {
+		if h.probes++; !first && after(seq, h.askedFrom) {
+			h.probes = 1 // see sureProbes
+		}
+		h.askedFrom, h.askedTo = seq, seq+uint32(len(p.Payload()))
+	}
+	h.asked = true
+	return true
+}
+
+// passedBy tells whether what is missing is taken to have gone by unseen. While an edit is on its way it is
+// not: what went by beside it did so at another offset, and what is lost of it must be repeated as it was.
+func (h *half) passedBy(r *Room) bool { return r.Unseen && h.stream.plain(h.stream.Delta()) }
+
+// crosses tells whether a segment is read although what precedes it did not
+// come, or in a what becomes of it. doubtful tells that it may never come.
+func (h *half) crosses(p *Packet, doubtful bool, a *Arrival) bool {
+	switch {
+	case h.claims(p.Seq()), a.Late && h.probes >= maxProbes:
+		h.skipTo(p.Seq())
+		a.Missed = true
+		return true
+	case doubtful && h.ask(p):
+		a.Fate = Ask
+	default:
+		a.Fate = Wait
+	}
+	return false
+}
+
+// Where the rules were gone for a while, the line of a mark may have been lost as it was edited, and have
+// gone by untouched when the sender repeated it. Then the offset behind it is that in front of it. Nobody
+// tells: what the receiver acknowledges and where the sender goes on must fit.
+
+// answer is one to a question that takes more than one acknowledgement.
+type answer uint8
+
+const (
+	no answer = iota
+	perhaps
+	yes
+)
+
+// lineEnd is how many bytes of a line may follow what was edited in it.
+const lineEnd = 2
+
+// sureProbes is how many packets in a row must begin at the same byte, or an earlier one, for it to be the
+// oldest that the sender has no acknowledgement of: a new one, one that it repeats to learn of losses at
+// the end (RFC 8985 section 7), and one after its timeout.
+const sureProbes = 3
+
+// wentBy tells whether the line of the mark went by untouched, for a receiver that acknowledges final number
+// ack. In doubt the sender hears of no acknowledgement behind the start of that line. If it goes on behind it
+// then it has heard of one when nobody was there, in numbers that nobody translated; so from there on these
+// are the right ones, whatever became of the line.
+func (h *half) wentBy(ack uint32) answer {
+	if !h.doubted() {
+		return no
+	}
+	at := ack - uint32(h.carried) // the original number if it did
+	more := int32(at - h.mark.Line - uint32(h.mark.End))
+	switch {
+	case !after(at, h.mark.Line):
+		return no // nothing of it arrived
+	case h.probes > 0 && after(h.askedFrom, h.mark.Line):
+		if h.probes < sureProbes {
+			return perhaps
+		}
+		return yes
+	case more >= 0 && (more <= lineEnd || more < int32(h.mark.Grown)):
+		return yes // else an edit arrived in part, or behind a short one just so many bytes
+	case more >= 0 && h.probes > 0 && at == h.askedTo:
+		return yes // all that the sender repeats
+	case h.probes == 0:
+		return perhaps
+	}
+	return no
+}
+
+// doubted tells whether it is not known if the line of the mark went by untouched.
+func (h *half) doubted() bool { return h.bypassed && h.unsure }
+
+// surely returns what of the acknowledgement of final number ack is right in either case.
+func (h *half) surely(ack uint32) uint32 {
+	if line := h.mark.Line + uint32(h.carried); after(ack, line) {
+		return line
+	}
+	return ack
+}
