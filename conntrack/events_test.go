@@ -24,6 +24,7 @@ func listenIn(t testing.TB, n *netnstest.NS, kinds Kind, buffer int) *Listener {
 		}
 	})
 	t.Cleanup(func() { _ = l.Close() })
+	l.most = 1 // so that await looks at one at a time
 	if err := l.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +150,28 @@ func TestEvictedExpectationIsTold(t *testing.T) {
 	e := await(t, l, func(*Event) bool { return true })
 	if e.Expect.ID != first || e.Expect.Dst.Port() != 41000 {
 		t.Errorf("%+v", e)
+	}
+}
+
+func TestOneReceiveTakesAllEventsThatThereAre(t *testing.T) {
+	r, c := gateway(t)
+	l := listenIn(t, r.Gateway, FlowUpdate, 1<<20)
+	l.most = aReceive
+	client, peer := open(t, r, netnstest.Server)
+	orig := tuples(t, client, peer)[Original]
+	const updates = 20
+	for i := range updates {
+		if err := c.Update(orig, Update{StateMask: StateBusy, State: State(i&1) * StateBusy}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	if err := l.Receive(func(e *Event) {
+		if e.PortID == c.PortID() {
+			n++
+		}
+	}); err != nil || n != updates {
+		t.Errorf("%d events of %d: %v", n, updates, err)
 	}
 }
 

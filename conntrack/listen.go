@@ -49,8 +49,9 @@ type Listener struct {
 		Read(func(uintptr) bool) error
 	}
 	buf    []byte
-	n      int
 	err    error
+	fn     func(*Event)
+	most   int // datagrams that one Receive reads
 	event  Event
 	dec    decoder
 	closed atomic.Bool
@@ -85,8 +86,8 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 		return nil, fmt.Errorf("set up the netlink socket for conntrack events: %w", err)
 	}
 	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
-		dec: decoder{layout: l}}
-	r.read = r.datagram
+		dec: decoder{layout: l}, most: aReceive}
+	r.read = r.datagrams
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		_ = r.file.Close()
 		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
@@ -103,9 +104,13 @@ func (r *Listener) Close() error {
 	return r.file.Close()
 }
 
-// Receive waits for a datagram and calls fn for each event of TCP in it. The event is valid
+// aReceive is how many datagrams one Receive reads at most.
+const aReceive = 256
+
+// Receive waits for events and calls fn for each of TCP that there is. The event is valid
 // during the call. After ErrEventsLost and os.ErrDeadlineExceeded it can be called again.
 func (r *Listener) Receive(fn func(*Event)) error {
+	r.fn = fn
 	err := r.raw.Read(r.read)
 	if err == nil {
 		err = r.err
@@ -120,21 +125,35 @@ func (r *Listener) Receive(fn func(*Event)) error {
 	case err != nil:
 		return fmt.Errorf("receive conntrack events: %w", err)
 	}
-	for b := r.buf[:r.n]; len(b) > 0; {
-		var ok bool
-		if b, ok = r.dec.event(b, &r.event); ok {
-			fn(&r.event)
-		}
-	}
 	return nil
 }
 
-// datagram reads one; false if there is none yet.
-func (r *Listener) datagram(fd uintptr) bool {
-	for {
-		r.n, r.err = unix.Read(int(fd), r.buf)
-		if r.err != unix.EINTR {
+// datagrams reads those that there are; false if there is none yet.
+func (r *Listener) datagrams(fd uintptr) bool {
+	for read := 0; read < r.most; {
+		var n int
+		n, r.err = unix.Read(int(fd), r.buf)
+		switch {
+		case r.err == unix.EINTR:
+		case r.err == unix.EAGAIN && read > 0:
+			r.err = nil
+			return true
+		case r.err != nil:
 			return r.err != unix.EAGAIN
+		default:
+			read++
+			r.each(r.buf[:n])
+		}
+	}
+	return true
+}
+
+// each calls fn for the events of a datagram.
+func (r *Listener) each(b []byte) {
+	for len(b) > 0 {
+		var ok bool
+		if b, ok = r.dec.event(b, &r.event); ok {
+			r.fn(&r.event)
 		}
 	}
 }
