@@ -8,6 +8,7 @@ import (
 
 var (
 	switches  = flag.Int("switches", 4000, "how many random schedules the model of two gateways runs")
+	lags      = flag.Bool("lags", false, "the last change is not always replicated")
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
@@ -15,7 +16,7 @@ var (
 // what it remembers from when it had the session last.
 func runPair(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
-	w.Switches, w.Tears, w.Trace = 1+w.IntN(8), true, trace
+	w.Switches, w.Tears, w.Trace, w.Lags = 1+w.IntN(8), true, trace, *lags
 	defer func() {
 		if t.Failed() {
 			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)

@@ -146,6 +146,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	a := Arrival{Late: late}
 	switch h.stream.Classify(p.Seq(), n) {
 	case Old:
+		h.strays(p)
 		return a
 	case Gap:
 		switch {
@@ -186,7 +187,7 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
 	}
 	a.End = p.Flags()&FIN != 0 && !cut
-	h.probes, h.ended = 0, h.ended || a.End
+	h.probes, h.joined, h.ended = 0, true, h.ended || a.End
 	if len(data) > 0 {
 		k := h.takePlain(data)
 		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint

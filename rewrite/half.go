@@ -33,9 +33,12 @@ type half struct {
 	askedTo   uint32 // and behind it
 	mend      int16  // by how many bytes what precedes plain is to become longer
 	probes    uint8  // sent in a row, and not answered
+	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
 	joint     Joint
 
 	unsure   bool // what the receiver has is not known
+	joined   bool // since the pick-up new data followed on what the receiver has
+	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
 	asked    bool // it was sent a probe and did not answer yet
 	proven   bool // since the pick-up the receiver acknowledged an edit of ours
 	changed  bool // there was one
@@ -141,7 +144,7 @@ func (h *half) guess(seq uint32) {
 
 // pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
 func (h *half) pickedUp(delta int32) {
-	h.unsure, h.probes, h.joint = false, 0, Resumed
+	h.unsure, h.joined, h.probes, h.joint = false, false, 0, Resumed
 	h.proven, h.changed, h.mend = false, false, 0
 	h.picked, h.hasPlain, h.hasClaim, h.crowded = delta, false, false, false
 }

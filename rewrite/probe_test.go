@@ -34,3 +34,32 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 		t.Errorf("the probe has number %d, but from 5000 on nothing is acknowledged", p.Seq())
 	}
 }
+
+// A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
+func TestOffsetFollowsFromWhatASenderRepeatsInVain(t *testing.T) {
+	for _, told := range []bool{false, true} { // by an acknowledgement, where the sender ends
+		var c Conn
+		room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+		c.PickUp(Kept{}, Kernel, false)
+		const line, grown = "PORT 10,0,13,66,39,18\r\n", 4
+		var command, reply, ack Packet
+		end := uint32(5000 + len(line))
+		command.Parse(segment(false, 5000, 1000, []byte(line), nil))
+		ack.Parse(segment(false, end, 1000, nil, nil))
+		reply.Parse(segment(false, 1000, end+grown, nil, nil))
+		repeats := 1
+		for ; repeats < 10; repeats++ {
+			c.Receive(Original, &command, &room)
+			c.Receive(Reply, &reply, &room)
+			if told {
+				c.Receive(Original, &ack, &room)
+			}
+			if c.Keep().Carried[Original] == grown {
+				break
+			}
+		}
+		if want := map[bool]int{false: 1 + maxStrays, true: 1 + sureStrays}[told]; repeats != want {
+			t.Errorf("end told: %v: the offset is right after %d repetitions, want %d", told, repeats, want)
+		}
+	}
+}

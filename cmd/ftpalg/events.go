@@ -23,7 +23,7 @@ const (
 	// wakeEvery is how often the loop is woken for events at most. Its packets and its ticks, which there are
 	// while something is open, take along what comes in between.
 	wakeEvery = 20 * time.Millisecond
-	// lull is between two looks for events. To be woken for each costs more than all else that is done for it.
+	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
 	lull = time.Millisecond
 )
 

@@ -93,10 +93,15 @@ func startProcess(t *testing.T, args ...string) *process {
 // expect returns the next line of the log, which must hold the text.
 func (p *process) expect(text string) string {
 	p.t.Helper()
-	timer := time.AfterFunc(patience, func() { _ = p.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = p.Process.Signal(unix.SIGQUIT) }) // it tells where it is
 	defer timer.Stop()
 	if !p.log.Scan() || !strings.Contains(p.log.Text(), text) {
-		p.t.Fatalf("logged %q, want %q", p.log.Text(), text)
+		first := p.log.Text()
+		_ = p.Process.Signal(unix.SIGQUIT)
+		for p.log.Scan() {
+			p.t.Log(p.log.Text())
+		}
+		p.t.Fatalf("logged %q, want %q; what came after is above", first, text)
 	}
 	return p.log.Text()
 }

@@ -80,6 +80,7 @@ func (w *World) handle(n *Node, q waiting) {
 
 // called kills a program in the middle of a packet.
 func (w *World) called(n *Node, what string) {
+	w.changed = w.Step
 	f := &n.Kernel.Entry
 	w.Tracef("  %s: state %b flight %+v seq %+v", what, f.State, f.Flight, f.Seq)
 	if !w.settling && w.Deaths > 0 && w.IntN(20) == 0 {
@@ -153,6 +154,7 @@ func (w *World) move() {
 	w.active = 1 - w.active
 	w.Tracef("the traffic moves to gateway %d", w.active)
 	w.node().took = false
+	w.lagging = w.Lags && w.Step-w.changed < lag
 	w.replicate()
 	w.notePickUp(w.Kernel(), true)
 }
@@ -162,6 +164,9 @@ func (w *World) move() {
 func (w *World) replicate() {
 	from, to := w.nodes[1-w.active].Kernel, w.Kernel()
 	to.Entry, to.Expects = from.Entry, nil
+	if w.lagging && from.before.ID == from.Entry.ID {
+		to.Entry = from.before
+	}
 	if r, ok := w.node().Program.(Replica); ok {
 		r.Replicated()
 	}

@@ -14,7 +14,8 @@ type Kernel struct {
 	Made    []conntrack.Expectation // all that there were ever
 	Called  func(what string)       // called around each change; nil: nobody cares
 
-	was *conntrack.Flow // the entry that Adopt replaced; nil: none
+	before conntrack.Flow  // the entry before the last change
+	was    *conntrack.Flow // the entry that Adopt replaced; nil: none
 }
 
 func (k *Kernel) called(what string) {
@@ -35,6 +36,7 @@ func (k *Kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	k.called("before Update")
 	f := &k.Entry
+	k.before = *f
 	f.State = f.State&^u.StateMask | u.State&u.StateMask
 	for d := range u.Seq {
 		if u.SetFlight[d] {

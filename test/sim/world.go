@@ -16,6 +16,7 @@ const (
 	rto       = 80                   // without progress, after which a sender repeats
 	patience  = 100000               // that a session may take; in the second half nothing is lost any more
 	tickSteps = 333
+	lag       = 10 // that a change takes to be replicated
 	tenure    = 20 // at least, that the traffic stays with a gateway
 )
 
@@ -36,6 +37,7 @@ type World struct {
 	Tears         bool // there may be lines that are Torn
 	Deaths        int  // how often a program is killed
 	Switches      int  // how often the traffic moves to the other gateway
+	Lags          bool // what was done to the entry last may not be replicated any more
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
 
 	Start  func(*Kernel) Program   // starts a program
@@ -51,6 +53,8 @@ type World struct {
 	moved    int // the step at which it came there
 	far      [2][]Segment
 	inFlight [2]uint32 // offsets: what was acknowledged when a program ended
+	changed  int       // the step at which an entry was changed last
+	lagging  bool      // the last change is not replicated
 	stripped bool      // there was an outage
 	settling bool      // nothing is lost or killed
 }
