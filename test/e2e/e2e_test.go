@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,10 +26,22 @@ import (
 )
 
 // patience is how long a peer waits for what must come; impatience for what must not.
-const (
-	patience   = 20 * time.Second
-	impatience = time.Second
-)
+var patience = 20 * time.Second * slowness()
+
+const impatience = time.Second
+
+// slowness is how many times as long things take on a machine that is slow: FTPALG_SLOWNESS=5.
+func slowness() time.Duration {
+	text := os.Getenv("FTPALG_SLOWNESS")
+	if text == "" {
+		return 1
+	}
+	times, err := strconv.Atoi(text)
+	if err != nil || times < 1 {
+		panic("FTPALG_SLOWNESS=" + text + ": want how many times as long things take")
+	}
+	return time.Duration(times)
+}
 
 var program = os.Getenv("FTPALG_BINARY")
 
