@@ -144,7 +144,7 @@ func (k *kept) settle(s *session) bool {
 	if !k.verify(s) {
 		return false
 	}
-	if !s.shared {
+	if !s.shared && !s.suspect {
 		k.update(s)
 	}
 	return true
@@ -201,10 +201,12 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	switch {
 	case s.shared && s.conn.Unsent(dir, p):
 		return false // another program let pass what we did not see
-	case strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= s.gateway.believes():
+	case s.suspect, strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= s.gateway.believes():
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
-		return k.verify(s)
+		known := k.verify(s)
+		s.suspect = false // with this packet the entry is written anew
+		return known
 	}
 	s.shared = s.shared && len(p.Payload()) == 0
 	return true
@@ -239,8 +241,23 @@ func (k *kept) verify(s *session) bool {
 	if k.labels {
 		same = same && f.State == k.state && f.Flight == k.flight
 	}
-	if !same {
-		g.Stats.Stale.Add(1)
+	switch {
+	case same:
+		return true
+	case k.echoes(s, &f):
+		g.Stats.Echoed.Add(1)
+		k.entry, k.quiet, s.home.id, s.suspect = entry{f.State, f.Seq, f.Flight}, false, f.ID, true
+		return true
 	}
-	return same
+	g.Stats.Stale.Add(1)
+	return false
+}
+
+// echoes tells whether an entry that is not what we wrote last is what we wrote earlier: what replicates
+// entries brings it back from the other gateway, if anything of its copy changes there. It has our turn. Whoever
+// else has the session counts on before its first packet leaves.
+func (k *kept) echoes(s *session, f *conntrack.Flow) bool {
+	return k.labels && s.conn.Carrier() == rewrite.Kernel && f.HasSeq &&
+		f.State&conntrack.StateControl != 0 && f.State&conntrack.StateTurn == k.turn &&
+		f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
 }

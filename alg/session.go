@@ -32,6 +32,7 @@ type session struct {
 	counted bool   // it has a place among those of its client, and may open ports
 	ended   bool   // it is in the ring of the ended ones
 	shut    bool   // nothing was opened for the line at hand, though it is edited
+	suspect bool   // its entry was written by another program, and is ours of an earlier time
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 
 	last      *fate.Story // the last door; nil: there was none

@@ -211,8 +211,11 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.NotAlone()
 	if s := g.table.find(original); s != nil && s.original() == original {
 		s.checked = never
-		f := &s.kept.flight
-		if s.shared = s.kept.verify(s) && (f[0].End != 0 || f[1].End != 0); s.shared {
+		f, known := &s.kept.flight, s.kept.verify(s)
+		if s.suspect {
+			return // if its packets come here it is written anew
+		}
+		if s.shared = known && (f[0].End != 0 || f[1].End != 0); s.shared {
 			return
 		}
 		g.drop(s)

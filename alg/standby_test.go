@@ -162,18 +162,53 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 	}
 }
 
-// The event that tells of it may come later than that of the data connection.
+// The event that tells of it may come later than that of the data connection. Whose turn it is tells whether
+// the other has the session, or only sent back what it knew of it.
 func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
-	w := newWatched(t)
-	x, data := w.open()
-	w.g.Fates.DoorSeen(&x)
-	w.k.expects = nil
-	w.k.flow.ID++ // otherwise it is the same
-	w.k.updated = func(u conntrack.Update) { t.Errorf("%+v is written", u) }
-	w.g.Fates.DoorGone(w.now, &x, true)
-	w.g.Fates.DataStarted(w.now, data, x.Master)
-	if n := w.g.Stats.Sessions.Load(); n != 0 {
-		t.Errorf("%d sessions, want none: another has it", n)
+	for turn, sessions := range map[conntrack.State]int64{oneTurn: 0, 0: 1} {
+		w := newWatched(t)
+		x, data := w.open()
+		w.g.Fates.DoorSeen(&x)
+		w.k.expects = nil
+		w.k.flow.ID++ // otherwise it is the same
+		w.k.flow.State += turn
+		w.k.updated = func(u conntrack.Update) { t.Errorf("turn %b: %+v is written", turn, u) }
+		w.g.Fates.DoorGone(w.now, &x, true)
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		if n := w.g.Stats.Sessions.Load(); n != sessions {
+			t.Errorf("turn %b: %d sessions, want %d", turn, n, sessions)
+		}
+	}
+}
+
+// What replicates entries may bring back what it sent long ago, with the offsets of then.
+func TestEntryThatIsBroughtBackAsItWasIsWrittenAnew(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.s("200 ok\r\n")
+		old := d.k.flow
+		d.c("PORT 10,0,13,222,39,137\r\n")
+		d.s("200 ok\r\n")
+		now := d.k.flow
+		if now.Seq[0].After == old.Seq[0].After {
+			t.Fatal("nothing has changed")
+		}
+		old.ID++
+		d.k.flow = old
+		if told {
+			d.g.Changed(d.now, old.Tuple[0])
+		}
+		if d.k.flow.Seq != old.Seq {
+			t.Error("it was written before a packet proved that nobody else has the session")
+		}
+		d.now = d.now.Add(aloneFor)
+		if got, want := string(d.c("NOOP\r\n")), "NOOP\r\n"; got != want || d.asked {
+			t.Errorf("told: %v: the next line leaves as %q", told, got)
+		}
+		if have, want := d.k.flow.Seq[0].After, now.Seq[0].After; have != want {
+			t.Errorf("told: %v: the offset is %d, want %d", told, have, want)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type Stats struct {
 	Forgotten     atomic.Uint64 // sessions, before their end, to make room
 	Vanished      atomic.Uint64 // sessions whose entry was gone from the kernel
 	Stale         atomic.Uint64 // sessions picked up anew, because another wrote their entry
+	Echoed        atomic.Uint64 // sessions whose entry was brought back as it was earlier
 	Wiped         atomic.Uint64 // labels that another program had overwritten
 	Adopted       atomic.Uint64 // sessions whose entry was older than the rules, and was replaced
 	HalfOpen      atomic.Uint64 // handshakes noted

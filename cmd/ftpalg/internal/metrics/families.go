@@ -34,6 +34,9 @@ func families(s *alg.Stats, overruns, lost *atomic.Uint64, queue func() (nfqueue
 		counter("control_sessions_stale_total",
 			"Control connections picked up anew because another program had written their entry.",
 			one(&s.Stale)),
+		counter("control_sessions_echoed_total",
+			"Control connections whose entry was brought back as it had been earlier, and was written anew.",
+			one(&s.Echoed)),
 		counter("labels_wiped_total", "Labels of control connections that another program had overwritten, "+
 			"and that were written anew.",
 			one(&s.Wiped)),
