@@ -72,9 +72,9 @@ func (s *session) setPolicy(p *policy.Policy) {
 }
 
 // doubt has the streams and the dialogue go on with what the kernel keeps, as after a restart: packets may
-// have gone by in either direction. Offsets that only we know cannot be doubted.
+// have gone by in either direction. Offsets that only we know cannot be doubted, nor that it ended.
 func (s *session) doubt() {
-	if s.conn.Carrier() == rewrite.Program {
+	if s.ended || s.conn.Carrier() == rewrite.Program {
 		return
 	}
 	g, memory := s.gateway, s.dialogue.Memory()

@@ -239,3 +239,17 @@ func TestEntryIsLookedAtAfterAPauseOnlyWhereAnotherMayHaveWrittenIt(t *testing.T
 		}
 	}
 }
+
+func TestEndedSessionOpensNothingAfterTheRulesWereGone(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		if ended {
+			d.g.end(d.g.table.find(d.k.flow.Tuple[0]))
+		}
+		d.g.Damaged(d.now)
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		if opened := len(d.k.expects) > 0; opened == ended {
+			t.Errorf("ended: %v, and a door is open: %v", ended, opened)
+		}
+	}
+}
