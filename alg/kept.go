@@ -254,8 +254,8 @@ func (k *kept) verify(s *session) bool {
 }
 
 // echoes tells whether an entry that is not what we wrote last is what we wrote earlier: what replicates
-// entries brings it back from the other gateway, if anything of its copy changes there. It has our turn. Whoever
-// else has the session counts on before its first packet leaves.
+// entries brings it back from the other gateway, if anything of its copy changes there. It has our turn, for
+// whoever else takes the session counts on before its first packet leaves.
 func (k *kept) echoes(s *session, f *conntrack.Flow) bool {
 	return k.labels && s.conn.Carrier() == rewrite.Kernel && f.HasSeq &&
 		f.State&conntrack.StateControl != 0 && f.State&conntrack.StateTurn == k.turn &&
