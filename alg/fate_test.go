@@ -241,3 +241,17 @@ func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
 		t.Errorf("after the transfer timeouts were set to %v", w.updates)
 	}
 }
+
+// Events come late under load, and a client asks for the same port again.
+func TestLateEndOfAnEarlierDoorIsNotThatOfThePresentOne(t *testing.T) {
+	for number, waits := range map[uint32]bool{6: true, 7: false} {
+		w := newWatched(t)
+		w.k.number = 7
+		x, _ := w.open()
+		x.ID = number
+		w.g.Fates.DoorGone(w.now, &x, true)
+		if door := w.g.table.find(x.Master).door; (door != nil && door.Waits()) != waits {
+			t.Errorf("after the end of number %d number 7 waits: %v", number, !waits)
+		}
+	}
+}

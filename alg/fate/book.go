@@ -106,14 +106,15 @@ func (b *Book) Shut(s *Story, why policy.Reason, at time.Time) {
 	b.shut = append(b.shut, s)
 }
 
-// toldOf returns the story of an expectation of which the kernel tells. It does not tell the zone: where
-// there are doors in zones the number counts, which is no other's.
+// toldOf returns the story of an expectation of which the kernel tells. What it tells may be late, of an
+// earlier one at the same address; and it does not tell the zone. The number is no other's.
 func (b *Book) toldOf(x *conntrack.Expectation) *Story {
 	if s := b.zoned[x.ID]; s != nil {
 		return s
 	}
 	s := b.find(x.Master, x.Dst)
-	if s != nil && len(b.zoned) > 0 && x.ID != s.Door.ID {
+	known := x.ID != 0 && s != nil && s.Door.ID != 0
+	if s != nil && x.ID != s.Door.ID && (known || len(b.zoned) > 0) {
 		return nil
 	}
 	return s
