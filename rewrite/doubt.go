@@ -77,6 +77,9 @@ func (h *half) wentBy(ack uint32) answer {
 		if h.probes < sureProbes {
 			return perhaps
 		}
+		if h.askedFrom == at-uint32(int32(h.mark.Grown)) {
+			return no // they agree on that the line arrived as it was edited
+		}
 		return yes
 	case more >= 0 && (more <= lineEnd || more < int32(h.mark.Grown)):
 		return yes // else an edit arrived in part, or behind a short one just so many bytes
