@@ -29,11 +29,6 @@ func refusals(line string) []string {
 func runAdoption(t *testing.T, seed uint64, trace bool) bool {
 	w := newConversation(t, seed, 1)
 	w.older, w.policy.TrustRunning, w.Trace = true, true, trace
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)
-		}
-	}()
 	f := &w.Kernel().Entry
 	f.Helper, f.HasSeq, f.HasState, f.State = "", false, false, 0
 	f.Seq, f.Flight = [2]conntrack.SeqAdj{}, [2]conntrack.Flight{}

@@ -2,7 +2,6 @@ package alg_test
 
 import (
 	"flag"
-	"fmt"
 	"testing"
 )
 
@@ -16,21 +15,10 @@ var (
 func runBare(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 1)
 	w.Outages, w.Tears, w.Trace, w.Whole, w.pipelined = 1, true, trace, true, false
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)
-		}
-	}()
 	w.run()
 }
 
 // Of 60,000 schedules one stalls, 58904.
 func TestSessionsGoOnAfterTheRulesWereGone(t *testing.T) {
-	if *bareOne >= 0 {
-		runBare(t, uint64(*bareOne), true)
-		return
-	}
-	for seed := range uint64(*bares) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { runBare(t, seed, false) })
-	}
+	schedules(t, *bareOne, *bares, runBare)
 }

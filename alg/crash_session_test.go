@@ -83,6 +83,17 @@ type conversation struct {
 	older     bool         // the session is older than the rules: it may be refused what it asks for
 }
 
+// schedules runs the schedule of one seed with a trace, or if that is negative those of the seeds below n.
+func schedules(t *testing.T, one int64, n int, run func(t testing.TB, seed uint64, trace bool)) {
+	if one >= 0 {
+		run(t, uint64(one), true)
+		return
+	}
+	for seed := range uint64(n) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, seed, false) })
+	}
+}
+
 func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
 	flows := translations()
@@ -91,6 +102,11 @@ func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
 		pipelined: r.IntN(3) > 0, plainAsk: map[int]bool{}, told: seed%2 == 0,
 	}
 	w.policy.FirstPort, w.policy.LastPort = 40000, 40000
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)
+		}
+	})
 	w.World.Start, w.World.Act, w.World.Picked = w.start, w.act, w.picked
 	w.World.Done = func() bool { return w.todo == 0 && w.End[toClient].Taken == len(w.End[toClient].Got) }
 	w.Open()

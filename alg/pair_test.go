@@ -2,7 +2,6 @@ package alg_test
 
 import (
 	"flag"
-	"fmt"
 	"testing"
 )
 
@@ -17,11 +16,6 @@ var (
 func runPair(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
 	w.Switches, w.Tears, w.Trace, w.Lags = 1+w.IntN(8), true, trace, *lags
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d: pipelined %v, %v", seed, w.pipelined, w.World)
-		}
-	}()
 	w.run()
 }
 
@@ -30,13 +24,7 @@ func runPair(t testing.TB, seed uint64, trace bool) {
 // what is kept. In 223393 a line that passed untouched is still on its way when the other gateway edits its
 // repetition.
 func TestTwoGatewaysThatTakeTurnsKeepBothEndsInStep(t *testing.T) {
-	if *switchOne >= 0 {
-		runPair(t, uint64(*switchOne), true)
-		return
-	}
-	for seed := range uint64(*switches) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { runPair(t, seed, false) })
-	}
+	schedules(t, *switchOne, *switches, runPair)
 }
 
 // Schedules that failed once.
