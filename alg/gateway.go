@@ -43,7 +43,7 @@ type Gateway struct {
 	OnAdopted     func(client, server netip.AddrPort)
 	OnKernelError func(doing string, err error)
 
-	// Told says that Changed or NotAlone is called before packets that come after what they tell of.
+	// Told says that Changed or NotAlone is called within milliseconds of what they tell of.
 	Told bool
 
 	Fates fate.Book // what comes of the doors; the kernel's events go there
