@@ -136,7 +136,7 @@ func newNamed(name string) (netns.NsHandle, error) {
 // parent starts processes, all from one thread: a child that asks for a signal
 // at its parent's death gets it when the thread dies that started it.
 func (l *Lab) parent() {
-	runtime.LockOSThread() // never unlocked: the thread has changed its namespace
+	runtime.LockOSThread() // never unlocked: children may live as long as the lab
 	for f := range l.start {
 		f()
 	}
@@ -150,13 +150,8 @@ func (l *Lab) started(h *Host, f func() error) error {
 		return errors.New("the lab is closed")
 	}
 	done := make(chan error)
-	l.start <- func() {
-		if err := netns.Set(h.ns); err != nil {
-			done <- fmt.Errorf("entering namespace %s: %w", h.Netns(), err)
-			return
-		}
-		done <- f()
-	}
+	// The thread returns: if it is the first of the program, others take its namespace for the program's.
+	l.start <- func() { done <- h.Do(f) }
 	return <-done
 }
 

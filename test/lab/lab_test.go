@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -184,6 +183,29 @@ func TestCommandRunsOnHost(t *testing.T) {
 	}
 }
 
+func TestNoThreadStaysOnAHost(t *testing.T) {
+	h, err := lab.NewT(t).Host("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Command(t.Context(), "true").Run(); err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Stat(h.Netns())
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, _ := filepath.Glob("/proc/self/task/[0-9]*/ns/net")
+	if len(threads) == 0 {
+		t.Fatal("no thread is seen")
+	}
+	for _, path := range threads {
+		if fi, err := os.Stat(path); err == nil && os.SameFile(fi, host) {
+			t.Errorf("%s is the host's", path)
+		}
+	}
+}
+
 func TestCloseLeavesNothing(t *testing.T) {
 	l := lab.NewT(t)
 	r, err := l.Firewall()
@@ -203,17 +225,23 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "left\n" {
 		t.Fatalf("the daemon says %q, %v", line, err)
 	}
-	left, err := os.Stat(r.Server.Netns())
+	// Held open: the kernel gives the number of a namespace that is gone to the next one, anybody's.
+	left, err := os.Open(r.Server.Netns())
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer left.Close()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if names, _ := filepath.Glob("/run/netns/" + l.Name() + "*"); len(names) > 0 {
 		t.Errorf("namespaces are left: %v", names)
 	}
-	if pids := inNamespace(left.Sys().(*syscall.Stat_t).Ino); len(pids) > 0 {
+	pids, err := inNamespace(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pids) > 0 {
 		t.Errorf("processes are left: %v", pids)
 	}
 	if _, err := l.Host("late"); err == nil {
@@ -221,14 +249,19 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-func inNamespace(ino uint64) (pids []string) {
+// inNamespace lists the processes in a network namespace, as paths in /proc.
+func inNamespace(ns *os.File) (pids []string, err error) {
+	want, err := ns.Stat()
+	if err != nil {
+		return nil, err
+	}
 	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
 	for _, path := range paths {
-		if fi, err := os.Stat(path); err == nil && fi.Sys().(*syscall.Stat_t).Ino == ino {
+		if got, err := os.Stat(path); err == nil && os.SameFile(got, want) {
 			pids = append(pids, path)
 		}
 	}
-	return pids
+	return pids, nil
 }
 
 func TestNewRemovesWhatAKilledProgramLeft(t *testing.T) {
