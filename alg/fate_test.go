@@ -23,6 +23,7 @@ type watched struct {
 func newWatched(t testing.TB) *watched {
 	w := &watched{talk: newTalk(t, snatFlow(), policy.Default()).login()}
 	w.entries = map[conntrack.Tuple]conntrack.Entry{}
+	w.g.Fates.Listens = true
 	w.g.Fates.OnFate = func(f *fate.Fate) { w.fates = append(w.fates, *f) }
 	w.g.Fates.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
 		have, ok := w.entries[orig]
@@ -140,7 +141,6 @@ func TestFateOfADoor(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWatched(t)
 			x, data := w.open()
-			w.g.Fates.DoorSeen(&x)
 			c.run(w, x, data)
 			w.want(c.want)
 			if end := w.fates[0].Ending; end != c.end {
@@ -159,21 +159,26 @@ func TestFateOfADoor(t *testing.T) {
 }
 
 func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
-	w := newWatched(t)
-	w.open() // no DoorSeen
-	for range 4 {
-		w.later(time.Minute)
+	for name, c := range map[string]struct{ before, after func(w *watched) }{
+		"it makes no events":   {before: func(w *watched) { w.k.silent = true }},
+		"nobody listens":       {before: func(w *watched) { w.g.Fates.Listens = false }},
+		"an event may be lost": {after: func(w *watched) { w.g.Fates.EventsLost() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t)
+			if c.before != nil {
+				c.before(w)
+			}
+			w.open()
+			if c.after != nil {
+				c.after(w)
+			}
+			for range 4 {
+				w.later(time.Minute)
+			}
+			w.want(fate.Unknown)
+		})
 	}
-	w.want(fate.Unknown)
-
-	w = newWatched(t)
-	x, _ := w.open()
-	w.g.Fates.DoorSeen(&x)
-	w.g.Fates.EventsLost()
-	for range 4 {
-		w.later(time.Minute)
-	}
-	w.want(fate.Unknown)
 }
 
 func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {

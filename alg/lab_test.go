@@ -37,6 +37,7 @@ type fakeKernel struct {
 	shut    int                    // expectations that were taken back
 	updated func(conntrack.Update) // nil: nobody looks
 	number  uint32                 // of the next expectations
+	silent  bool                   // it makes no events of the next expectations
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
@@ -75,7 +76,7 @@ func (k *fakeKernel) Expect(e *conntrack.Expectation) error {
 			return old.Master == e.Master
 		})
 	}
-	e.ID = k.number
+	e.ID, e.Told = k.number, !k.silent
 	k.expects = append(k.expects, *e)
 	return nil
 }

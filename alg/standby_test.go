@@ -81,7 +81,6 @@ func TestDoorIsOpenedWhereOnlyTheEntryIsKnown(t *testing.T) {
 func TestDoorThroughWhichTheConnectionCameIsNotOpenedElsewhere(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
-	w.g.Fates.DoorSeen(&x)
 	w.k.expects = nil // the kernel has used it
 	w.g.Fates.DoorGone(w.now, &x, true)
 	w.g.Fates.DataStarted(w.now, data, x.Master)
@@ -156,7 +155,6 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 			w.later(time.Second)
 			continue
 		}
-		w.g.Fates.DoorSeen(&x)
 		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
 	}
@@ -168,7 +166,6 @@ func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
 	for turn, sessions := range map[conntrack.State]int64{oneTurn: 0, 0: 1} {
 		w := newWatched(t)
 		x, data := w.open()
-		w.g.Fates.DoorSeen(&x)
 		w.k.expects = nil
 		w.k.flow.ID++ // otherwise it is the same
 		w.k.flow.State += turn

@@ -82,7 +82,7 @@ func TestDataConnectionIsThatOfOneTransfer(t *testing.T) {
 	w.say("c>RETR a\r\n", "s>550 no\r\n", "c>RETR b\r\n", "s>425 no\r\n")
 	w.later(2 * settleTime)
 	w.later(2 * settleTime)
-	w.want("RETR a  550 no unknown", "RETR b  425 no -")
+	w.want("RETR a  550 no withdrawn", "RETR b  425 no -")
 }
 
 func TestPipelinedTransfersHaveTheirOwnReplies(t *testing.T) {
@@ -114,7 +114,7 @@ func TestTransferOfASessionThatEndsIsToldWithoutAReply(t *testing.T) {
 	w.g.Destroyed(x.Master, 0)
 	w.later(2 * settleTime)
 	w.later(2 * settleTime)
-	w.want("STOR up  0  unknown")
+	w.want("STOR up  0  withdrawn")
 }
 
 func TestTransfersUnderWayAreToldAtTheEndOfTheProgram(t *testing.T) {

@@ -17,17 +17,40 @@ func TestExpectAndWithdrawCostFewSystemCalls(t *testing.T) {
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40000)
 	before := c.Calls()
-	id, err := expectID(c, e)
-	if n := c.Calls() - before; err != nil || id == 0 || n > 3 {
-		t.Errorf("expect: id %#x, %v, %d system calls", id, err, n)
+	long, err := c.Create(&e)
+	if n := c.Calls() - before; err != nil || e.ID == 0 || !e.Told || !long || n > 2 {
+		t.Errorf("expect: %+v, %v, %v, %d system calls", e, long, err, n)
 	}
-	e.ID, before = id, c.Calls()
+	before = c.Calls()
 	err = c.Withdraw(e)
 	if n := c.Calls() - before; err != nil || n > 2 {
 		t.Errorf("withdraw: %v, %d system calls", err, n)
 	}
 	if all, err := c.Expectations(); err != nil || len(all) != 0 {
 		t.Errorf("left: %+v, %v", all, err)
+	}
+}
+
+// A control connection has no room for events if nobody listened when it began.
+func TestExpectationIsKnownWhereTheKernelMakesNoEvents(t *testing.T) {
+	r, c := gateway(t)
+	r.Gateway.Sysctl("netfilter/nf_conntrack_events", "0")
+	client, peer := open(t, r, netnstest.Server)
+	e := active(flow(t, c, client, peer), 40000)
+	for range 2 { // the second one replaces the first
+		e.ID = 0
+		if err := c.Expect(&e); err != nil || e.ID == 0 || e.Told {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	}
+	all, err := c.Expectations()
+	if err != nil || len(all) != 1 || all[0].ID != e.ID || all[0].Timeout > e.Timeout {
+		t.Errorf("%+v, %v, want the one with id %#x", all, err, e.ID)
+	}
+	client, peer = open(t, r, netnstest.Server)
+	other := active(flow(t, c, client, peer), 40000)
+	if err := c.Expect(&other); !errors.Is(err, ErrPortTaken) {
+		t.Errorf("a port that another control connection has: %v", err)
 	}
 }
 

@@ -41,13 +41,15 @@ type Conn struct {
 // Dial opens a netlink socket in the network namespace of the calling thread.
 // Everything but Flow and Expectations needs CAP_NET_ADMIN.
 func Dial() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket to netfilter: %w", err)
 	}
-	if err := setUp(fd); err != nil {
+	// Connected to the kernel, so that nobody else can send to it.
+	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("set up the netlink socket to netfilter: %w", err)
+		return nil, fmt.Errorf("connect the netlink socket to netfilter: %w", err)
 	}
 	c := &Conn{fd: fd, buf: make([]byte, maxAnswer), decoder: decoder{layout: DefaultLayout}}
 	if c.portID, err = nlread.PortID(fd); err != nil {
@@ -72,16 +74,6 @@ func (c *Conn) SetLayout(l Layout) error {
 	}
 	c.layout = l
 	return nil
-}
-
-// setUp connects to the kernel, after which nobody else can send to the socket,
-// and limits the wait for an answer.
-func setUp(fd int) error {
-	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	wait := unix.NsecToTimeval(int64(answerTime))
-	return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
 }
 
 // Close closes the socket.
@@ -182,14 +174,50 @@ func (c *Conn) read() (seq uint32, attrs []byte, done bool, err error) {
 	}
 }
 
+// said returns the next message that is there. The kernel has said all that it says to a request before send
+// returns; EAGAIN is that it said no more.
+func (c *Conn) said() (nlread.Message, error) {
+	for {
+		if len(c.in) == 0 {
+			if err := c.receiveNow(); err != nil {
+				return nlread.Message{}, err
+			}
+		}
+		m, rest, ok := nlread.NextMessage(c.in)
+		if c.in = rest; ok {
+			return m, nil
+		}
+	}
+}
+
+// receive waits for a datagram if there is none.
 func (c *Conn) receive() error {
+	err := c.receiveNow()
+	if !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	for end := time.Now().Add(answerTime); ; {
+		n, err := unix.Poll(fds, max(0, int(time.Until(end).Milliseconds())))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return os.NewSyscallError("wait for a netlink answer", err)
+		case n == 0:
+			return fmt.Errorf("the kernel did not answer within %v", answerTime)
+		default:
+			return c.receiveNow()
+		}
+	}
+}
+
+// receiveNow takes a datagram that is there, else the error is EAGAIN.
+func (c *Conn) receiveNow() error {
 	for {
 		c.calls++
 		n, err := unix.Read(c.fd, c.buf)
 		switch {
-		case errors.Is(err, unix.EINTR): // SA_RESTART does not hold for a socket with a timeout: signal(7)
-		case errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("the kernel did not answer within %v", answerTime)
+		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return os.NewSyscallError("netlink receive", err)
 		default:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,10 +36,10 @@ func (c *Conn) Expect(e *Expectation) error {
 // Create is Expect but for the timeout: timeout tells that the kernel gave the expectation another, so
 // that AppendExpectTimeout must follow.
 //
-// One datagram makes the expectation and asks for it. On creation the kernel takes the timeout of the helper
-// and ignores ours, so a second one sets it where they differ. It is not in the first, because it would hit
-// an expectation that somebody else has for the port: the kernel goes by the tuple alone. Its answer need
-// not be waited for: all that can be is that the connection came meanwhile.
+// On creation the kernel takes the timeout of the helper and ignores ours, so a second message sets it where
+// they differ. It is not in the first datagram, because it would hit an expectation that somebody else has
+// for the port: the kernel goes by the tuple alone. Its answer need not be waited for: all that can be is
+// that the connection came meanwhile.
 func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
 	made, err := c.makeExpectation(e, 0)
 	if errors.Is(err, unix.EEXIST) && made.ID != 0 && made.Master == e.Master {
@@ -48,7 +49,7 @@ func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
 		return false, fmt.Errorf("expect a connection from %v to %v for the control connection %v: %w",
 			e.Src, e.Dst, e.Master, ExpectError(err))
 	}
-	e.ID = made.ID
+	e.ID, e.Told = made.ID, made.Told
 	want := time.Duration(seconds(e.Timeout)) * time.Second
 	other := made.Timeout != want && made.Timeout != want-time.Second // it tells whole seconds
 	return made.ID != 0 && other, nil
@@ -57,7 +58,12 @@ func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
 // makeExpectation makes e and returns what the kernel then has for its tuple, which is
 // somebody else's if the error is EEXIST, and has no ID if there is none any more. If old
 // is not 0, the expectation with this ID is withdrawn before.
+//
+// The kernel is asked for its event of the new one, which has the ID in it (NLM_F_ECHO;
+// nf_ct_expect_event_report in net/netfilter/nf_conntrack_ecache.c). Only where it makes none it is asked
+// once more.
 func (c *Conn) makeExpectation(e *Expectation, old uint32) (Expectation, error) {
+	const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL | unix.NLM_F_ECHO
 	family, err := e.family()
 	if err != nil {
 		return Expectation{}, err
@@ -66,46 +72,52 @@ func (c *Conn) makeExpectation(e *Expectation, old uint32) (Expectation, error) 
 		was := *e
 		was.ID = old
 		c.begin(subsysExpect|msgDelete, 0, family).expectKey(&was)
-		c.add(subsysExpect|msgNew, unix.NLM_F_CREATE|unix.NLM_F_EXCL, family).expectation(e)
+		c.add(subsysExpect|msgNew, create, family).expectation(e)
 	} else {
-		c.begin(subsysExpect|msgNew, unix.NLM_F_CREATE|unix.NLM_F_EXCL, family).expectation(e)
+		c.begin(subsysExpect|msgNew, create, family).expectation(e)
 	}
-	create := c.seq
-	question := Expectation{Src: e.Src, Dst: e.Dst, Zone: e.Zone}
-	c.add(subsysExpect|msgGet, 0, family).expectKey(&question)
 	if err := c.send(); err != nil {
 		return Expectation{}, err
 	}
-	return c.madeExpectation(create, e)
+	made, answered, err := c.echo(e)
+	if answered && !errors.Is(err, unix.EEXIST) {
+		return made, err
+	}
+	return c.holder(e, err)
 }
 
-// madeExpectation reads whether the request numbered create was refused, up to the answer
-// to the last one.
-func (c *Conn) madeExpectation(create uint32, e *Expectation) (Expectation, error) {
-	var refused error
+// echo reads what the kernel said to the last request but for a successful one whose event it did not make:
+// what it made, or why not.
+func (c *Conn) echo(e *Expectation) (made Expectation, answered bool, err error) {
 	for {
-		seq, attrs, done, err := c.read()
+		m, err := c.said()
 		switch {
-		case seq == 0:
-			return Expectation{}, err
-		case seq == create:
-			refused = err
-		case seq != c.seq: // that what was to be replaced is gone
-		case done:
-			if refused == nil && !errors.Is(err, unix.ENOENT) {
-				refused = err
-			}
-			return Expectation{}, refused
-		default:
+		case errors.Is(err, unix.EAGAIN):
+			return Expectation{}, false, nil
+		case err != nil:
+			return Expectation{}, true, err
+		case m.Type == unix.NLMSG_ERROR && m.Seq == c.seq:
+			return Expectation{}, true, nlread.Errno(m.Body)
+		case m.Type == subsysExpect|msgNew && m.Seq == 0 && len(m.Body) >= genmsgLen:
 			var x ExpectEntry
-			c.expectation(attrs, &x)
-			x.Master.Zone = e.Master.Zone
-			if refused == nil && x.Master != e.Master {
-				return Expectation{}, nil // ours is used, and its place as well
-			}
-			return x.Expectation, refused
-		}
+			c.expectation(m.Body[genmsgLen:], &x)
+			x.Zone, x.Master.Zone, x.Told = e.Zone, e.Master.Zone, true
+			return x.Expectation, true, nil
+		} // else that what was to be replaced is gone
 	}
+}
+
+// holder returns what the kernel has for the tuple of e, and the error that making e had. Without one it is
+// e, or nothing if e and its place are used.
+func (c *Conn) holder(e *Expectation, refused error) (Expectation, error) {
+	has, err := c.findExpectation(&Expectation{Src: e.Src, Dst: e.Dst, Zone: e.Zone})
+	switch {
+	case refused == nil && err != nil && !errors.Is(err, unix.ENOENT):
+		return Expectation{}, err
+	case err != nil, refused == nil && has.Master != e.Master:
+		return Expectation{}, refused
+	}
+	return has, refused
 }
 
 // setTimeout gives e its timeout from now on.

@@ -29,6 +29,9 @@ type Expectation struct {
 	// ID is CTA_EXPECT_ID, which tells an expectation from the next one for the same Src and
 	// Dst; 0 if it is not known.
 	ID uint32
+
+	// Told says that the kernel makes events of what becomes of it; Expect sets it.
+	Told bool
 }
 
 // ExpectEntry is all that the kernel tells of an expectation, but for its zone.

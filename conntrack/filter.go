@@ -12,9 +12,9 @@ import (
 const maxFiltered = 64
 
 // Filter has the kernel deliver, of all events, those of expectations, those of entries that were expected,
-// and of entries that were dialled at one of the ports their end, and what a program wrote in them whose
-// netlink port id is not among own. What others do is not even queued then. It can be called again, also
-// while Receive waits.
+// and of entries that were dialled at one of the ports their end, and what a program wrote in them; but
+// nothing of what was done by one whose netlink port id is among own. The rest is not even queued then. It
+// can be called again, also while Receive waits.
 func (r *Listener) Filter(ports []uint16, own ...uint32) error {
 	prog := eventFilter(ports, own)
 	var err error
@@ -61,7 +61,13 @@ func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		subsystem, message = message, subsystem
 	}
-	p := []unix.SockFilter{
+	p := []unix.SockFilter{op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, portIDAt)}
+	for _, id := range own {
+		var b [4]byte // a filter loads in network byte order what is in the host's
+		binary.NativeEndian.PutUint32(b[:], id)
+		p = append(p, jump(unix.BPF_JEQ, binary.BigEndian.Uint32(b[:]), toReject, 0))
+	}
+	p = append(p,
 		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, subsystem),
 		jump(unix.BPF_JEQ, subsysExpect>>8, toAccept, 0),
 		op(unix.BPF_LD|unix.BPF_IMM, headerLen),
@@ -72,14 +78,10 @@ func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 		op(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, attrValue),
 		jump(unix.BPF_JSET, uint32(StatusExpected), toAccept, 0),
 		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, message),
-		jump(unix.BPF_JEQ, msgDelete, uint8(2+len(own)), 0),
+		jump(unix.BPF_JEQ, msgDelete, 2, 0),
 		op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, portIDAt),
-	}
-	for _, id := range append([]uint32{0}, own...) { // 0: the kernel itself, for a packet
-		var b [4]byte // a filter loads in network byte order what is in the host's
-		binary.NativeEndian.PutUint32(b[:], id)
-		p = append(p, jump(unix.BPF_JEQ, binary.BigEndian.Uint32(b[:]), toReject, 0))
-	}
+		jump(unix.BPF_JEQ, 0, toReject, 0), // the kernel itself did it, for a packet
+	)
 	if len(ports) <= maxFiltered {
 		p = append(p, portOf()...)
 		for _, port := range ports {

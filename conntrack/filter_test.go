@@ -107,3 +107,29 @@ func TestFilterLetsThroughWhatOthersWriteIntoControlConnections(t *testing.T) {
 		t.Errorf("the first event is %+v", e)
 	}
 }
+
+func TestFilterKeepsBackWhatTheProgramDoesItself(t *testing.T) {
+	r, own := gateway(t)
+	other := dialIn(t, r.Gateway)
+	l := listenIn(t, r.Gateway, AllEvents, 1<<20)
+	if err := l.Filter([]uint16{21}, own.PortID()); err != nil {
+		t.Fatal(err)
+	}
+	client, peer := open(t, r, netnstest.Server)
+	f := flow(t, own, client, peer)
+	for i, c := range []*Conn{own, other} {
+		x := active(f, uint16(40000+i))
+		if err := c.Expect(&x); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Withdraw(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []Kind{ExpectNew, ExpectDestroy} {
+		e := await(t, l, whatever)
+		if e.Kind != want || e.PortID != other.PortID() || e.Expect.Dst.Port() != 40001 {
+			t.Errorf("the event is %+v, want kind %d of the other program", e, want)
+		}
+	}
+}

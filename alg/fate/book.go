@@ -33,6 +33,10 @@ type Book struct {
 	OnCame        func(*Story) // its data connection came; nil: nobody wants to know
 	OnKernelError func(doing string, err error)
 
+	// Listens says that DoorGone, DataStarted, DataChanged and DataEnded are called where the kernel makes
+	// events. If it does for no door (conntrack.Expectation.Told), what comes of it stays unknown.
+	Listens bool
+
 	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
 	// data connections is told late, and control connections are not kept alive during transfers.
 	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
@@ -64,7 +68,7 @@ func (b *Book) None() bool { return len(b.waiting)+len(b.flowing)+len(b.shut) ==
 
 // Begin adds the story of a door that has been opened.
 func (b *Book) Begin(s *Story, now time.Time) {
-	s.Open = s.Door.Dst
+	s.Open, s.watched = s.Door.Dst, s.Door.Told && b.Listens
 	k := waitingKey{s.Door.Master.Key(), s.Door.Dst}
 	if old := b.waiting[k]; old != nil {
 		b.decide(old, now)
@@ -118,13 +122,6 @@ func (b *Book) toldOf(x *conntrack.Expectation) *Story {
 		return nil
 	}
 	return s
-}
-
-// DoorSeen tells that the kernel told of an expectation, and so will tell what comes of it.
-func (b *Book) DoorSeen(x *conntrack.Expectation) {
-	if s := b.toldOf(x); s != nil {
-		s.watched = true
-	}
 }
 
 // DoorGone tells that the kernel let an expectation go, at the time at; used, that it did so before

@@ -67,7 +67,7 @@ func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
 // watch listens to the events of control connections at ports. It must be called before there are
 // connections to be told of. own are the netlink port ids of the program's own requests.
 func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
-	const kinds = conntrack.AllEvents
+	const kinds = conntrack.AllEvents &^ conntrack.ExpectNew // who makes one is told (Expectation.Told)
 	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
 	if err != nil {
 		return nil, err
@@ -115,10 +115,7 @@ func (e *events) lose() {
 func (e *events) take(ev *conntrack.Event) {
 	h := happening{kind: ev.Kind, at: time.Now()}
 	switch ev.Kind {
-	case conntrack.ExpectNew, conntrack.ExpectDestroy:
-		if ev.Kind == conntrack.ExpectDestroy && slices.Contains(e.own, ev.PortID) {
-			return // the gateway knows what it withdrew
-		}
+	case conntrack.ExpectDestroy:
 		x := &ev.Expect
 		h.master, h.open, h.number, h.early = x.Master, x.Dst, x.ID, x.Timeout > 0
 	default:
@@ -160,6 +157,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 			h.tell(g, e.others)
 		case err := <-e.broken:
 			g.NotAlone()
+			g.Fates.Listens = false
 			j.log.Error("events of the kernel do not come any more, sessions go on without", "error", err)
 		default:
 			return false
@@ -179,8 +177,6 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 	}
 	door := conntrack.Expectation{Master: h.master, Dst: h.open, ID: h.number}
 	switch h.kind {
-	case conntrack.ExpectNew:
-		g.Fates.DoorSeen(&door)
 	case conntrack.ExpectDestroy:
 		g.Fates.DoorGone(h.at, &door, h.early)
 	case conntrack.FlowNew:
@@ -219,6 +215,7 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
+		w.gateway.Fates.Listens = true
 		w.events.others = len(all) == 0
 		all = append(all, w.events)
 	}
