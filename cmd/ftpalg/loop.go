@@ -8,7 +8,6 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
-	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 const (
@@ -53,10 +52,7 @@ type loop struct {
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
-	damages func() ruleset.Damages // by others to the rules; nil: nobody looks
-	harm    *atomic.Uint64         // how many are known already; nil: nobody looks
-	harmed  uint64                 // of them the gateway knows
-	stale   staleness
+	harm harm
 
 	events    *events    // nil: there are none
 	snapshots *snapshots // nil: nobody asks for any
@@ -163,20 +159,17 @@ func (l *loop) round() (int, error) {
 		return n, err
 	}
 	if n == 0 {
-		l.stale.of(now, true, l.damages) // what was there before is read in the next round
+		l.harm.stale(now, true) // what was there before is read in the next round
 	}
-	if l.harm != nil {
-		if n := l.harm.Load(); n != l.harmed {
-			l.harmed = n
-			l.gateway.Damaged(now)
-		}
+	if l.harm.anew() {
+		l.gateway.Damaged(now)
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	l.release(now)
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
-		if l.stale.of(time.Now(), i < n-1 || l.queue.More(), l.damages) {
+		if l.harm.stale(time.Now(), i < n-1 || l.queue.More()) {
 			l.answer(p.ID, nfqueue.Drop, nil)
 			continue
 		}

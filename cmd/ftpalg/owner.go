@@ -56,7 +56,7 @@ func (p *program) watchRules() (err error) {
 	}
 	p.undo = append(p.undo, p.watch.Close)
 	for _, w := range p.workers {
-		w.loop.damages, w.loop.harm = p.watch.Damages, &p.watch.Stats.Damages
+		w.loop.harm.watch = p.watch
 		if p.bare {
 			w.gateway.Damaged(time.Now())
 		}

@@ -21,18 +21,18 @@ func TestPacketsFromBeforeADamageAreStale(t *testing.T) {
 		{"long ago", []bool{true, false}, ruleset.Damages{Times: 1, Last: long}, []bool{false, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var s staleness
+			var h harm
 			for i, more := range c.more {
-				got := s.of(now, more, func() ruleset.Damages { return c.d })
+				got := h.before(now, more, func() ruleset.Damages { return c.d })
 				if got != c.want[i] {
 					t.Errorf("read %d: %v", i, got)
 				}
 			}
 			next := func() ruleset.Damages { return ruleset.Damages{Times: c.d.Times + 1, Last: time.Now()} }
-			if s.of(now.Add(standsStill), false, next) {
+			if h.before(now.Add(standsStill), false, next) {
 				t.Error("of a loop that turns packets are dropped")
 			}
-			if !s.of(now.Add(3*standsStill), false, next) {
+			if !h.before(now.Add(3*standsStill), false, next) {
 				t.Error("the next damage is not noticed")
 			}
 		})
