@@ -14,6 +14,7 @@ import (
 
 func TestExpectAndWithdrawCostFewSystemCalls(t *testing.T) {
 	r, c := gateway(t)
+	r.Gateway.Sysctl("netfilter/nf_conntrack_events", "1")
 	client, peer := open(t, r, netnstest.Server)
 	e := active(flow(t, c, client, peer), 40000)
 	before := c.Calls()

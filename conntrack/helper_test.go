@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,6 +161,49 @@ func TestTryLeavesNothing(t *testing.T) {
 		if all, err := c.Expectations(); err != nil || len(all) != 0 {
 			t.Errorf("%q: %v, %v", helper, all, err)
 		}
+	}
+}
+
+// A program that is stopped while it tries must find the entry still, and in a full table too.
+func TestEntryToTryThingsOnStays(t *testing.T) {
+	c := dialIn(t, netnstest.New(t))
+	orig := trial()
+	if err := c.makeEntry(orig, HelperCarrier); err != nil {
+		t.Fatal(err)
+	}
+	var e Entry
+	if err := c.Entry(orig, &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Timeout < tryTime-5*time.Second || e.Status&StatusAssured == 0 {
+		t.Errorf("it stays for %v, its status is %#x", e.Timeout, e.Status)
+	}
+}
+
+func TestTryTellsThatTheTableOfConnectionsIsFull(t *testing.T) {
+	n := netnstest.New(t)
+	const most = 300000
+	var limit int
+	n.Do(func() {
+		b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_max")
+		if err != nil {
+			t.Error(err)
+		}
+		limit, _ = strconv.Atoi(strings.TrimSpace(string(b))) // counts in each namespace by itself
+	})
+	if limit == 0 || limit > most {
+		t.Skipf("SKIPPED, NOT TESTED: nf_conntrack_max is %d, more than %d", limit, most)
+	}
+	c := dialIn(t, n)
+	var err error
+	for i := 0; i <= limit && err == nil; i++ {
+		err = c.makeEntry(Tuple{
+			Src: netip.AddrPortFrom(tryClient, uint16(1+i%50000)),
+			Dst: netip.AddrPortFrom(tryServer.Addr(), uint16(1+i/50000)),
+		}, "")
+	}
+	if a := c.Try(""); !errors.Is(a.Flows, ErrEntriesFull) {
+		t.Errorf("after %v: %v", err, a.Flows)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 
 // Abilities is what Try found out of the kernel: nil where it can.
 type Abilities struct {
-	Flows  error // making, looking up and removing a conntrack entry
+	Flows  error // making, looking up and removing a conntrack entry; ErrEntriesFull: there was no room
 	SeqAdj error // moving sequence numbers
-	Expect error // expecting a connection
+	Expect error // expecting a connection; ErrTableFull: there was no room
 	// Translate is expecting one and translating its addresses, which works only while NAT is in use; nil if
 	// no helper was given.
 	Translate error
@@ -28,6 +28,9 @@ var (
 	trySeqAdj = SeqAdj{Pos: 1, Before: -1, After: 1}
 )
 
+// tryTime is how long the entry may live: a program that is stopped meanwhile finds it still.
+const tryTime = 30 * time.Second
+
 // trial is the original tuple of an entry to try things on. It is another each time: where entries are
 // replicated, the one that another gateway makes and removes just now is here too.
 func trial() Tuple {
@@ -40,6 +43,9 @@ func trial() Tuple {
 func (c *Conn) Try(helper string) Abilities {
 	t := trial()
 	if err := c.makeEntry(t, helper); err != nil {
+		if errors.Is(err, unix.ENOMEM) { // __nf_conntrack_alloc in net/netfilter/nf_conntrack_core.c
+			err = ErrEntriesFull
+		}
 		err = fmt.Errorf("make a conntrack entry: %w", err)
 		return Abilities{Flows: err, SeqAdj: err, Expect: err, Translate: err}
 	}
@@ -59,7 +65,9 @@ func (c *Conn) makeEntry(t Tuple, helper string) error {
 	e := c.start(subsysConntrack|msgNew, unix.NLM_F_CREATE, unix.AF_INET)
 	e.tuple(ctaTupleOrig, t)
 	e.tuple(ctaTupleReply, t.Reverse())
-	e.u32(ctaTimeout, 2)
+	// Of those that are not assured the kernel drops some when the table is full (early_drop_list).
+	e.u32(ctaStatus, uint32(StatusSeenReply|StatusAssured|StatusConfirmed))
+	e.u32(ctaTimeout, seconds(tryTime))
 	info := e.nest(ctaProtoInfo)
 	tcp := e.nest(ctaProtoInfoTCP)
 	e.u8(ctaTCPState, uint8(TCPEstablished))

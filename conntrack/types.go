@@ -136,6 +136,7 @@ var (
 	ErrPortTaken   = errors.New("another expectation has this port")
 	ErrNoHelper    = errors.New("the control connection has no conntrack helper")
 	ErrTableFull   = errors.New("the kernel's expectation table is full")
+	ErrEntriesFull = errors.New("the kernel's table of connections is full")
 	ErrUnsupported = errors.New("the kernel does not support this")
 	ErrBusy        = errors.New("something waits on the conntrack entry")
 )

@@ -225,11 +225,15 @@ func (p *prober) ctnetlink() {
 		a = c.Try(helper)
 		return a.Flows
 	})
-	if !p.need(idEntries, "ctnetlink finds and changes them", fix, err) {
+	if p.full(idEntries, "nf_conntrack_max", err, conntrack.ErrEntriesFull) ||
+		!p.need(idEntries, "ctnetlink finds and changes them", fix, err) {
 		return
 	}
 	p.need(idSeqAdj, "the kernel keeps what it is told", "build the kernel with CONFIG_NF_NAT",
 		a.SeqAdj)
+	if p.full(idExpectations, "nf_conntrack_expect_max", a.Expect, conntrack.ErrTableFull) {
+		return
+	}
 	p.need(idExpectations, "the kernel takes them", fix, a.Expect)
 	switch {
 	case helper == "": // cannot be tried without one
@@ -241,6 +245,17 @@ func (p *prober) ctnetlink() {
 		p.add(Item{ID: idTranslated, Status: Found,
 			Detail: "data connections follow the NAT of their control connection"})
 	}
+}
+
+// full adds an item for what could not be tried because a table of the kernel is full: that says nothing
+// against the kernel, and a program that ends then cannot begin anew.
+func (p *prober) full(id, limit string, err, full error) bool {
+	if !errors.Is(err, full) {
+		return false
+	}
+	p.add(Item{ID: id, Status: Warning, Detail: "not tried: " + err.Error(), Required: true,
+		Fix: "raise net.netfilter." + limit})
+	return true
 }
 
 func withConn(f func(*conntrack.Conn) error) error {

@@ -78,6 +78,14 @@ type message struct {
 // until f returns.
 func (s *socket) receive(f func(message)) error {
 	n, err := s.file.Read(s.buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// The time may have passed in the send, in which nftables does everything, or while the program was
+		// stopped. Then the answer is there, and the runtime did not look for it.
+		var ok bool
+		if n, ok = s.poll(); ok {
+			err = nil
+		}
+	}
 	if err != nil {
 		return err
 	}
