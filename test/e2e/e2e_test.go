@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long a peer waits for what must come; impatience for what must not.
-var patience = 20 * time.Second * slowness()
+var patience = time.Minute * slowness()
 
 const impatience = time.Second
 

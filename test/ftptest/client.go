@@ -14,7 +14,7 @@ import (
 
 // Client is an FTP client that does what it is told. It is for one goroutine.
 type Client struct {
-	// Timeout bounds each reply and each data connection; 0 is 10 s.
+	// Timeout bounds each reply and each data connection; 0 is a minute.
 	Timeout time.Duration
 	// Wire is how commands are written.
 	Wire Wire
@@ -75,7 +75,7 @@ func (c *Client) timeout() time.Duration {
 	if c.Timeout > 0 {
 		return c.Timeout
 	}
-	return 10 * time.Second
+	return time.Minute
 }
 
 func (c *Client) deadline() time.Time { return time.Now().Add(c.timeout()) }

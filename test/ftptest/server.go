@@ -35,7 +35,7 @@ type Server struct {
 	// CheckAddress refuses a PORT or EPRT with an address that is not the
 	// client's, as most servers do.
 	CheckAddress bool
-	// Timeout bounds how long a data connection may take to come up; 0 is 10 s.
+	// Timeout bounds how long a data connection may take to come up; 0 is a minute.
 	Timeout time.Duration
 	// Wire is how replies are written.
 	Wire Wire
@@ -233,5 +233,5 @@ func (s *Server) timeout() time.Duration {
 	if s.Timeout > 0 {
 		return s.Timeout
 	}
-	return 10 * time.Second
+	return time.Minute
 }

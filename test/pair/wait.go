@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Output is what programs write, from any goroutine.
 type Output struct {
