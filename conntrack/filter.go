@@ -11,10 +11,10 @@ import (
 // entry through.
 const maxFiltered = 64
 
-// Filter has the kernel deliver, of all events, those of expectations, those of entries that were expected,
-// and of entries that were dialled at one of the ports their end, and what a program wrote in them; but
-// nothing of what was done by one whose netlink port id is among own. The rest is not even queued then. It
-// can be called again, also while Receive waits.
+// Filter has the kernel deliver, of all events, those of expectations, of entries that were expected that they
+// begin, are answered, are closed or reset by both sides, and end, and of entries that were dialled at one of
+// the ports their end, and what a program wrote in them; but nothing of what was done by one whose netlink
+// port id is among own. The rest is not even queued then. It can be called again, also while Receive waits.
 func (r *Listener) Filter(ports []uint16, own ...uint32) error {
 	prog := eventFilter(ports, own)
 	var err error
@@ -61,6 +61,7 @@ func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		subsystem, message = message, subsystem
 	}
+	expected := ofExpected(message)
 	p := []unix.SockFilter{op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, portIDAt)}
 	for _, id := range own {
 		var b [4]byte // a filter loads in network byte order what is in the host's
@@ -70,13 +71,14 @@ func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 	p = append(p,
 		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, subsystem),
 		jump(unix.BPF_JEQ, subsysExpect>>8, toAccept, 0),
-		op(unix.BPF_LD|unix.BPF_IMM, headerLen),
-		op(unix.BPF_LDX|unix.BPF_IMM, ctaStatus),
-		op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, findAttr),
-		jump(unix.BPF_JEQ, 0, toReject, 0),
-		op(unix.BPF_MISC|unix.BPF_TAX, 0),
+	)
+	p = append(p, find(ctaStatus)...)
+	p = append(p,
 		op(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, attrValue),
-		jump(unix.BPF_JSET, uint32(StatusExpected), toAccept, 0),
+		jump(unix.BPF_JSET, uint32(StatusExpected), 0, uint8(len(expected))),
+	)
+	p = append(p, expected...)
+	p = append(p,
 		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, message),
 		jump(unix.BPF_JEQ, msgDelete, 2, 0),
 		op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, portIDAt),
@@ -92,20 +94,40 @@ func eventFilter(ports []uint16, own []uint32) []unix.SockFilter {
 	return landed(p)
 }
 
+// ofExpected judges an event of an entry that was expected.
+func ofExpected(message uint32) []unix.SockFilter {
+	p := []unix.SockFilter{
+		op(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, message),
+		jump(unix.BPF_JEQ, msgDelete, toAccept, 0),
+	}
+	p = append(p, find(ctaProtoInfo, ctaProtoInfoTCP, ctaTCPState)...)
+	p = append(p, op(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, attrValue))
+	for _, s := range []TCPState{TCPSynSent, TCPSynReceived, TCPTimeWait, TCPClosed} {
+		p = append(p, jump(unix.BPF_JEQ, uint32(s), toAccept, 0))
+	}
+	return append(p, op(unix.BPF_RET|unix.BPF_K, 0))
+}
+
 // portOf loads the port that the entry of an event was dialled at.
 func portOf() []unix.SockFilter {
+	return append(find(ctaTupleOrig, ctaTupleProto, ctaProtoDstPort),
+		op(unix.BPF_LD|unix.BPF_H|unix.BPF_IND, attrValue))
+}
+
+// find goes to an attribute in attributes, and rejects what has it not.
+func find(path ...uint32) []unix.SockFilter {
 	p := []unix.SockFilter{op(unix.BPF_LD|unix.BPF_IMM, headerLen)}
-	for i, typ := range []uint32{ctaTupleOrig, ctaTupleProto, ctaProtoDstPort} {
-		find := uint32(findNested)
+	for i, typ := range path {
+		how := uint32(findNested)
 		if i == 0 {
-			find = findAttr
+			how = findAttr
 		}
 		p = append(p,
 			op(unix.BPF_LDX|unix.BPF_IMM, typ),
-			op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, find),
+			op(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, how),
 			jump(unix.BPF_JEQ, 0, toReject, 0))
 	}
-	return append(p, op(unix.BPF_MISC|unix.BPF_TAX, 0), op(unix.BPF_LD|unix.BPF_H|unix.BPF_IND, attrValue))
+	return append(p, op(unix.BPF_MISC|unix.BPF_TAX, 0))
 }
 
 // landed gives the program its two ends, and the jumps their distances.

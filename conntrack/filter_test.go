@@ -35,11 +35,19 @@ func dialledAt(t testing.TB, r *netnstest.Router, c *Conn, port string) Tuple {
 
 func whatever(*Event) bool { return true }
 
+// twoOfEach are port ids that nobody has, as many as 64 workers.
+var twoOfEach = func() (ids []uint32) {
+	for i := range uint32(128) {
+		ids = append(ids, 1<<31+i)
+	}
+	return ids
+}()
+
 func TestFilterLetsOnlyExpectedConnectionsAndTheEndOfControlConnectionsThrough(t *testing.T) {
 	for _, ports := range [][]uint16{{2100, 21}, many(maxFiltered)} {
 		r, c := gateway(t)
 		l := listenIn(t, r.Gateway, AllEvents, 1<<20)
-		if err := l.Filter(ports); err != nil {
+		if err := l.Filter(ports, twoOfEach...); err != nil {
 			t.Fatal(err)
 		}
 		dialledAt(t, r, c, "2323")
@@ -49,19 +57,34 @@ func TestFilterLetsOnlyExpectedConnectionsAndTheEndOfControlConnectionsThrough(t
 		}
 		client, peer := open(t, r, netnstest.Server)
 		x := active(flow(t, c, client, peer), 40001)
-		r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
+		in := r.Client.Listen(net.JoinHostPort(netnstest.Client, "2000"))
 		if err := expect(c, x); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Server.Dial(nil, x.Dst.String()); err != nil {
+		data, err := r.Server.Dial(nil, x.Dst.String())
+		if err != nil {
 			t.Fatal(err)
 		}
-		var kinds []Kind
-		for range 3 {
-			kinds = append(kinds, await(t, l, func(e *Event) bool { return e.PortID != c.PortID() }).Kind)
+		taken, err := in.Accept()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !slices.Equal(kinds, []Kind{ExpectDestroy, FlowNew, FlowUpdate}) {
-			t.Errorf("with %d ports the events of an expected connection are %v", len(ports), kinds)
+		exchange(t, data, taken)
+		_, _ = taken.Close(), data.Close()
+		type told struct {
+			kind  Kind
+			state TCPState
+		}
+		var got []told
+		for range 4 {
+			e := await(t, l, func(e *Event) bool { return e.PortID != c.PortID() })
+			got = append(got, told{e.Kind, e.Entry.TCP.State})
+		}
+		want := []told{{ExpectDestroy, 0}, {FlowNew, TCPSynSent}, {FlowUpdate, TCPSynReceived},
+			{FlowUpdate, TCPTimeWait}}
+		got[0].state = 0 // an expectation has none: it is what an entry had before
+		if !slices.Equal(got, want) {
+			t.Errorf("with %d ports the events of an expected connection are %v, want %v", len(ports), got, want)
 		}
 	}
 }
