@@ -90,12 +90,14 @@ var doors = []struct {
 	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.s("226 done\r\n")
 		w.g.Fates.DataChanged(w.now, data, done)
 	}, fate.Used, fate.Closed},
 	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.g.Fates.DataChanged(w.now, data, reset)
 	}, fate.Used, fate.Reset},
@@ -103,17 +105,20 @@ var doors = []struct {
 		w.c("STOR a\r\n")
 		w.s("150 go\r\n226 done\r\n")
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.g.Fates.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
 	}, fate.Used, fate.TimedOut},
 	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
 		e.TCP.State = syn
 		w.g.Fates.DataEnded(w.now, &e)
 	}, fate.Unanswered, fate.TimedOut},
 	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		w.g.Fates.DataChanged(w.now, data, reset)
 	}, fate.Rejected, fate.Reset},
 	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
@@ -181,12 +186,32 @@ func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
 	}
 }
 
+// A packet that comes together with the event writes it; without one the kernel is looked at before.
+func TestConnectionThatCameIsWrittenOnce(t *testing.T) {
+	for packet, want := range map[bool]int{true: 0, false: 1} {
+		w := newWatched(t)
+		x, data := w.open()
+		looks, updates := w.k.looks, 0
+		w.k.updated = func(conntrack.Update) { updates++ }
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		if packet {
+			w.c("RETR f\r\n")
+		}
+		w.g.Settle(w.now)
+		w.g.Settle(w.now)
+		if got := w.k.looks - looks; got != want || updates != 1 {
+			t.Errorf("with a packet %v: %d looks at the entry, want %d, and %d updates", packet, got, want, updates)
+		}
+	}
+}
+
 func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
 	w.entries[data] = counted(
 		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
 	w.g.Fates.DataStarted(w.now.Add(time.Second), data, x.Master)
+	w.g.Settle(w.now)
 	w.g.Fates.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
 	w.g.Fates.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
 	w.want(fate.Used)
@@ -205,6 +230,7 @@ func TestLostEndOfADataConnectionIsFoundByAsking(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
 	w.g.Fates.DataStarted(w.now, data, x.Master)
+	w.g.Settle(w.now)
 	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: conntrack.TCPEstablished}}
 	w.g.Fates.EventsLost()
@@ -227,6 +253,7 @@ func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
 		}
 	}
 	w.g.Fates.DataStarted(w.now, data, x.Master)
+	w.g.Settle(w.now)
 	for range 40 {
 		w.entries[x.Master] = conntrack.Entry{Timeout: left}
 		w.later(time.Second)

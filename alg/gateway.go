@@ -64,6 +64,7 @@ type Gateway struct {
 	began     beginning
 	damaged   moment // when packets went by last because there were no rules
 	notAlone  bool   // another program wrote entries of control connections
+	cameNow   []*fate.Story
 
 	// Used anew for each packet.
 	now    time.Time

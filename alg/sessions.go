@@ -88,14 +88,24 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 }
 
 // came takes note that a data connection came: its door is open no more, for whoever reads that in the
-// label. Where another gateway may have the session nothing is written: what we know of it is old, and would
-// be replicated over what the other has written since.
-func (g *Gateway) came(x *fate.Story) {
-	s := g.table.find(x.Door.Master)
-	if s != nil && s.door == x && !s.kept.settle(s) {
-		s.forgetDoor()
-		g.drop(s)
+// label.
+func (g *Gateway) came(x *fate.Story) { g.cameNow = append(g.cameNow, x) }
+
+// Settle writes what the kernel's events changed, but for sessions that had a packet since: with that it was
+// written. It is to be called after the packets that were there together with them. Where another gateway may
+// have the session nothing is written: what we know of it is old, and would be replicated over what the other
+// has written since.
+func (g *Gateway) Settle(now time.Time) {
+	g.now = now
+	for _, x := range g.cameNow {
+		s := g.table.find(x.Door.Master)
+		if s != nil && s.door == x && s.kept.door != doorwayOf(s) && !s.kept.settle(s) {
+			s.forgetDoor()
+			g.drop(s)
+		}
 	}
+	clear(g.cameNow)
+	g.cameNow = g.cameNow[:0]
 }
 
 // anew tells whether the handshake of a tuple is under way. Where both ends have forgotten a connection and

@@ -84,6 +84,7 @@ func TestDoorThroughWhichTheConnectionCameIsNotOpenedElsewhere(t *testing.T) {
 	w.k.expects = nil // the kernel has used it
 	w.g.Fates.DoorGone(w.now, &x, true)
 	w.g.Fates.DataStarted(w.now, data, x.Master)
+	w.g.Settle(w.now)
 	_, k := other(w.talk)
 	wantOnly(t, "used", k.expects, nil)
 }
@@ -157,6 +158,7 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 		}
 		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
+		w.g.Settle(w.now)
 	}
 }
 
@@ -172,6 +174,7 @@ func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
 		w.k.updated = func(u conntrack.Update) { t.Errorf("turn %b: %+v is written", turn, u) }
 		w.g.Fates.DoorGone(w.now, &x, true)
 		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.g.Settle(w.now)
 		if n := w.g.Stats.Sessions.Load(); n != sessions {
 			t.Errorf("turn %b: %d sessions, want %d", turn, n, sessions)
 		}

@@ -54,6 +54,7 @@ func TestTransferIsToldWithItsReplyAndItsDataConnection(t *testing.T) {
 	w.entries[data] = counted(conntrack.Counter{Bytes: 700}, conntrack.Counter{Bytes: 52})
 	w.say("c>retr  a file \r\n", "s>150 here it comes\r\n")
 	w.g.Fates.DataStarted(w.now, data, x.Master)
+	w.g.Settle(w.now)
 	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 	w.now = w.now.Add(3 * time.Second)
 	w.say("s>226 done\x1b\r\n")

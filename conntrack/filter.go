@@ -11,9 +11,9 @@ import (
 // entry through.
 const maxFiltered = 64
 
-// Filter has the kernel deliver, of all events, those of expectations, of entries that were expected that they
-// begin, are answered, are closed or reset by both sides, and end, and of entries that were dialled at one of
-// the ports their end, and what a program wrote in them; but nothing of what was done by one whose netlink
+// Filter has the kernel deliver, of all events, those of expectations; of entries that were expected that
+// they begin, are answered, are closed by both sides or reset, and end; of entries that were dialled at one
+// of the ports their end, and what a program wrote in them; but nothing of what was done by one whose netlink
 // port id is among own. The rest is not even queued then. It can be called again, also while Receive waits.
 func (r *Listener) Filter(ports []uint16, own ...uint32) error {
 	prog := eventFilter(ports, own)

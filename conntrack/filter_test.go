@@ -84,7 +84,7 @@ func TestFilterLetsOnlyExpectedConnectionsAndTheEndOfControlConnectionsThrough(t
 			{FlowUpdate, TCPTimeWait}}
 		got[0].state = 0 // an expectation has none: it is what an entry had before
 		if !slices.Equal(got, want) {
-			t.Errorf("with %d ports the events of an expected connection are %v, want %v", len(ports), got, want)
+			t.Errorf("with %d ports an expected connection is told as %v, want %v", len(ports), got, want)
 		}
 	}
 }

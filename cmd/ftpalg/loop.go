@@ -176,6 +176,7 @@ func (l *loop) round() (int, error) {
 		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
 		l.release(now)
 	}
+	l.gateway.Settle(now)
 	l.flush()
 	l.observe(now, l.packets[:n])
 	if l.snapshots != nil && l.snapshots.step(l.gateway, now) {
