@@ -200,7 +200,7 @@ func TestConnectionThatCameIsWrittenOnce(t *testing.T) {
 		w.g.Settle(w.now)
 		w.g.Settle(w.now)
 		if got := w.k.looks - looks; got != want || updates != 1 {
-			t.Errorf("with a packet %v: %d looks at the entry, want %d, and %d updates", packet, got, want, updates)
+			t.Errorf("with a packet %v: %d looks, want %d, and %d updates", packet, got, want, updates)
 		}
 	}
 }
