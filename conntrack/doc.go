@@ -8,6 +8,7 @@
 // successor finds all that it needs. The types in this package are plain
 // values; only [Conn] talks to the kernel.
 //
-// Subpackages: nfqueue reads packets and gives verdicts, ruleset owns the
-// nftables table, probe tells what this kernel can do.
+// Subpackages: nfqueue reads packets and gives verdicts, riding has changes go
+// along with them, ruleset owns the nftables table, firewall reads those of
+// others, probe tells what this kernel can do.
 package conntrack

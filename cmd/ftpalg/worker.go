@@ -13,13 +13,14 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/conntrack/probe"
+	"github.com/ftpalg/ftpalg/conntrack/riding"
 )
 
 // worker has the control connections of one queue: the rules bring all packets of a connection to one of the
 // workers. What it has is its own, but for the limits over all clients.
 type worker struct {
 	conn      *conntrack.Conn
-	kernel    *kernel
+	kernel    *riding.Kernel
 	gateway   *alg.Gateway
 	queue     *nfqueue.Queue
 	journal   *journal
@@ -75,15 +76,15 @@ func (p *program) newWorker() (*worker, error) {
 		return nil, err
 	}
 	p.undo = append(p.undo, conn.Close)
-	k, j := &kernel{conn: conn}, newJournal(p.logTo, p.config.Log.JSON, p.level)
+	k, j := riding.New(conn, p.choice.Helper), newJournal(p.logTo, p.config.Log.JSON, p.level)
 	j.hub, j.names = &p.hub, p.config.Names
-	g := alg.New(adopting{k, conn, p.choice.Helper}, p.config.Policy, p.config.Policies...)
+	g := alg.New(k, p.config.Policy, p.config.Policies...)
 	g.Names = p.config.Names
 	g.OnOpened, g.OnRefused = j.opened, j.refused
 	g.Fates.OnFate = j.fate
 	g.OnKernelError, g.OnAdopted = j.kernelError, j.adopted
-	k.refused = g.Refused
-	k.failed = func(doing string, err error) {
+	k.Refused = g.Refused
+	k.Failed = func(doing string, err error) {
 		g.Stats.KernelErrors.Add(1)
 		j.kernelError(doing, err)
 	}
@@ -167,7 +168,7 @@ func (p *program) openQueues(first uint16) error {
 	p.queueNumber = first
 	for i, w := range p.workers {
 		w.queue = opened[i]
-		w.kernel.out, w.queue.OnRefused = w.queue, w.kernel.onRefused
+		w.kernel.Out, w.queue.OnRefused = w.queue, w.kernel.OnRefused
 		if !w.queue.Zoned() {
 			w.gateway.SearchZones(p.config.Zones.Named)
 		}

@@ -1,4 +1,4 @@
-package main
+package riding
 
 import (
 	"encoding/binary"
@@ -13,13 +13,23 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
+// The client 10.0.13.222 dials 10.0.1.66 through source NAT to 203.0.113.1.
+var (
+	clientAddr  = netip.MustParseAddrPort("10.0.13.222:40000")
+	serverAddr  = netip.MustParseAddrPort("10.0.1.66:21")
+	outsideAddr = netip.MustParseAddrPort("203.0.113.1:40000")
+)
+
 // diary is a kernel and a queue that note in which order they are used.
 type diary struct {
-	oneFlow
 	did     []string
 	seqs    []uint32 // of the messages that rode
 	timeout bool     // Create gives another one than was wished for
 	id      uint32
+
+	entry conntrack.Entry
+	label error  // why the entry has no room for a label; nil: it has
+	gets  string // the helper of the entry that replaces it
 }
 
 func (d *diary) Append(msg []byte) error {
@@ -33,9 +43,9 @@ func (d *diary) Flush() error {
 	return nil
 }
 
-func (d *diary) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
+func (d *diary) Flow(conntrack.Tuple) (conntrack.Flow, error) {
 	d.did = append(d.did, "flow")
-	return d.oneFlow.Flow(t)
+	return d.entry.Flow, nil
 }
 
 func (d *diary) Create(e *conntrack.Expectation) (bool, error) {
@@ -49,14 +59,32 @@ func (d *diary) Withdraw(conntrack.Expectation) error {
 	return nil
 }
 
+func (d *diary) Entry(_ conntrack.Tuple, e *conntrack.Entry) error {
+	d.did = append(d.did, "entry")
+	*e = d.entry
+	return nil
+}
+
+func (d *diary) Update(conntrack.Tuple, conntrack.Update) error {
+	d.did = append(d.did, "label")
+	return d.label
+}
+
+func (d *diary) Replace(e *conntrack.Entry, helper string, u conntrack.Update) (conntrack.Flow, error) {
+	d.did = append(d.did, "replace")
+	d.gets = helper
+	return conntrack.Flow{ID: e.ID + 1, Helper: helper, State: u.State, HasState: true}, nil
+}
+
 // newDiary returns a kernel over a diary, and what it tells of failures.
-func newDiary() (*kernel, *diary, *[]string) {
-	d, told := &diary{oneFlow: *newFlow(), id: 9}, &[]string{}
-	k := &kernel{conn: d, out: d}
-	k.refused = func(t conntrack.Tuple, u conntrack.Update, err error) {
+func newDiary() (*Kernel, *diary, *[]string) {
+	d, told := &diary{id: 9}, &[]string{}
+	k := New(d, "ours")
+	k.Out = d
+	k.Refused = func(t conntrack.Tuple, u conntrack.Update, err error) {
 		*told = append(*told, fmt.Sprint("refused ", u.State, errors.Is(err, conntrack.ErrNotFound)))
 	}
-	k.failed = func(doing string, err error) { *told = append(*told, doing) }
+	k.Failed = func(doing string, err error) { *told = append(*told, doing) }
 	return k, d, told
 }
 
@@ -99,9 +127,9 @@ func TestRefusalsAreToldToWhomTheyConcern(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.did = nil
-	k.onRefused(d.seqs[1], unix.ENOENT)
-	k.onRefused(d.seqs[3], unix.ENOENT) // the door was used: nothing to tell
-	k.onRefused(d.seqs[3], unix.ENOMEM)
+	k.OnRefused(d.seqs[1], unix.ENOENT)
+	k.OnRefused(d.seqs[3], unix.ENOENT) // the door was used: nothing to tell
+	k.OnRefused(d.seqs[3], unix.ENOMEM)
 	want := []string{fmt.Sprint("refused ", conntrack.State(1), true),
 		"set the timeout of an expectation, which is withdrawn"}
 	if !slices.Equal(*told, want) || !slices.Equal(d.did, []string{"append"}) {
@@ -111,7 +139,7 @@ func TestRefusalsAreToldToWhomTheyConcern(t *testing.T) {
 		_ = k.Update(e.Master, conntrack.Update{StateMask: 1})
 	}
 	*told = nil
-	k.onRefused(d.seqs[0], unix.ENOMEM) // too long ago
+	k.OnRefused(d.seqs[0], unix.ENOMEM) // too long ago
 	if !slices.Equal(*told, []string{"change connection tracking"}) {
 		t.Errorf("told %q", *told)
 	}

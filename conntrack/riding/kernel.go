@@ -1,4 +1,4 @@
-package main
+package riding
 
 import (
 	"errors"
@@ -9,30 +9,37 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
-// kernel is what the gateway asks of connection tracking. Whatever need not be waited for rides in front of
-// the verdicts of the queue: nfnetlink does the messages of a datagram in order, so it is done when the
-// packet that needs it goes on. What is refused then is told to the gateway afterwards.
-type kernel struct {
-	conn tracker
-	out  outbox
+// Kernel is connection tracking as a gateway asks and changes it. It is not for concurrent use.
+type Kernel struct {
+	Out Outbox // must be set before anything is changed
 
-	refused func(original conntrack.Tuple, u conntrack.Update, err error) // is told what Update sent in vain
-	failed  func(doing string, err error)
+	Refused func(original conntrack.Tuple, u conntrack.Update, err error) // is told what Update sent in vain
+	Failed  func(doing string, err error)                                 // is told of other failures
+
+	conn   Tracker
+	helper string
 
 	seq   uint32
 	msg   []byte // used anew for each message
 	under [maxRiding]riding
 }
 
-// tracker is the part of conntrack.Conn that is waited for.
-type tracker interface {
+// New returns a Kernel that waits for answers of conn. An entry that is adopted gets the helper if it has
+// none.
+func New(conn Tracker, helper string) *Kernel { return &Kernel{conn: conn, helper: helper} }
+
+// Tracker is what is waited for: [conntrack.Conn].
+type Tracker interface {
 	Flow(t conntrack.Tuple) (conntrack.Flow, error)
 	Create(e *conntrack.Expectation) (timeout bool, err error)
 	Withdraw(e conntrack.Expectation) error
+	Entry(t conntrack.Tuple, e *conntrack.Entry) error
+	Replace(e *conntrack.Entry, helper string, u conntrack.Update) (conntrack.Flow, error)
+	Update(original conntrack.Tuple, u conntrack.Update) error
 }
 
-// outbox is the part of nfqueue.Queue by which messages ride.
-type outbox interface {
+// Outbox is by what messages ride: nfqueue.Queue.
+type Outbox interface {
 	Append(msg []byte) error
 	Flush() error
 }
@@ -59,15 +66,19 @@ const (
 )
 
 // Flow looks up what the verdicts and updates before have left.
-func (k *kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
-	if err := k.out.Flush(); err != nil {
-		k.failed("give verdicts", err)
-	}
+func (k *Kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
+	k.flush()
 	return k.conn.Flow(t)
 }
 
+func (k *Kernel) flush() {
+	if err := k.Out.Flush(); err != nil {
+		k.Failed("give verdicts", err)
+	}
+}
+
 // Update has an entry changed before the verdicts that follow.
-func (k *kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
+func (k *Kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
 	r := k.next(anUpdate)
 	r.tuple, r.update = original, u
 	k.msg = conntrack.AppendUpdate(k.msg[:0], original, u, r.seq)
@@ -75,7 +86,7 @@ func (k *kernel) Update(original conntrack.Tuple, u conntrack.Update) error {
 }
 
 // Expect waits for the kernel: whether the door is open decides about the next byte.
-func (k *kernel) Expect(e *conntrack.Expectation) error {
+func (k *Kernel) Expect(e *conntrack.Expectation) error {
 	timeout, err := k.conn.Create(e)
 	if err != nil || !timeout {
 		return err
@@ -87,7 +98,7 @@ func (k *kernel) Expect(e *conntrack.Expectation) error {
 }
 
 // Withdraw takes an expectation back, before the verdicts that follow if its ID is known.
-func (k *kernel) Withdraw(e conntrack.Expectation) error {
+func (k *Kernel) Withdraw(e conntrack.Expectation) error {
 	if e.ID == 0 {
 		return k.conn.Withdraw(e)
 	}
@@ -98,7 +109,7 @@ func (k *kernel) Withdraw(e conntrack.Expectation) error {
 }
 
 // next returns the place of the next message.
-func (k *kernel) next(what rider) *riding {
+func (k *Kernel) next(what rider) *riding {
 	if k.seq++; k.seq == 0 {
 		k.seq = 1
 	}
@@ -107,29 +118,29 @@ func (k *kernel) next(what rider) *riding {
 	return r
 }
 
-func (k *kernel) send() error {
+func (k *Kernel) send() error {
 	if len(k.msg) == 0 {
 		return nil // nothing to do
 	}
-	return k.out.Append(k.msg)
+	return k.Out.Append(k.msg)
 }
 
-// onRefused takes the kernel's word that it did not do a message.
-func (k *kernel) onRefused(seq uint32, why unix.Errno) {
+// OnRefused takes the kernel's word that it did not do the message with this sequence number.
+func (k *Kernel) OnRefused(seq uint32, why unix.Errno) {
 	r := &k.under[seq%maxRiding]
 	switch {
 	case r.seq != seq:
-		k.failed("change connection tracking", why)
+		k.Failed("change connection tracking", why)
 	case r.what == anUpdate:
-		k.refused(r.tuple, r.update, fmt.Errorf("update conntrack entry %v: %w", r.tuple,
+		k.Refused(r.tuple, r.update, fmt.Errorf("update conntrack entry %v: %w", r.tuple,
 			conntrack.UpdateError(why)))
 	case errors.Is(why, unix.ENOENT): // the door is used or gone
 	case r.what == aTimeout:
-		k.failed("set the timeout of an expectation, which is withdrawn", why)
+		k.Failed("set the timeout of an expectation, which is withdrawn", why)
 		if err := k.Withdraw(r.door); err != nil { // rather none than one that stays open for minutes
-			k.failed("withdraw an expectation", err)
+			k.Failed("withdraw an expectation", err)
 		}
 	default:
-		k.failed("withdraw an expectation", why)
+		k.Failed("withdraw an expectation", why)
 	}
 }
