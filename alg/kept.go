@@ -204,6 +204,9 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	case s.suspect, strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= s.gateway.believes():
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
+		if s.suspect {
+			s.checked = never // others write it just now
+		}
 		known := k.verify(s)
 		s.suspect = false // with this packet the entry is written anew
 		return known

@@ -222,10 +222,11 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	if s := g.table.find(original); s != nil && s.original() == original {
 		s.checked = never
 		f, known := &s.kept.flight, s.kept.verify(s)
-		if s.suspect {
+		switch {
+		case known && s.suspect:
 			return // if its packets come here it is written anew
-		}
-		if s.shared = known && (f[0].End != 0 || f[1].End != 0); s.shared {
+		case known && (f[0].End != 0 || f[1].End != 0):
+			s.shared = true
 			return
 		}
 		g.drop(s)

@@ -212,6 +212,33 @@ func TestEntryThatIsBroughtBackAsItWasIsWrittenAnew(t *testing.T) {
 	}
 }
 
+// First what was long ago is brought back, and then the other gateway has the session and replicates it.
+func TestSessionThatAnotherTookAfterAnEchoIsPickedUpAnew(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	old := d.k.flow
+	d.c("PORT 10,0,13,222,39,137\r\n")
+	d.s("200 ok\r\n")
+	theirs := d.k.flow
+	d.k.flow = old
+	d.g.Changed(d.now, old.Tuple[0])
+	theirs.State += oneTurn
+	theirs.Seq[0].After++ // and it edited a line
+	theirs.Seq[0].Before++
+	d.k.flow = theirs
+	d.g.Changed(d.now, old.Tuple[0])
+	if d.g.Stats.Sessions.Load() != 0 || d.g.Stats.Standby.Load() != 1 {
+		t.Error("what was remembered is believed")
+	}
+	d.rcv[toServer]++
+	d.now = d.now.Add(time.Millisecond)
+	d.c("NOOP\r\n")
+	if have := d.k.flow.Seq[0]; have != theirs.Seq[0] {
+		t.Errorf("the offset is %+v, want the other's %+v", have, theirs.Seq[0])
+	}
+}
+
 // With many clients nearly every packet comes after a pause, and a look is a request and an answer.
 func TestEntryIsLookedAtAfterAPauseOnlyWhereAnotherMayHaveWrittenIt(t *testing.T) {
 	for _, c := range []struct {
