@@ -63,8 +63,8 @@ func (g gateway) Next() (sim.Held, bool) {
 }
 
 // Replicated is what the program does when the kernel tells that another wrote the entry.
-func (g gateway) Replicated() {
-	g.Gateway.Changed(*g.now, g.kernel.Entry.Tuple[0])
+func (g gateway) Replicated(now time.Time) {
+	g.Gateway.Changed(now, g.kernel.Entry.Tuple[0])
 }
 
 // Damaged is what the program does when the rules are there again.

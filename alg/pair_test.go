@@ -8,6 +8,8 @@ import (
 var (
 	switches  = flag.Int("switches", 4000, "how many random schedules the model of two gateways runs")
 	lags      = flag.Bool("lags", false, "the last change is not always replicated")
+	echoes    = flag.Int("echoes", 2000, "how many random schedules the model of old entries runs")
+	echoOne   = flag.Int64("echo", -1, "seed of the only schedule to run, with a trace")
 	switchOne = flag.Int64("switch", -1, "seed of the only schedule to run, with a trace")
 )
 
@@ -25,6 +27,17 @@ func runPair(t testing.TB, seed uint64, trace bool) {
 // repetition.
 func TestTwoGatewaysThatTakeTurnsKeepBothEndsInStep(t *testing.T) {
 	schedules(t, *switchOne, *switches, runPair)
+}
+
+// What replicates the entries brings old ones back to the gateway that has not the traffic.
+func runEchoes(t testing.TB, seed uint64, trace bool) {
+	w := newConversation(t, seed, 2)
+	w.Switches, w.Tears, w.Trace, w.Echoes = 1+w.IntN(8), true, trace, 1+w.IntN(8)
+	w.run()
+}
+
+func TestTwoGatewaysKeepBothEndsInStepThoughOldEntriesAreBroughtBack(t *testing.T) {
+	schedules(t, *echoOne, *echoes, runEchoes)
 }
 
 // Schedules that failed once.

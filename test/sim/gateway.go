@@ -153,7 +153,7 @@ func (w *World) move() {
 	w.noteInFlight()
 	w.active = 1 - w.active
 	w.Tracef("the traffic moves to gateway %d", w.active)
-	w.node().took = false
+	w.node().took, w.Kernel().wrote = false, nil
 	w.lagging = w.Lags && w.Step-w.changed < lag
 	w.replicate()
 	w.notePickUp(w.Kernel(), true)
@@ -168,7 +168,21 @@ func (w *World) replicate() {
 		to.Entry = from.before
 	}
 	if r, ok := w.node().Program.(Replica); ok {
-		r.Replicated()
+		r.Replicated(w.now())
+	}
+}
+
+// echo brings the entry back, in the gateway that had the traffic before, as its program had made it: what
+// replicates entries does that with what it was sent then, when something small changes at the other.
+func (w *World) echo() {
+	old := w.nodes[1-w.active]
+	if n := len(old.Kernel.wrote); n > 0 {
+		w.Echoes--
+		w.Tracef("gateway %d has its entry of then", 1-w.active)
+		old.Kernel.Entry = old.Kernel.wrote[w.IntN(n)]
+		if r, ok := old.Program.(Replica); ok {
+			r.Replicated(w.now())
+		}
 	}
 }
 

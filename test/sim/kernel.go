@@ -14,8 +14,9 @@ type Kernel struct {
 	Made    []conntrack.Expectation // all that there were ever
 	Called  func(what string)       // called around each change; nil: nobody cares
 
-	before conntrack.Flow  // the entry before the last change
-	was    *conntrack.Flow // the entry that Adopt replaced; nil: none
+	before conntrack.Flow   // the entry before the last change
+	wrote  []conntrack.Flow // what its program made of the entry since the traffic came here
+	was    *conntrack.Flow  // the entry that Adopt replaced; nil: none
 }
 
 func (k *Kernel) called(what string) {
@@ -46,6 +47,7 @@ func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 			f.Seq[d] = u.Seq[d]
 		}
 	}
+	k.wrote = append(k.wrote, *f)
 	k.called("after Update")
 	return nil
 }

@@ -37,7 +37,7 @@ type Program interface {
 // another gateway.
 type Replica interface {
 	Program
-	Replicated()
+	Replicated(now time.Time)
 }
 
 // Watcher is a Program that can be told that the rules were gone for a while, and are there again.

@@ -73,6 +73,8 @@ func (w *World) step(dir conntrack.Dir) {
 		w.strip(n)
 	case w.Switches > 0 && w.Step-w.moved >= tenure && w.IntN(40) == 0:
 		w.move()
+	case w.Echoes > 0 && n.took && w.IntN(40) == 0:
+		w.echo()
 	case len(w.nodes) > 1 && w.IntN(2) == 0:
 		w.stepLate(dir)
 	}

@@ -38,6 +38,7 @@ type World struct {
 	Deaths        int  // how often a program is killed
 	Switches      int  // how often the traffic moves to the other gateway
 	Lags          bool // what was done to the entry last may not be replicated any more
+	Echoes        int  // how often what was replicated long ago is brought back
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
 
 	Start  func(*Kernel) Program   // starts a program
