@@ -21,7 +21,7 @@ type Kernel interface {
 	// Update changes the entry with this original tuple, before the packet under way goes on. What becomes
 	// known later is told to Gateway.Refused.
 	Update(original conntrack.Tuple, u conntrack.Update) error
-	// Expect lets a data connection in, and sets e.ID; see conntrack for its errors.
+	// Expect lets a data connection in, and sets e.ID and e.Told; see conntrack for its errors.
 	Expect(e *conntrack.Expectation) error
 	// Withdraw takes an expectation back, with the ID that it got. It is no error if it was used meanwhile.
 	Withdraw(e conntrack.Expectation) error
@@ -271,7 +271,7 @@ func (g *Gateway) Idle() bool {
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
 // are gone. It is to be called about every second, and Next after it.
 func (g *Gateway) Tick(now time.Time) {
-	g.now = now
+	g.Settle(now)
 	g.released.expire(now)
 	g.sweep()
 	g.Fates.Sweep(now)

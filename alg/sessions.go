@@ -92,9 +92,9 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 func (g *Gateway) came(x *fate.Story) { g.cameNow = append(g.cameNow, x) }
 
 // Settle writes what the kernel's events changed, but for sessions that had a packet since: with that it was
-// written. It is to be called after the packets that were there together with them. Where another gateway may
-// have the session nothing is written: what we know of it is old, and would be replicated over what the other
-// has written since.
+// written. It is to be called after the packets that were there together with them; Tick does it at the
+// latest. Where another gateway may have the session nothing is written: what we know of it is old, and would
+// be replicated over what the other has written since.
 func (g *Gateway) Settle(now time.Time) {
 	g.now = now
 	for _, x := range g.cameNow {

@@ -22,7 +22,7 @@ import (
 // ErrNotFound if the control connection is gone, ErrNoHelper if it has no
 // helper, ErrTableFull at the limit net.netfilter.nf_conntrack_expect_max.
 //
-// It sets e.ID, with which Withdraw need not ask first; to 0 if the connection has come already.
+// It sets e.ID, with which Withdraw need not ask first, to 0 if the connection has come already; and e.Told.
 func (c *Conn) Expect(e *Expectation) error {
 	long, err := c.Create(e)
 	if err == nil && long {
