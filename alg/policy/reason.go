@@ -67,7 +67,6 @@ const (
 	SessionEnded
 	Used
 	Expired
-	Stale
 
 	NumReasons
 )

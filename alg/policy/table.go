@@ -201,9 +201,4 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"Look at the other side's firewall, and whether the address in the line is reachable: " +
 			"external_address.",
 	},
-	Stale: {
-		"stale",
-		"Another gateway had the session meanwhile.",
-		"Nothing: it was picked up from the kernel's entry.",
-	},
 }
