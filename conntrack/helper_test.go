@@ -198,12 +198,22 @@ func TestTryTellsThatTheTableOfConnectionsIsFull(t *testing.T) {
 	var err error
 	for i := 0; i <= limit && err == nil; i++ {
 		err = c.makeEntry(Tuple{
-			Src: netip.AddrPortFrom(tryClient, uint16(1+i%50000)),
+			Src: netip.AddrPortFrom(tryClients.Addr(), uint16(1+i%50000)),
 			Dst: netip.AddrPortFrom(tryServer.Addr(), uint16(1+i/50000)),
 		}, "")
 	}
 	if a := c.Try(""); !errors.Is(a.Flows, ErrEntriesFull) {
 		t.Errorf("after %v: %v", err, a.Flows)
+	}
+}
+
+func TestEntryOfSomebodyElseIsNotTriedOn(t *testing.T) {
+	c := dialIn(t, netnstest.New(t))
+	orig := trial()
+	for _, want := range []error{nil, unix.EEXIST} {
+		if err := c.makeEntry(orig, ""); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
 	}
 }
 

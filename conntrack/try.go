@@ -23,9 +23,9 @@ type Abilities struct {
 // The entry that Try makes lies between addresses that are reserved for
 // documentation (RFC 5737), so it meets no traffic.
 var (
-	tryClient = netip.MustParseAddr("192.0.2.1")
-	tryServer = netip.MustParseAddrPort("198.51.100.1:21")
-	trySeqAdj = SeqAdj{Pos: 1, Before: -1, After: 1}
+	tryClients = netip.MustParsePrefix("192.0.2.0/24")
+	tryServer  = netip.MustParseAddrPort("198.51.100.1:21")
+	trySeqAdj  = SeqAdj{Pos: 1, Before: -1, After: 1}
 )
 
 // tryTime is how long the entry may live: a program that is stopped meanwhile finds it still.
@@ -34,18 +34,20 @@ const tryTime = 30 * time.Second
 // trial is the original tuple of an entry to try things on. It is another each time: where entries are
 // replicated, the one that another gateway makes and removes just now is here too.
 func trial() Tuple {
-	return Tuple{Src: netip.AddrPortFrom(tryClient, 1+rand.N[uint16](1<<16-1)), Dst: tryServer}
+	a := tryClients.Addr().As4()
+	a[3] = byte(rand.N(256))
+	return Tuple{Src: netip.AddrPortFrom(netip.AddrFrom4(a), 1+rand.N[uint16](1<<16-1)), Dst: tryServer}
 }
+
+// trials is how many tuples are tried if others have an entry just there.
+const trials = 8
 
 // Try makes a conntrack entry with the helper, tries on it what ftpalg needs of
 // ctnetlink, and removes it again. Without a helper an expectation cannot be
 // made, and that the kernel says so is taken for the ability.
 func (c *Conn) Try(helper string) Abilities {
-	t := trial()
-	if err := c.makeEntry(t, helper); err != nil {
-		if errors.Is(err, unix.ENOMEM) { // __nf_conntrack_alloc in net/netfilter/nf_conntrack_core.c
-			err = ErrEntriesFull
-		}
+	t, err := c.tryEntry(helper)
+	if err != nil {
 		err = fmt.Errorf("make a conntrack entry: %w", err)
 		return Abilities{Flows: err, SeqAdj: err, Expect: err, Translate: err}
 	}
@@ -61,8 +63,22 @@ func (c *Conn) Try(helper string) Abilities {
 	return a
 }
 
+// tryEntry makes an entry where nobody else has one.
+func (c *Conn) tryEntry(helper string) (t Tuple, err error) {
+	for range trials {
+		t = trial()
+		if err = c.makeEntry(t, helper); !errors.Is(err, unix.EEXIST) {
+			break
+		}
+	}
+	if errors.Is(err, unix.ENOMEM) { // __nf_conntrack_alloc in net/netfilter/nf_conntrack_core.c
+		err = ErrEntriesFull
+	}
+	return t, err
+}
+
 func (c *Conn) makeEntry(t Tuple, helper string) error {
-	e := c.start(subsysConntrack|msgNew, unix.NLM_F_CREATE, unix.AF_INET)
+	e := c.start(subsysConntrack|msgNew, unix.NLM_F_CREATE|unix.NLM_F_EXCL, unix.AF_INET)
 	e.tuple(ctaTupleOrig, t)
 	e.tuple(ctaTupleReply, t.Reverse())
 	// Of those that are not assured the kernel drops some when the table is full (early_drop_list).
