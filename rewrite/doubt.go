@@ -102,9 +102,9 @@ func (h *half) surely(ack uint32) uint32 {
 	return ack
 }
 
-// How much must speak for it that the sender has no more than we know of, before we believe it: that it repeats
-// the same in vain, for its acknowledgements may be lost on their way; or else that too, and that it tells
-// where it ends.
+// What must speak for it that the sender has no more than we know of, before we believe it: that it repeats
+// the same so often in vain, for its acknowledgements may be lost on their way; or so many repetitions and
+// acknowledgements that tell where it ends.
 const (
 	maxStrays = 4
 	sureSigns = 3
