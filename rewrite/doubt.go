@@ -102,42 +102,36 @@ func (h *half) surely(ack uint32) uint32 {
 	return ack
 }
 
-// What must speak for it that the sender has no more than we know of, before we believe it: that it repeats
-// the same so often in vain, for its acknowledgements may be lost on their way; or so many repetitions and
-// acknowledgements that tell where it ends.
+// How often the sender repeats the same before we believe that it is all it has: its acknowledgements may be
+// lost on their way, but for the second time after it told that this is where it ends.
 const (
-	maxStrays = 4
-	sureSigns = 3
+	maxStrays  = 4
+	sureStrays = 2
 )
 
 // strays looks at a packet that the receiver has, of a sender that should know. What is kept may be older
-// than what was done: a gateway replicates a moment later what it did, and no more once it is dead; and
-// somebody may wipe what it kept. If in our numbers the receiver has more than the sender ever sent, then the
-// sender believes no acknowledgement and repeats the same for ever. Where it ends there is no more, and the
-// offset follows from it.
+// than what was done: a gateway replicates a moment later what it did, and no more once it is dead. If in
+// our numbers the receiver has more than the sender ever sent, then the sender believes no acknowledgement
+// and repeats the same for ever. What it repeats is all that there is, and the offset follows from it.
 func (h *half) strays(p *Packet) {
 	seq, to := p.Seq(), p.Seq()+uint32(len(p.Payload()))
 	st := &h.stream
 	switch {
-	case h.proven, h.joined, st.final != st.acked, st.Behind(), to == st.edge:
-		h.stray, h.told = 0, 0
+	case h.proven, h.joined, st.final != st.acked, st.Behind():
+		h.stray, h.endTold = 0, false
 		return
 	case seq == to: // an acknowledgement tells what the sender sends next
-		if h.stray == 0 || before(seq, h.askedTo) {
-			return
-		}
-		if seq != h.askedTo { // it repeats its first segment alone
-			h.askedTo, h.told = seq, 0
-		}
-		h.told++
-	case h.stray > 0 && seq == h.askedFrom && !after(to, h.askedTo):
-		h.stray++
-	default:
-		h.stray, h.told, h.askedFrom, h.askedTo = 1, 0, seq, to
+		h.endTold = h.stray > 0 && seq == h.askedTo
+		h.joined = h.stray > 0 && after(seq, h.askedTo)
+		return
+	case to == st.edge:
+		h.stray, h.endTold = 0, false
+		return
+	case h.stray == 0 || seq != h.askedFrom || to != h.askedTo:
+		h.stray, h.endTold, h.askedFrom, h.askedTo = 0, false, seq, to
 	}
-	if h.stray >= maxStrays || h.told > 0 && h.stray+h.told >= sureSigns {
-		end := h.askedTo
-		h.stray, h.told = 0, 0
-		h.start(st.acked, int32(st.acked-end))
+	if h.stray++; h.stray >= maxStrays || h.endTold && h.stray >= sureStrays {
+		h.stray, h.endTold = 0, false
+		h.start(st.acked, int32(st.acked-to))
 	}
 }

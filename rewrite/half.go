@@ -33,12 +33,12 @@ type half struct {
 	askedTo   uint32 // and behind it
 	mend      int16  // by how many bytes what precedes plain is to become longer
 	probes    uint8  // sent in a row, and not answered
-	stray     uint8  // how often in a row the sender repeated what begins at askedFrom: see strays
-	told      uint8  // how often it told meanwhile that it has sent nothing behind askedTo
+	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
 	joint     Joint
 
 	unsure   bool // what the receiver has is not known
 	joined   bool // since the pick-up new data followed on what the receiver has
+	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
 	asked    bool // it was sent a probe and did not answer yet
 	proven   bool // since the pick-up the receiver acknowledged an edit of ours
 	changed  bool // there was one

@@ -37,40 +37,29 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 
 // A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
 func TestOffsetFollowsFromWhatASenderRepeatsInVain(t *testing.T) {
-	const line, grown = "PORT 10,0,13,66,39,18\r\n", 4
-	for _, c := range []struct {
-		name    string
-		repeats string // of the line
-		told    int    // acknowledgements after each repetition, which tell where the sender ends
-		want    int    // repetitions until the offset is right, beside the one that is asked about
-	}{
-		{"all of it, and nothing is told", line, 0, maxStrays},
-		{"all of it", line, 1, 2},
-		{"all of it, and each reply is answered", line, 2, 1},
-		{"its first segment", line[:10], 1, 2},
-		{"its first segment, and each reply is answered", line[:10], 2, 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var conn Conn
-			room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
-			conn.PickUp(Kept{}, Kernel, false)
-			var command, reply, ack Packet
-			end := uint32(5000 + len(line))
-			command.Parse(segment(false, 5000, 1000, []byte(c.repeats), nil))
-			ack.Parse(segment(false, end, 1000, nil, nil))
-			reply.Parse(segment(false, 1000, end+grown, nil, nil))
-			repeats := -1
-			for repeats < 10 && conn.Keep().Carried[Original] != grown {
-				repeats++
-				conn.Receive(Original, &command, &room)
-				conn.Receive(Reply, &reply, &room)
-				for range c.told {
-					conn.Receive(Original, &ack, &room)
-				}
+	for _, told := range []bool{false, true} { // by an acknowledgement, where the sender ends
+		var c Conn
+		room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+		c.PickUp(Kept{}, Kernel, false)
+		const line, grown = "PORT 10,0,13,66,39,18\r\n", 4
+		var command, reply, ack Packet
+		end := uint32(5000 + len(line))
+		command.Parse(segment(false, 5000, 1000, []byte(line), nil))
+		ack.Parse(segment(false, end, 1000, nil, nil))
+		reply.Parse(segment(false, 1000, end+grown, nil, nil))
+		repeats := 1
+		for ; repeats < 10; repeats++ {
+			c.Receive(Original, &command, &room)
+			c.Receive(Reply, &reply, &room)
+			if told {
+				c.Receive(Original, &ack, &room)
 			}
-			if repeats != c.want {
-				t.Errorf("the offset is right after %d repetitions, want %d", repeats, c.want)
+			if c.Keep().Carried[Original] == grown {
+				break
 			}
-		})
+		}
+		if want := map[bool]int{false: 1 + maxStrays, true: 1 + sureStrays}[told]; repeats != want {
+			t.Errorf("end told: %v: the offset is right after %d repetitions, want %d", told, repeats, want)
+		}
 	}
 }
