@@ -140,7 +140,6 @@ func (k *kept) update(s *session) {
 // settle is update where no packet proves that no other gateway has the session, and so only after a look at
 // the kernel's entry. It returns false if another program had it.
 func (k *kept) settle(s *session) bool {
-	s.checked = never
 	if !k.verify(s) {
 		return false
 	}
@@ -204,8 +203,8 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 	case s.suspect, strange, s.gateway.began.at(s.gateway.now).since(s.lastSeen) >= s.gateway.believes():
 		// What another program did while we had no packet need not look strange: it may have edited
 		// anew what we had in flight.
-		if s.suspect {
-			s.checked = never // others write it just now
+		if !s.suspect && s.gateway.began.at(s.gateway.now).since(s.checked) < verifyEvery {
+			return true
 		}
 		known := k.verify(s)
 		s.suspect = false // with this packet the entry is written anew
@@ -219,9 +218,6 @@ func (k *kept) trusts(s *session, dir rewrite.Dir, p *rewrite.Packet) bool {
 // the session meanwhile, and what we remember of it is worth nothing.
 func (k *kept) verify(s *session) bool {
 	g := s.gateway
-	if g.began.at(g.now).since(s.checked) < verifyEvery {
-		return true
-	}
 	s.checked = g.began.at(g.now)
 	f, err := g.kernel.Flow(s.original())
 	if errors.Is(err, conntrack.ErrNotFound) {

@@ -220,7 +220,6 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
 	g.NotAlone()
 	if s := g.table.find(original); s != nil && s.original() == original {
-		s.checked = never
 		f, known := &s.kept.flight, s.kept.verify(s)
 		switch {
 		case known && s.suspect:
