@@ -50,6 +50,12 @@ func (w *watched) open() (conntrack.Expectation, conntrack.Tuple) {
 	return x, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}
 }
 
+// starts tells of a data connection, as the loop does that finds no packet with it.
+func (w *watched) starts(at time.Time, data, master conntrack.Tuple) {
+	w.g.Fates.DataStarted(at, data, master)
+	w.g.Settle(w.now)
+}
+
 // later lets time pass, and ticks.
 func (w *watched) later(d time.Duration) {
 	w.now = w.now.Add(d)
@@ -89,36 +95,31 @@ var doors = []struct {
 }{
 	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DoorGone(w.now, &x, true)
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.s("226 done\r\n")
 		w.g.Fates.DataChanged(w.now, data, done)
 	}, fate.Used, fate.Closed},
 	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.g.Fates.DataChanged(w.now, data, reset)
 	}, fate.Used, fate.Reset},
 	{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.c("STOR a\r\n")
 		w.s("150 go\r\n226 done\r\n")
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 		w.g.Fates.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
 	}, fate.Used, fate.TimedOut},
 	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		e := conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}}
 		e.TCP.State = syn
 		w.g.Fates.DataEnded(w.now, &e)
 	}, fate.Unanswered, fate.TimedOut},
 	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		w.g.Fates.DataChanged(w.now, data, reset)
 	}, fate.Rejected, fate.Reset},
 	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
@@ -210,8 +211,7 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	x, data := w.open()
 	w.entries[data] = counted(
 		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
-	w.g.Fates.DataStarted(w.now.Add(time.Second), data, x.Master)
-	w.g.Settle(w.now)
+	w.starts(w.now.Add(time.Second), data, x.Master)
 	w.g.Fates.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
 	w.g.Fates.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
 	w.want(fate.Used)
@@ -229,8 +229,7 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 func TestLostEndOfADataConnectionIsFoundByAsking(t *testing.T) {
 	w := newWatched(t)
 	x, data := w.open()
-	w.g.Fates.DataStarted(w.now, data, x.Master)
-	w.g.Settle(w.now)
+	w.starts(w.now, data, x.Master)
 	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
 	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: conntrack.TCPEstablished}}
 	w.g.Fates.EventsLost()
@@ -252,8 +251,7 @@ func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
 			left = u.Timeout
 		}
 	}
-	w.g.Fates.DataStarted(w.now, data, x.Master)
-	w.g.Settle(w.now)
+	w.starts(w.now, data, x.Master)
 	for range 40 {
 		w.entries[x.Master] = conntrack.Entry{Timeout: left}
 		w.later(time.Second)

@@ -62,9 +62,9 @@ type Gateway struct {
 	transfers transferBook
 	zones     zones
 	began     beginning
-	damaged   moment // when packets went by last because there were no rules
-	notAlone  bool   // another program wrote entries of control connections
-	cameNow   []*fate.Story
+	damaged   moment        // when packets went by last because there were no rules
+	notAlone  bool          // another program wrote entries of control connections
+	cameNow   []*fate.Story // their data connections came: see Settle
 
 	// Used anew for each packet.
 	now    time.Time

@@ -55,8 +55,7 @@ func TestSnapshotTellsOfTheTransfer(t *testing.T) {
 	}
 	w.c("retr " + strings.Repeat("f", 100) + "\r\n")
 	w.s("150 x\r\n")
-	w.g.Fates.DataStarted(w.now, data, x.Master)
-	w.g.Settle(w.now)
+	w.starts(w.now, data, x.Master)
 	w.entries[data] = counted(conntrack.Counter{Bytes: 7}, conntrack.Counter{Bytes: 5})
 	w.now = w.now.Add(time.Second)
 	s := w.only()

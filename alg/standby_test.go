@@ -83,8 +83,7 @@ func TestDoorThroughWhichTheConnectionCameIsNotOpenedElsewhere(t *testing.T) {
 	x, data := w.open()
 	w.k.expects = nil // the kernel has used it
 	w.g.Fates.DoorGone(w.now, &x, true)
-	w.g.Fates.DataStarted(w.now, data, x.Master)
-	w.g.Settle(w.now)
+	w.starts(w.now, data, x.Master)
 	_, k := other(w.talk)
 	wantOnly(t, "used", k.expects, nil)
 }
@@ -157,8 +156,7 @@ func TestNothingIsWrittenWithoutAPacketWhileAnotherGatewayMayHaveTheSession(t *t
 			continue
 		}
 		w.g.Fates.DoorGone(w.now, &x, true)
-		w.g.Fates.DataStarted(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}, x.Master)
 	}
 }
 
@@ -173,27 +171,33 @@ func TestNothingIsWrittenOfAnEntryThatAnotherReplaced(t *testing.T) {
 		w.k.flow.State += turn
 		w.k.updated = func(u conntrack.Update) { t.Errorf("turn %b: %+v is written", turn, u) }
 		w.g.Fates.DoorGone(w.now, &x, true)
-		w.g.Fates.DataStarted(w.now, data, x.Master)
-		w.g.Settle(w.now)
+		w.starts(w.now, data, x.Master)
 		if n := w.g.Stats.Sessions.Load(); n != sessions {
 			t.Errorf("turn %b: %d sessions, want %d", turn, n, sessions)
 		}
 	}
 }
 
+// editedTwice has a session in which two lines were edited, and returns its entry after the first of them.
+func editedTwice(t *testing.T) (d *talk, old conntrack.Flow) {
+	t.Helper()
+	d = newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	old = d.k.flow
+	d.c("PORT 10,0,13,222,39,137\r\n")
+	d.s("200 ok\r\n")
+	if d.k.flow.Seq[0].After == old.Seq[0].After {
+		t.Fatal("nothing has changed")
+	}
+	return d, old
+}
+
 // What replicates entries may bring back what it sent long ago, with the offsets of then.
 func TestEntryThatIsBroughtBackAsItWasIsWrittenAnew(t *testing.T) {
 	for _, told := range []bool{false, true} {
-		d := newTalk(t, snatFlow(), policy.Default()).login()
-		d.c("PORT 10,0,13,222,39,136\r\n")
-		d.s("200 ok\r\n")
-		old := d.k.flow
-		d.c("PORT 10,0,13,222,39,137\r\n")
-		d.s("200 ok\r\n")
+		d, old := editedTwice(t)
 		now := d.k.flow
-		if now.Seq[0].After == old.Seq[0].After {
-			t.Fatal("nothing has changed")
-		}
 		old.ID++
 		d.k.flow = old
 		if told {
@@ -214,12 +218,7 @@ func TestEntryThatIsBroughtBackAsItWasIsWrittenAnew(t *testing.T) {
 
 // First what was long ago is brought back, and then the other gateway has the session and replicates it.
 func TestSessionThatAnotherTookAfterAnEchoIsPickedUpAnew(t *testing.T) {
-	d := newTalk(t, snatFlow(), policy.Default()).login()
-	d.c("PORT 10,0,13,222,39,136\r\n")
-	d.s("200 ok\r\n")
-	old := d.k.flow
-	d.c("PORT 10,0,13,222,39,137\r\n")
-	d.s("200 ok\r\n")
+	d, old := editedTwice(t)
 	theirs := d.k.flow
 	d.k.flow = old
 	d.g.Changed(d.now, old.Tuple[0])
