@@ -7,6 +7,8 @@ import (
 
 var (
 	crashes  = flag.Int("crashes", 500, "how many random schedules the crash model runs")
+	wipes    = flag.Int("wipes", 500, "how many random schedules the model of overwritten labels runs")
+	wipeOne  = flag.Int64("wipe", -1, "seed of the only schedule to run, with a trace")
 	crashOne = flag.Int64("crash", -1, "seed of the only schedule to run, with a trace")
 )
 
@@ -18,4 +20,16 @@ func runCrash(t testing.TB, seed uint64, trace bool) {
 
 func TestCrashAtAnyMomentLosesNoSession(t *testing.T) {
 	schedules(t, *crashOne, *crashes, runCrash)
+}
+
+// A label that another program overwrites is whole again before anything else happens, so a program that is
+// killed then has lost nothing.
+func runWipes(t testing.TB, seed uint64, trace bool) {
+	w := newConversation(t, seed, 1)
+	w.Deaths, w.Trace, w.Wipes = w.IntN(4), trace, 1+w.IntN(8)
+	w.run()
+}
+
+func TestOverwrittenLabelsLoseNoSession(t *testing.T) {
+	schedules(t, *wipeOne, *wipes, runWipes)
 }

@@ -19,7 +19,7 @@ type kept struct {
 	labels  bool // the entry has room for a label
 	liberal bool // the kernel was told to accept the numbers of offsets that the program carries
 	proved  bool // the kernel took an offset
-	unsaved bool // it did not take the last update
+	unsaved bool // it did not take the last update, or another program wiped the label
 
 	turn conntrack.State // of StateTurn: which one of those who had it we are
 
@@ -65,7 +65,8 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 		c.Mark[d] = rewrite.Mark{Line: k.seq[d].Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
 		c.MidLine[d] = k.state&midLine[d] != 0
 	}
-	c.Untouched = k.state&^(conntrack.StateControl|conntrack.StateTurn) == 0 && k.seq == [2]conntrack.SeqAdj{}
+	fresh := put(0, conntrack.StateControl, k.labels) // a label without our bit was wiped
+	c.Untouched = k.state&^conntrack.StateTurn == fresh && k.seq == [2]conntrack.SeqAdj{}
 	return c
 }
 
@@ -232,12 +233,13 @@ func (k *kept) verify(s *session) bool {
 	if s.conn.Carrier() == rewrite.Kernel {
 		same = same && f.Seq == k.seq
 	}
-	if k.labels && f.State&conntrack.StateControl == 0 {
+	if wiped := k.labels && f.State&conntrack.StateControl == 0; wiped {
 		// No program of ours writes that: somebody else wiped the label. It is written anew.
-		g.Stats.Wiped.Add(1)
-		k.state, k.flight, k.quiet = f.State, f.Flight, false
-	}
-	if k.labels {
+		if !k.unsaved {
+			g.Stats.Wiped.Add(1)
+		}
+		k.unsaved, k.quiet = true, false
+	} else if k.labels {
 		same = same && f.State == k.state && f.Flight == k.flight
 	}
 	switch {

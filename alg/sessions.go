@@ -213,23 +213,28 @@ func (g *Gateway) Has(original conntrack.Tuple) bool {
 }
 
 // Changed tells that another program wrote the kernel's entry with this original tuple: another gateway may
-// have the session. What we remember of it counts only where edits are in flight that it did not touch;
-// else the session is picked up anew when its packets come here again. A door that waits there is opened here
-// too.
+// have the session. What we remember of it counts only where edits are in flight that it did not touch, or
+// where it wrote nothing but a label without anything of ours, as no gateway does; else the session is picked
+// up anew when its packets come here again. A door that waits there is opened here too.
 func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
-	g.NotAlone()
 	if s := g.table.find(original); s != nil && s.original() == original {
 		f, known := &s.kept.flight, s.kept.verify(s)
 		switch {
+		case known && s.kept.unsaved && !g.notAlone:
+			s.kept.update(s)
+			return
 		case known && s.suspect:
+			g.NotAlone()
 			return // if its packets come here it is written anew
-		case known && (f[0].End != 0 || f[1].End != 0):
+		case known && (s.kept.unsaved || f[0].End != 0 || f[1].End != 0):
+			g.NotAlone()
 			s.shared = true
 			return
 		}
 		g.drop(s)
 	}
+	g.NotAlone()
 	f, err := g.kernel.Flow(original)
 	if err != nil || f.Tuple[conntrack.Original] != original {
 		return // it is gone again

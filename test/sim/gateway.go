@@ -62,6 +62,7 @@ func (w *World) handle(n *Node, q waiting) {
 	dir := q.dir
 	w.Tracef("gateway %d takes %v %d %q ack %d",
 		slices.Index(w.nodes, n), dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
+	n.knows = true
 	v, out := n.Program.Handle(w.now(), uint32(w.Step), q.pkt)
 	switch v {
 	case Rewrite:
@@ -116,7 +117,7 @@ func (w *World) noteInFlight() {
 func (w *World) revive(n *Node, sudden bool) {
 	w.Tracef("a new program")
 	w.notePickUp(n.Kernel, sudden)
-	n.Program = w.Start(n.Kernel)
+	n.Program, n.knows = w.Start(n.Kernel), false
 }
 
 // Restart starts a program in place of the one that has the traffic. Nothing may be under way.
@@ -183,6 +184,20 @@ func (w *World) echo() {
 		if r, ok := old.Program.(Replica); ok {
 			r.Replicated(w.now())
 		}
+	}
+}
+
+// wipe has another program overwrite the label of the entry, which the kernel tells at once. A program that
+// dies before it has heard of it leaves nothing of the label to the next one.
+func (w *World) wipe(n *Node) {
+	deaths := w.Deaths
+	w.Wipes, w.Deaths = w.Wipes-1, 0
+	defer func() { w.Deaths = deaths }()
+	w.Tracef("the label is wiped")
+	f := &n.Kernel.Entry
+	f.State, f.Flight = 0, [2]conntrack.Flight{}
+	if r, ok := n.Program.(Replica); ok {
+		r.Replicated(w.now())
 	}
 }
 

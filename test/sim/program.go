@@ -59,6 +59,7 @@ type Node struct {
 	queue []waiting
 	bare  int  // the step until which there are no rules; 0: there are
 	took  bool // it has had a packet since the traffic came to it
+	knows bool // its program has had a packet, and so has the session
 
 	held map[string]uint32 // the entries of the packets that the program holds
 }

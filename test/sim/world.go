@@ -39,6 +39,7 @@ type World struct {
 	Switches      int  // how often the traffic moves to the other gateway
 	Lags          bool // what was done to the entry last may not be replicated any more
 	Echoes        int  // how often what was replicated long ago is brought back
+	Wipes         int  // how often another program overwrites the label
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
 
 	Start  func(*Kernel) Program   // starts a program

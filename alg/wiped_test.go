@@ -1,0 +1,42 @@
+package alg
+
+import (
+	"testing"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
+)
+
+// wipe has another program overwrite the label, as one does whose own bits lie in it, and the kernel tell.
+func (d *talk) wipe() {
+	d.k.flow.State, d.k.flow.Flight = 0, [2]conntrack.Flight{}
+	d.g.Changed(d.now, d.k.flow.Tuple[0])
+}
+
+func TestSessionGoesOnWhenItsLabelIsWiped(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.wipe()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
+	d.s("200 ok\r\n")
+	if n := d.g.Stats.Wiped.Load(); n != 1 {
+		t.Errorf("%d labels were wiped", n)
+	}
+	if d.k.flow.State&conntrack.StateControl == 0 {
+		t.Error("the label was not written anew")
+	}
+}
+
+func TestEditInFlightIsKnownWhenTheLabelIsWiped(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	const line = "PORT 10,0,13,222,39,136\r\n"
+	first := d.c(line)
+	d.lose(toServer, first)
+	d.seq[toServer] -= uint32(len(line))
+	d.wipe()
+	if d.k.flow.State&conntrack.StateNoBypass == 0 {
+		t.Error("the label was not written anew, and without the program the edit would go by")
+	}
+	d.wantArrived("the repetition", d.c(line), first)
+	d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
+}
