@@ -21,6 +21,12 @@ func refusals(line string) []string {
 	return []string{
 		fmt.Sprintf("%-*s", n, notice)[:n] + "\r\n",
 		"227 " + strings.Repeat("x", n-len("227 ")) + "\r\n",
+		"227" + strings.Map(func(r rune) rune { // it came in pieces
+			if r >= '0' && r <= '9' {
+				return 'x'
+			}
+			return r
+		}, line[len("227"):]),
 	}
 }
 

@@ -81,6 +81,7 @@ type conversation struct {
 	plainAsk  map[int]bool // commands whose replies may pass untouched
 	told      bool         // the gateways hear what others write
 	older     bool         // the session is older than the rules: it may be refused what it asks for
+	forgets   bool         // and so where nobody may know any more that it has logged in
 }
 
 // schedules runs the schedule of one seed with a trace, or if that is negative those of the seeds below n.
@@ -194,7 +195,7 @@ func (w *conversation) actClient() {
 
 // unadopted tells that the entry is older than the rules: nobody sees acknowledgements, so that what is out
 // of order is not waited for, and what is asked for may be refused.
-func (w *conversation) unadopted() bool { return w.older && !w.Kernel().Adopted() }
+func (w *conversation) unadopted() bool { return w.forgets || w.older && !w.Kernel().Adopted() }
 
 // command has the client say something.
 func (w *conversation) command() {

@@ -60,12 +60,20 @@ const oneTurn = conntrack.StateTurn / 3
 
 // pickUp returns what of k the streams need.
 func (k *kept) pickUp() (c rewrite.Kept) {
-	for d := range k.seq {
-		c.Carried[d] = k.seq[d].After
-		c.Mark[d] = rewrite.Mark{Line: k.seq[d].Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
+	fresh := put(0, conntrack.StateControl, k.labels)
+	wiped := k.state&fresh != fresh
+	for d, a := range k.seq {
+		c.Carried[d] = a.After
+		c.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
 		c.MidLine[d] = k.state&midLine[d] != 0
+		if m, ok := hidden(a); ok {
+			c.Carried[d], c.Mark[d].Line = a.Before, m.Line
+			if wiped {
+				c.Mark[d] = m
+			}
+		}
 	}
-	fresh := put(0, conntrack.StateControl, k.labels) // a label without our bit was wiped
+	c.Bypassed = wiped // what is in flight may have gone by while no program was there
 	c.Untouched = k.state&^conntrack.StateTurn == fresh && k.seq == [2]conntrack.SeqAdj{}
 	return c
 }
@@ -98,7 +106,7 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 			continue
 		}
 		if e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
-			e.seq[d].Pos = c.Mark[d].Line
+			e.seq[d] = hide(c.Carried[d], c.Mark[d])
 		}
 	}
 	return e

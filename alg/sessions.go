@@ -133,7 +133,7 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 // startConn starts the streams where the handshake was seen, or else picks them up.
 func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
 	k := s.kept.pickUp()
-	k.Bypassed = g.began.at(g.now).since(g.damaged) < bypassedFor
+	k.Bypassed = k.Bypassed || g.began.at(g.now).since(g.damaged) < bypassedFor
 	s.conn.PickUp(k, s.home.carrier(f), !f.HasState)
 	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {
 		s.begun, s.first = true, from.server
@@ -221,7 +221,7 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	if s := g.table.find(original); s != nil && s.original() == original {
 		f, known := &s.kept.flight, s.kept.verify(s)
 		switch {
-		case known && s.kept.unsaved && !g.notAlone:
+		case known && s.kept.unsaved && (!g.notAlone || g.began.at(now).since(s.lastSeen) < verifyEvery):
 			s.kept.update(s)
 			return
 		case known && s.suspect:

@@ -61,7 +61,7 @@ func rowOf(s *session, now time.Time) Session {
 		Since: s.gateway.began.time(s.since), Seen: s.gateway.began.time(s.lastSeen),
 	}
 	for d := range r.Offset {
-		r.Offset[d] = s.kept.seq[d].After
+		r.Offset[d] = s.kept.seq[d].Before
 	}
 	if s.last != nil {
 		r.Data = dataOf(s.last, &s.gateway.Fates, now)

@@ -82,12 +82,11 @@ type SeqAdj struct {
 }
 
 // Flight is what must be known beside SeqAdj while edits of one direction are not acknowledged
-// yet. It lies in the label too. While End is not 0, SeqAdj.Pos is where the line of the first
-// of them starts, and Before and After are both the offset in front of it. Bytes are the sender's.
+// yet. It lies in the label too. Bytes are the sender's.
 type Flight struct {
 	Port uint16 // of the door that waits: in [Original] where one connects to, in [Reply] where that leads
 	Base int16  // how many bytes the edits in flight add
-	End  uint16 // how many bytes behind Pos the last of them ends; 0: none is in flight
+	End  uint16 // from the start of the line of the first to where the last ends, bytes; 0: there is none
 }
 
 // Flow is a conntrack entry of a control connection.

@@ -187,15 +187,20 @@ func (w *World) echo() {
 	}
 }
 
-// wipe has another program overwrite the label of the entry, which the kernel tells at once. A program that
-// dies before it has heard of it leaves nothing of the label to the next one.
+// wipe has another program overwrite the label of the entry, which the kernel tells at once or not at all.
+// Who is told does not die before it has mended it.
 func (w *World) wipe(n *Node) {
-	deaths := w.Deaths
-	w.Wipes, w.Deaths = w.Wipes-1, 0
-	defer func() { w.Deaths = deaths }()
+	w.Wipes--
 	w.Tracef("the label is wiped")
 	f := &n.Kernel.Entry
-	f.State, f.Flight = 0, [2]conntrack.Flight{}
+	f.State, f.Flight = f.State&(conntrack.StateBusy|conntrack.StateNoBypass), [2]conntrack.Flight{}
+	if w.Silent {
+		return
+	}
+	f.State = 0
+	deaths := w.Deaths
+	w.Deaths = 0
+	defer func() { w.Deaths = deaths }()
 	if r, ok := n.Program.(Replica); ok {
 		r.Replicated(w.now())
 	}

@@ -40,6 +40,7 @@ type World struct {
 	Lags          bool // what was done to the entry last may not be replicated any more
 	Echoes        int  // how often what was replicated long ago is brought back
 	Wipes         int  // how often another program overwrites the label
+	Silent        bool // and the kernel does not tell
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
 
 	Start  func(*Kernel) Program   // starts a program
