@@ -66,6 +66,9 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 		c.Carried[d] = a.After
 		c.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
 		c.MidLine[d] = k.state&midLine[d] != 0
+		if c.Mark[d].End == 0 {
+			c.Asked[d] = a.Pos
+		}
 		if m, ok := hidden(a); ok {
 			c.Carried[d], c.Mark[d].Line = a.Before, m.Line
 			if wiped {
@@ -107,6 +110,8 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 		}
 		if e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
 			e.seq[d] = hide(c.Carried[d], c.Mark[d])
+		} else if c.Asked[d] != 0 {
+			e.seq[d].Pos = c.Asked[d]
 		}
 	}
 	return e

@@ -16,6 +16,10 @@ type Kept struct {
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 
+	// original number of the packet in whose place the first probe left, as long as nothing else is known of
+	// the direction; 0: there was none
+	Asked [2]uint32
+
 	Seen bool // every packet must be seen, acknowledgements too
 	Only bool // no packet may pass by unseen, even if no program is there: it has bytes that were edited
 }
@@ -45,6 +49,9 @@ func (c *Conn) Keep() (k Kept) {
 			k.Seen = k.Seen || f.edits > 0 || h.stream.Delta() != 0
 			k.Only = k.Only || f.edits > 0 && h.stream.Delta() == 0
 		case h.unsure:
+			if h.asked && h.mark.End == 0 {
+				k.Asked[d] = h.askedFrom
+			}
 		case h.stream.Behind():
 			h.remark()
 		case f.edits > 0:

@@ -1,0 +1,46 @@
+package alg
+
+import (
+	"testing"
+
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/rewrite"
+)
+
+// once sends the next text of the client once, whose sender hears of nothing, and returns what arrives.
+func (d *talk) once(text string) string {
+	had := len(d.got[toServer])
+	t := d.k.flow.Tuple[toServer]
+	d.handle(tcpPacket(t, d.seq[toServer], d.ackOf(toServer), rewrite.ACK, []byte(text)), toServer)
+	return string(d.got[toServer][had:])
+}
+
+// The sender waits twice as long after each repetition, and each time another program has begun meanwhile.
+func TestCommandGoesByWhereEachProgramEndsBeforeItIsRepeated(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	d.restart()
+	d.wantArrived("a command", d.once("PASV\r\n"), "")
+	d.wantArrived("its repetition", d.once("PASV\r\n"), "") // another program might have asked for it
+	d.restart()
+	d.wantArrived("a repetition for the next program", d.once("PASV\r\n"), "PASV\r\n")
+	d.rcv[toServer] -= uint32(len("PASV\r\n")) // it is lost
+	d.got[toServer] = d.got[toServer][:len(d.got[toServer])-len("PASV\r\n")]
+	d.wantArrived("the one after that", d.once("PASV\r\n"), "PASV\r\n")
+	d.seq[toServer] += uint32(len("PASV\r\n"))
+	d.s("227 x (10,0,1,66,39,137)\r\n")
+	d.wantOpen("10.0.13.222>10.0.1.66:10121=10.0.1.66:10121")
+	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,138\r\n"), "PORT 203,0,113,77,39,138\r\n")
+}
+
+func TestPortCommandNeverGoesByThoughEachProgramEndsBeforeItIsRepeated(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	for range 4 {
+		d.restart()
+		d.wantArrived("PORT", d.once("PORT 10,0,13,222,39,138\r\n"), "")
+	}
+	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,138\r\n"), "PORT 203,0,113,77,39,138\r\n")
+}
