@@ -27,6 +27,22 @@ func TestSessionGoesOnWhenItsLabelIsWiped(t *testing.T) {
 	}
 }
 
+// What is written without a packet would be replicated over what the other has done since.
+func TestWipedLabelIsMendedByAPacketWhereAnotherGatewayMayHaveTheSession(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.NotAlone()
+	d.now = d.now.Add(verifyEvery)
+	d.wipe()
+	if d.k.flow.State != 0 {
+		t.Errorf("the label was written without a packet: %b", d.k.flow.State)
+	}
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.wantOpen("10.0.1.66>203.0.113.77:10120=10.0.13.222:10120")
+	if d.k.flow.State&conntrack.StateControl == 0 {
+		t.Error("the label was not written anew")
+	}
+}
+
 func TestEditInFlightIsKnownWhenTheLabelIsWiped(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()
 	const line = "PORT 10,0,13,222,39,136\r\n"
