@@ -13,14 +13,18 @@ import (
 const (
 	farAhead = 1 << 30 // bytes; far less are ever under way
 	endShift = 16
-	maxEnd   = 1<<15 - 1
+	maxEnd   = lacksEnd - 1
+	lacksEnd = 1<<15 - 1 // nothing is in flight: see rewrite.Kept.Lacks
 )
 
 // hide returns what the kernel has for the offset carried and the edits of m, which are in flight.
 func hide(carried int32, m rewrite.Mark) conntrack.SeqAdj {
+	return hideAt(m.Line, carried, min(m.End, maxEnd), m.Grown)
+}
+
+func hideAt(at uint32, carried int32, end uint16, grown int16) conntrack.SeqAdj {
 	return conntrack.SeqAdj{
-		Pos: m.Line + farAhead, Before: carried,
-		After: int32(min(m.End, maxEnd))<<endShift | int32(uint16(m.Grown)),
+		Pos: at + farAhead, Before: carried, After: int32(end)<<endShift | int32(uint16(grown)),
 	}
 }
 
@@ -30,4 +34,11 @@ func hidden(a conntrack.SeqAdj) (m rewrite.Mark, ok bool) {
 		return rewrite.Mark{}, false
 	}
 	return rewrite.Mark{Line: a.Pos - farAhead, End: uint16(a.After >> endShift), Grown: int16(a.After)}, true
+}
+
+// opened tells whether the edits of a mark named another door, and so were made after the login: what is
+// refused keeps its length, or becomes longer than any verb.
+func opened(m rewrite.Mark) bool {
+	const most = 64 // bytes that addresses differ in, also of several lines
+	return m.Grown != 0 && m.Grown > -most && m.Grown < most
 }

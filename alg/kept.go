@@ -48,10 +48,20 @@ var midLine = [2]conntrack.State{
 
 // keptOf returns what the kernel has of a flow.
 func keptOf(f *conntrack.Flow) kept {
-	return kept{
+	k := kept{
 		entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState, turn: f.State & conntrack.StateTurn,
 	}
+	for _, a := range k.seq {
+		if m, ok := hidden(a); ok && k.wiped() && opened(m) {
+			k.state |= conntrack.State(dialogue.Greeted | dialogue.LoggedIn)
+		}
+	}
+	k.unsaved = k.wiped()
+	return k
 }
+
+// wiped tells whether another program had overwritten the label.
+func (k *kept) wiped() bool { return k.labels && k.state&conntrack.StateControl == 0 }
 
 // taken counts one more program that has the session.
 func (k *kept) taken() { k.turn = (k.turn + oneTurn) & conntrack.StateTurn }
@@ -60,8 +70,7 @@ const oneTurn = conntrack.StateTurn / 3
 
 // pickUp returns what of k the streams need.
 func (k *kept) pickUp() (c rewrite.Kept) {
-	fresh := put(0, conntrack.StateControl, k.labels)
-	wiped := k.state&fresh != fresh
+	wiped := k.wiped()
 	for d, a := range k.seq {
 		c.Carried[d] = a.After
 		c.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
@@ -69,14 +78,19 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 		if c.Mark[d].End == 0 {
 			c.Asked[d] = a.Pos
 		}
-		if m, ok := hidden(a); ok {
+		m, ok := hidden(a)
+		if ok {
 			c.Carried[d], c.Mark[d].Line = a.Before, m.Line
-			if wiped {
-				c.Mark[d] = m
-			}
+		}
+		switch {
+		case ok && m.End == lacksEnd:
+			c.Asked[d], c.Lacks[d] = m.Line, true
+		case ok && wiped:
+			c.Mark[d] = m
 		}
 	}
 	c.Bypassed = wiped // what is in flight may have gone by while no program was there
+	fresh := put(0, conntrack.StateControl, k.labels)
 	c.Untouched = k.state&^conntrack.StateTurn == fresh && k.seq == [2]conntrack.SeqAdj{}
 	return c
 }
@@ -108,9 +122,13 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 		if s.conn.Carrier() == rewrite.Program {
 			continue
 		}
-		if e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]; c.Mark[d].End != 0 {
+		e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]
+		switch {
+		case c.Mark[d].End != 0:
 			e.seq[d] = hide(c.Carried[d], c.Mark[d])
-		} else if c.Asked[d] != 0 {
+		case c.Lacks[d]:
+			e.seq[d] = hideAt(c.Asked[d], c.Carried[d], lacksEnd, 0)
+		case c.Asked[d] != 0:
 			e.seq[d].Pos = c.Asked[d]
 		}
 	}

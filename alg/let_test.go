@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
@@ -32,6 +33,44 @@ func TestCommandGoesByWhereEachProgramEndsBeforeItIsRepeated(t *testing.T) {
 	d.s("227 x (10,0,1,66,39,137)\r\n")
 	d.wantOpen("10.0.13.222>10.0.1.66:10121=10.0.1.66:10121")
 	d.wantArrived("PORT", d.c("PORT 10,0,13,222,39,138\r\n"), "PORT 203,0,113,77,39,138\r\n")
+}
+
+// What its receiver answered outlives the program that asked, as long as nothing can go by meanwhile.
+func TestProgramIsToldWhatTheReceiverAnsweredTheOneBefore(t *testing.T) {
+	for _, gap := range []bool{false, true} { // the rules were gone
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.s("200 ok\r\n")
+		d.restart()
+		d.wantArrived("PORT", d.once("PORT 10,0,13,222,39,138\r\n"), "")
+		ack := tcpPacket(d.k.flow.Tuple[toClient], d.seq[toClient], d.ackOf(toClient), rewrite.ACK, nil)
+		d.handle(ack, toClient)
+		if d.k.flow.State&conntrack.StateNoBypass == 0 {
+			t.Error("without a program the command would go by")
+		}
+		d.restart()
+		want := "PORT 203,0,113,77,39,138\r\n"
+		if gap {
+			d.g.Damaged(d.now)
+			want = ""
+		}
+		d.wantArrived("PORT", d.once("PORT 10,0,13,222,39,138\r\n"), want)
+	}
+}
+
+// A command that nothing is edited in leaves nothing behind that keeps others from going by.
+func TestNothingIsHeldUpOnceTheAnsweredCommandIsThere(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	d.restart()
+	d.wantArrived("NOOP", d.c("NOOP\r\n"), "NOOP\r\n")
+	if d.k.flow.State&conntrack.StateNoBypass != 0 {
+		t.Errorf("without a program nothing would go by: %b", d.k.flow.State)
+	}
+	if a := d.k.flow.Seq[toServer]; a.Before != a.After {
+		t.Errorf("the offset is %+v", a)
+	}
 }
 
 func TestPortCommandNeverGoesByThoughEachProgramEndsBeforeItIsRepeated(t *testing.T) {

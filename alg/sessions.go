@@ -63,7 +63,7 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 	}
 	s.policy = g.policyOf(&e)
 	g.startConn(s, &f)
-	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(f.State&ofDialogue), !s.begun)
+	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(s.kept.state&ofDialogue), !s.begun)
 	t.add(s)
 	g.standby.remove(s.original())
 	g.Stats.SessionsTotal.Add(1)

@@ -73,6 +73,10 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 			h.askedFrom = k.Asked[d]
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.bypassed = k.Bypassed && h.mark.Grown != 0
+			if k.Lacks[d] && !k.Bypassed {
+				h.guess(k.Asked[d])
+				h.lacks = true
+			}
 		}
 	}
 }
@@ -190,7 +194,7 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
 	}
 	a.End = p.Flags()&FIN != 0 && !cut
-	h.probes, h.joined, h.ended = 0, true, h.ended || a.End
+	h.probes, h.joined, h.lacks, h.ended = 0, true, false, h.ended || a.End
 	if len(data) > 0 {
 		k := h.takePlain(data)
 		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint

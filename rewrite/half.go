@@ -46,6 +46,7 @@ type half struct {
 	hasPlain bool // plain counts
 	ended    bool // its FIN came in order
 	bypassed bool // the line of the mark may have gone by untouched
+	lacks    bool // it was sent a probe and answered that it has nothing of what comes next
 	late     bool // the next packet that waits has waited too long
 	midLine  bool // the bytes before the mark are of the same line
 	crowded  bool // so much is unacknowledged that every acknowledgement counts
@@ -70,7 +71,7 @@ func (h *half) begin(seq uint32) {
 
 // acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
 func (h *half) acked(ack uint32, sack []byte) {
-	st, known := &h.stream, h.proven
+	st, known, lacks := &h.stream, h.proven, h.asked && h.unsure
 	h.asked = false
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
@@ -92,6 +93,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	if !known && !h.unsure {
 		h.notePlain(sack)
 	}
+	h.lacks = h.lacks || lacks && !h.unsure && !st.Behind() && !h.hasPlain
 }
 
 // claims tells whether the receiver claims to have all before original number seq. If it is true then
@@ -145,7 +147,7 @@ func (h *half) guess(seq uint32) {
 // pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
 func (h *half) pickedUp(delta int32) {
 	h.hasPlain = h.unsure && h.hasPlain && after(h.plain, h.stream.edge) // see Conn.Let
-	h.unsure, h.joined, h.probes, h.joint = false, false, 0, Resumed
+	h.unsure, h.joined, h.probes, h.joint, h.lacks = false, false, 0, Resumed, false
 	h.proven, h.changed, h.mend = false, false, 0
 	h.picked, h.hasClaim, h.crowded = delta, false, false
 }

@@ -16,9 +16,11 @@ type Kept struct {
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 
-	// original number of the packet in whose place the first probe left, as long as nothing else is known of
-	// the direction; 0: there was none
+	// Asked is the original number of the packet in whose place the first probe left, as long as nothing else
+	// is known of the direction; 0: there was none. Lacks tells that it was answered: Asked is where the
+	// receiver has nothing, and nothing may go by.
 	Asked [2]uint32
+	Lacks [2]bool
 
 	Seen bool // every packet must be seen, acknowledgements too
 	Only bool // no packet may pass by unseen, even if no program is there: it has bytes that were edited
@@ -60,6 +62,9 @@ func (c *Conn) Keep() (k Kept) {
 		default:
 			h.mark = Mark{}
 			h.carried = h.stream.Delta()
+			if h.lacks {
+				k.Asked[d], k.Lacks[d], k.Only = h.stream.Edge(), true, true
+			}
 		}
 		if h.mark.End != 0 {
 			k.Seen, k.Only = true, true
