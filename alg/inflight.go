@@ -7,33 +7,32 @@ import (
 
 // Edits in flight are noted in the label, and once more where nobody else writes: in the sequence adjustment.
 // Its position lies so far ahead that the kernel takes the offset in front of it for every packet; the one
-// behind it, which it never uses then, says where the edits end and how much they add. Kernels that translate
-// for themselves have an offset there, which is never as large.
+// behind it, which it never uses then, says where the edits end, how much they add, and whether the receiver
+// lacks what comes next (rewrite.Kept). Kernels that translate for themselves have an offset there, which is
+// never as large.
 
 const (
 	farAhead = 1 << 30 // bytes; far less are ever under way
-	endShift = 16
-	maxEnd   = lacksEnd - 1
-	lacksEnd = 1<<15 - 1 // nothing is in flight: see rewrite.Kept.Lacks
+	maxEnd   = 1<<15 - 2
 )
 
-// hide returns what the kernel has for the offset carried and the edits of m, which are in flight.
-func hide(carried int32, m rewrite.Mark) conntrack.SeqAdj {
-	return hideAt(m.Line, carried, min(m.End, maxEnd), m.Grown)
+// hide returns what the kernel has for the offset carried and the edits of m.
+func hide(carried int32, m rewrite.Mark, lacks bool) conntrack.SeqAdj {
+	hidden := uint32(min(m.End, maxEnd))<<16 | uint32(uint16(m.Grown))
+	if lacks {
+		hidden |= 1 << 31
+	}
+	return conntrack.SeqAdj{Pos: m.Line + farAhead, Before: carried, After: int32(hidden)}
 }
 
-func hideAt(at uint32, carried int32, end uint16, grown int16) conntrack.SeqAdj {
-	return conntrack.SeqAdj{
-		Pos: at + farAhead, Before: carried, After: int32(end)<<endShift | int32(uint16(grown)),
+// hidden returns what hide hid; ok is false where it hid nothing.
+func hidden(a conntrack.SeqAdj) (m rewrite.Mark, lacks, ok bool) {
+	h := uint32(a.After)
+	if h>>16 == 0 || h>>16 == 1<<16-1 || a.After == a.Before {
+		return rewrite.Mark{}, false, false
 	}
-}
-
-// hidden returns what hide hid; ok is false where nothing is in flight.
-func hidden(a conntrack.SeqAdj) (m rewrite.Mark, ok bool) {
-	if a.After < 1<<endShift || a.After == a.Before {
-		return rewrite.Mark{}, false
-	}
-	return rewrite.Mark{Line: a.Pos - farAhead, End: uint16(a.After >> endShift), Grown: int16(a.After)}, true
+	m = rewrite.Mark{Line: a.Pos - farAhead, End: uint16(h >> 16 &^ (1 << 15)), Grown: int16(h)}
+	return m, h>>31 != 0, true
 }
 
 // opened tells whether the edits of a mark named another door, and so were made after the login: what is

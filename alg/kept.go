@@ -52,7 +52,7 @@ func keptOf(f *conntrack.Flow) kept {
 		entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState, turn: f.State & conntrack.StateTurn,
 	}
 	for _, a := range k.seq {
-		if m, ok := hidden(a); ok && k.wiped() && opened(m) {
+		if m, _, ok := hidden(a); ok && k.wiped() && opened(m) {
 			k.state |= conntrack.State(dialogue.Greeted | dialogue.LoggedIn)
 		}
 	}
@@ -78,14 +78,11 @@ func (k *kept) pickUp() (c rewrite.Kept) {
 		if c.Mark[d].End == 0 {
 			c.Asked[d] = a.Pos
 		}
-		m, ok := hidden(a)
+		m, lacks, ok := hidden(a)
 		if ok {
-			c.Carried[d], c.Mark[d].Line = a.Before, m.Line
+			c.Carried[d], c.Mark[d].Line, c.Lacks[d], c.Asked[d] = a.Before, m.Line, lacks, 0
 		}
-		switch {
-		case ok && m.End == lacksEnd:
-			c.Asked[d], c.Lacks[d] = m.Line, true
-		case ok && wiped:
+		if ok && wiped {
 			c.Mark[d] = m
 		}
 	}
@@ -124,10 +121,8 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 		}
 		e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]
 		switch {
-		case c.Mark[d].End != 0:
-			e.seq[d] = hide(c.Carried[d], c.Mark[d])
-		case c.Lacks[d]:
-			e.seq[d] = hideAt(c.Asked[d], c.Carried[d], lacksEnd, 0)
+		case c.Mark[d].End != 0, c.Lacks[d]:
+			e.seq[d] = hide(c.Carried[d], c.Mark[d], c.Lacks[d])
 		case c.Asked[d] != 0:
 			e.seq[d].Pos = c.Asked[d]
 		}

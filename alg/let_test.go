@@ -16,6 +16,13 @@ func (d *talk) once(text string) string {
 	return string(d.got[toServer][had:])
 }
 
+// answer has the server acknowledge what it has.
+func (d *talk) answer() {
+	t := d.k.flow.Tuple[toClient]
+	d.handle(tcpPacket(t, d.seq[toClient], d.ackOf(toClient), rewrite.ACK, nil), toClient)
+	d.asked = false
+}
+
 // The sender waits twice as long after each repetition, and each time another program has begun meanwhile.
 func TestCommandGoesByWhereEachProgramEndsBeforeItIsRepeated(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()
@@ -43,8 +50,7 @@ func TestProgramIsToldWhatTheReceiverAnsweredTheOneBefore(t *testing.T) {
 		d.s("200 ok\r\n")
 		d.restart()
 		d.wantArrived("PORT", d.once("PORT 10,0,13,222,39,138\r\n"), "")
-		ack := tcpPacket(d.k.flow.Tuple[toClient], d.seq[toClient], d.ackOf(toClient), rewrite.ACK, nil)
-		d.handle(ack, toClient)
+		d.answer()
 		if d.k.flow.State&conntrack.StateNoBypass == 0 {
 			t.Error("without a program the command would go by")
 		}
@@ -56,6 +62,28 @@ func TestProgramIsToldWhatTheReceiverAnsweredTheOneBefore(t *testing.T) {
 		}
 		d.wantArrived("PORT", d.once("PORT 10,0,13,222,39,138\r\n"), want)
 	}
+}
+
+func TestLostEditIsRepeatedAtOnceByAProgramThatIsToldThatItDidNotArrive(t *testing.T) {
+	const line = "PORT 10,0,13,222,39,138\r\n"
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	first := d.c(line)
+	d.lose(toServer, first)
+	d.seq[toServer] -= uint32(len(line))
+	d.restart()
+	d.wantArrived("the repetition", d.once(line), "")
+	d.answer()
+	for range 2 {
+		d.restart()
+		d.wantArrived("the one for the next program", d.once(line), first)
+		d.lose(toServer, first)
+		d.restart()
+		d.wantArrived("one of which nobody knows again", d.once(line), "")
+		d.answer()
+	}
+	d.wantArrived("the last", d.once(line), first)
+	d.seq[toServer] += uint32(len(line))
+	d.wantArrived("what follows", d.c("LIST\r\n"), "LIST\r\n")
 }
 
 // A command that nothing is edited in leaves nothing behind that keeps others from going by.

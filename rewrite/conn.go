@@ -74,7 +74,7 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.bypassed = k.Bypassed && h.mark.Grown != 0
 			if k.Lacks[d] && !k.Bypassed {
-				h.guess(k.Asked[d])
+				h.place(h.mark.Line + uint32(h.carried))
 				h.lacks = true
 			}
 		}

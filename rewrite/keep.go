@@ -17,8 +17,8 @@ type Kept struct {
 	Untouched bool
 
 	// Asked is the original number of the packet in whose place the first probe left, as long as nothing else
-	// is known of the direction; 0: there was none. Lacks tells that it was answered: Asked is where the
-	// receiver has nothing, and nothing may go by.
+	// is known of the direction; 0: there was none. Lacks tells that it was answered: the receiver has all
+	// before Mark.Line and nothing behind it, and nothing may go by.
 	Asked [2]uint32
 	Lacks [2]bool
 
@@ -62,14 +62,14 @@ func (c *Conn) Keep() (k Kept) {
 		default:
 			h.mark = Mark{}
 			h.carried = h.stream.Delta()
-			if h.lacks {
-				k.Asked[d], k.Lacks[d], k.Only = h.stream.Edge(), true, true
-			}
 		}
-		if h.mark.End != 0 {
+		if h.mark.End != 0 || h.lacks {
 			k.Seen, k.Only = true, true
 		}
 		k.Carried[d], k.Mark[d], k.MidLine[d] = h.carried, h.mark, h.midLine
+		if k.Lacks[d] = h.lacks; h.lacks && h.mark.End == 0 {
+			k.Mark[d].Line = h.stream.Edge()
+		}
 	}
 	return k
 }
