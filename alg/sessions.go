@@ -221,12 +221,12 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	if s := g.table.find(original); s != nil && s.original() == original {
 		f, known := &s.kept.flight, s.kept.verify(s)
 		switch {
-		case known && s.kept.unsaved && (!g.notAlone || g.began.at(now).since(s.lastSeen) < verifyEvery):
-			s.kept.update(s)
-			return
 		case known && s.suspect:
 			g.NotAlone()
 			return // if its packets come here it is written anew
+		case known && s.kept.unsaved && (!g.notAlone || g.began.at(now).since(s.lastSeen) < verifyEvery):
+			s.kept.update(s)
+			return
 		case known && (s.kept.unsaved || f[0].End != 0 || f[1].End != 0):
 			g.NotAlone()
 			s.shared = true

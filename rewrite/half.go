@@ -93,7 +93,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	if !known && !h.unsure {
 		h.notePlain(sack)
 	}
-	h.lacks = h.lacks || lacks && !h.unsure && !h.hasPlain && st.final == st.acked
+	h.lacks = (h.lacks || lacks && !h.unsure && !h.hasPlain) && st.final == st.acked
 }
 
 // claims tells whether the receiver claims to have all before original number seq. If it is true then
