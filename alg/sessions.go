@@ -247,6 +247,9 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 // NotAlone tells that another program writes entries of control connections, or that it cannot be known.
 func (g *Gateway) NotAlone() { g.notAlone = true }
 
+// Alone tells whether no other program writes entries of control connections, as far as the kernel tells.
+func (g *Gateway) Alone() bool { return g.Told && !g.notAlone }
+
 // Damaged tells that there were no rules for a while, so that packets went by untouched, and are again.
 func (g *Gateway) Damaged(now time.Time) {
 	g.now = now
@@ -258,7 +261,7 @@ func (g *Gateway) Damaged(now time.Time) {
 
 // believes returns for how long after its last packet what is remembered of a session is believed.
 func (g *Gateway) believes() time.Duration {
-	if g.Told && !g.notAlone {
+	if g.Alone() {
 		return aloneFor
 	}
 	return verifyEvery

@@ -139,7 +139,8 @@ const (
 // strays looks at a packet that the receiver has, of a sender that should know. What is kept may be older
 // than what was done: a gateway replicates a moment later what it did, and no more once it is dead. If in
 // our numbers the receiver has more than the sender ever sent, then the sender believes no acknowledgement
-// and repeats the same for ever. What it repeats is all that there is, and the offset follows from it.
+// and repeats the same for ever. What it repeats is all that there is, and the offset follows from it. Where
+// that is its FIN the receiver may have it or not: one that has it ignores another.
 func (h *half) strays(p *Packet) {
 	seq, to := p.Seq(), p.Seq()+uint32(len(p.Payload()))
 	st := &h.stream
@@ -147,7 +148,7 @@ func (h *half) strays(p *Packet) {
 	case h.proven, h.joined, st.final != st.acked, st.Behind():
 		h.stray, h.endTold = 0, false
 		return
-	case seq == to: // an acknowledgement tells what the sender sends next
+	case seq == to && p.Flags()&FIN == 0: // an acknowledgement tells what the sender sends next
 		h.endTold = h.stray > 0 && seq == h.askedTo
 		h.joined = h.stray > 0 && after(seq, h.askedTo)
 		return

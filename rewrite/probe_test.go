@@ -36,6 +36,25 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 }
 
 // A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
+// All that the sender repeats is its end.
+func TestEndArrivesThoughTheOffsetInFrontOfItWasLost(t *testing.T) {
+	var c Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	c.PickUp(Kept{}, Kernel, false)
+	var fin, reply Packet
+	raw := segment(false, 5000, 1000, nil, nil)
+	raw[33] |= FIN
+	fin.Parse(raw)
+	reply.Parse(segment(false, 1000, 5004, nil, nil)) // four bytes more than there are in our numbers
+	for range 1 + maxStrays {
+		c.Receive(Original, &fin, &room)
+		c.Receive(Reply, &reply, &room)
+	}
+	if a := c.Receive(Original, &fin, &room); !a.End || c.Keep().Carried[Original] != 4 {
+		t.Errorf("the end brings %+v, kept is %+v", a, c.Keep())
+	}
+}
+
 func TestOffsetFollowsFromWhatASenderRepeatsInVain(t *testing.T) {
 	for _, told := range []bool{false, true} { // by an acknowledgement, where the sender ends
 		var c Conn

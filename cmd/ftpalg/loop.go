@@ -52,7 +52,8 @@ type loop struct {
 	journal  *journal
 	alive    func(time.Time) // told of each round; nil: nobody wants to know
 
-	harm harm
+	harm  harm
+	stall stall
 
 	events    *events    // nil: there are none
 	snapshots *snapshots // nil: nobody asks for any
@@ -134,6 +135,7 @@ func (l *loop) arm() error {
 
 // drain handles packets until none has come for a while, or for most.
 func (l *loop) drain(quiet, most time.Duration) error {
+	l.armed = time.Time{}
 	for end := time.Now().Add(most); ; {
 		deadline := time.Now().Add(quiet)
 		if err := l.queue.SetDeadline(deadline); err != nil {
@@ -158,6 +160,7 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
+	l.stall.look(now, l.armed)
 	if n == 0 {
 		l.harm.stale(now, true) // what was there before is read in the next round
 	}
@@ -167,15 +170,7 @@ func (l *loop) round() (int, error) {
 	l.gateway.Unseen(l.queue.WasFull())
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	l.release(now)
-	for i := range l.packets[:n] {
-		p := &l.packets[i]
-		if l.harm.stale(time.Now(), i < n-1 || l.queue.More()) {
-			l.answer(p.ID, nfqueue.Drop, nil)
-			continue
-		}
-		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
-		l.release(now)
-	}
+	l.take(now, n)
 	l.gateway.Settle(now)
 	l.flush()
 	l.observe(now, l.packets[:n])
@@ -186,6 +181,27 @@ func (l *loop) round() (int, error) {
 		l.tick(now)
 	}
 	return n, nil
+}
+
+// take handles the first n packets.
+func (l *loop) take(now time.Time, n int) {
+	if l.gateway.Alone() {
+		l.stall.over()
+	}
+	for i := range l.packets[:n] {
+		p := &l.packets[i]
+		more := i < n-1 || l.queue.More()
+		drop := l.stall.drops(now)
+		if !more {
+			l.stall.over()
+		}
+		if l.harm.stale(time.Now(), more) || drop {
+			l.answer(p.ID, nfqueue.Drop, nil)
+			continue
+		}
+		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
+		l.release(now)
+	}
 }
 
 func (l *loop) tick(now time.Time) {

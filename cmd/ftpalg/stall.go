@@ -1,0 +1,29 @@
+package main
+
+import "time"
+
+// stall follows whether the program was stopped, or had no processor. Where another gateway may have taken
+// the sessions meanwhile, the packets that wait since are no evidence that they are here, and to take them
+// would have what we write then, which is old, replicated over what the other has written. They are dropped,
+// and come again to whoever has the sessions.
+type stall struct{ until time.Time }
+
+const (
+	// stallTime is how long after a deadline the loop turns at the latest.
+	stallTime = 500 * time.Millisecond
+	// backlogTime is how long it takes at most to read what waits.
+	backlogTime = 200 * time.Millisecond
+)
+
+// look notes at the beginning of a round whether the loop turns long after the deadline that it had set.
+func (s *stall) look(now, deadline time.Time) {
+	if !deadline.IsZero() && now.Sub(deadline) > stallTime {
+		s.until = now.Add(backlogTime)
+	}
+}
+
+// over says that all that waited has been read, or that it may be taken.
+func (s *stall) over() { s.until = time.Time{} }
+
+// drops tells whether the packet at hand may have waited since before the stall.
+func (s *stall) drops(now time.Time) bool { return now.Before(s.until) }
