@@ -203,9 +203,6 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 ) {
 	p := &g.packet
 	a := s.conn.Receive(dir, p, &g.room)
-	if a.Fate == rewrite.Let && s.lets(dir, p, a.New) {
-		a = rewrite.Arrival{}
-	}
 	switch a.Fate {
 	case rewrite.Wait:
 		s.kept.update(s)
@@ -214,7 +211,7 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
 			return Hold, policy.OutOfOrder, nil
 		}
 		return Drop, policy.OutOfOrder, nil // lost, to the sender: it sends it again
-	case rewrite.Ask, rewrite.Full, rewrite.Let:
+	case rewrite.Ask, rewrite.Full:
 		s.kept.update(s) // the answer must be queued
 		g.out = s.conn.Probe(g.out[:0], dir, p)
 		return Rewrite, whyAsked(&a), g.out

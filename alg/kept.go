@@ -68,21 +68,18 @@ func (k *kept) taken() { k.turn = (k.turn + oneTurn) & conntrack.StateTurn }
 
 const oneTurn = conntrack.StateTurn / 3
 
-// pickUp returns what of k the streams need.
-func (k *kept) pickUp() (c rewrite.Kept) {
-	wiped := k.wiped()
+// pickUp returns what of k, of the entry with this number, the streams need.
+func (k *kept) pickUp(entry uint32) (c rewrite.Kept) {
+	wiped, here := k.wiped(), kernelOf(entry)
 	for d, a := range k.seq {
 		c.Carried[d] = a.After
 		c.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
 		c.MidLine[d] = k.state&midLine[d] != 0
-		if c.Mark[d].End == 0 {
-			c.Asked[d] = a.Pos
+		m, lacked, ok := hidden(a)
+		if !ok {
+			continue
 		}
-		m, lacks, ok := hidden(a)
-		if ok {
-			c.Carried[d], c.Mark[d].Line, c.Lacks[d], c.Asked[d] = a.Before, m.Line, lacks, 0
-		}
-		if ok && wiped {
+		if c.Carried[d], c.Mark[d].Line, c.Lacks[d] = a.Before, m.Line, lacked == here; wiped {
 			c.Mark[d] = m
 		}
 	}
@@ -121,10 +118,10 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 		}
 		e.seq[d].Before, e.seq[d].After = c.Carried[d], c.Carried[d]
 		switch {
-		case c.Mark[d].End != 0, c.Lacks[d]:
-			e.seq[d] = hide(c.Carried[d], c.Mark[d], c.Lacks[d])
-		case c.Asked[d] != 0:
-			e.seq[d].Pos = c.Asked[d]
+		case c.Lacks[d]:
+			e.seq[d] = hideLack(c.Carried[d], c.Mark[d].Line, kernelOf(s.home.id))
+		case c.Mark[d].End != 0:
+			e.seq[d] = hide(c.Carried[d], c.Mark[d])
 		}
 	}
 	return e

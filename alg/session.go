@@ -79,7 +79,7 @@ func (s *session) doubt() {
 	}
 	g, memory := s.gateway, s.dialogue.Memory()
 	g.released.leave(s, &g.room)
-	k := s.kept.pickUp()
+	k := s.kept.pickUp(s.home.id)
 	k.Bypassed, k.Untouched, s.kept.quiet = true, false, false
 	s.conn = rewrite.Conn{}
 	s.conn.PickUp(k, rewrite.Kernel, !s.kept.labels)
@@ -112,26 +112,6 @@ func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 	if a.End && dir == fromServer {
 		g.end(s) // a client may only say that it has no more commands, and wait for its last transfer
 	}
-}
-
-// lets tells whether a packet may go by untouched whether its receiver has it or not, and reads what is new
-// in it.
-func (s *session) lets(dir rewrite.Dir, p *rewrite.Packet, data []byte) bool {
-	g, side := s.gateway, dialogue.Side(dir)
-	if s.kept.state&midLine[dir] != 0 || !s.dialogue.Indifferent(side, data) {
-		return false
-	}
-	if len(data) > 0 {
-		g.revive(s, dir)
-		s.dialogue.Resume(side, true)
-		s.dialogue.Read(side, data, s, &g.Stats.Counts, &g.draft)
-		s.stand()
-	}
-	if len(g.draft.Edits) > 0 {
-		return false // its client is over a limit
-	}
-	s.conn.Let(dir, p)
-	return true
 }
 
 // stand counts the session against the limits of its client if that has answered the greeting,

@@ -118,7 +118,7 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 	if err != nil || !f.Opening {
 		return false
 	}
-	if k := keptOf(&f); !k.pickUp().Untouched {
+	if k := keptOf(&f); !k.pickUp(f.ID).Untouched {
 		u := conntrack.Update{SetSeq: [2]bool{f.HasSeq, f.HasSeq}}
 		if f.HasState {
 			u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
@@ -132,7 +132,10 @@ func (g *Gateway) anew(t conntrack.Tuple) bool {
 
 // startConn starts the streams where the handshake was seen, or else picks them up.
 func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
-	k := s.kept.pickUp()
+	k := s.kept.pickUp(f.ID)
+	if !g.Alone() {
+		k.Lacks = [2]bool{} // the entry may be older than what the other gateway did last
+	}
 	k.Bypassed = k.Bypassed || g.began.at(g.now).since(g.damaged) < bypassedFor
 	s.conn.PickUp(k, s.home.carrier(f), !f.HasState)
 	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {

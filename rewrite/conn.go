@@ -42,7 +42,6 @@ const (
 	Wait             // it came before what precedes it: Hold it or drop it, so that it comes again
 	Ask              // in its place leaves what Probe makes of it, and the sender sends it again
 	Full             // as Ask, because too much of the direction is not acknowledged
-	Let              // as Ask; or if nothing is to be edited in New, which then is not taken: Let
 )
 
 // Arrival is what a packet brings.
@@ -70,7 +69,6 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 		h := &c.half[d]
 		h.unsure = true
 		if carrier == Kernel {
-			h.askedFrom = k.Asked[d]
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.bypassed = k.Bypassed && h.mark.Grown != 0
 			if k.Lacks[d] && !k.Bypassed {
@@ -138,9 +136,8 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	late := h.late
 	h.late = false
 	if h.unsure && n > 0 {
-		again := h.again(p)
 		if c.carrier == Kernel && !c.blind && !c.untouched && h.ask(p) {
-			return h.inDoubt(p, again)
+			return Arrival{Fate: Ask}
 		}
 		h.guess(p.Seq())
 	}
@@ -200,16 +197,6 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint
 		h.joint = Follows
 	}
-}
-
-// Let has a packet go by untouched of which Receive said so. It is not to be taken. Until the receiver has
-// told how far it is, what precedes the end of the packet is not edited any more.
-func (c *Conn) Let(dir Dir, p *Packet) {
-	h := &c.half[dir]
-	if end := p.Seq() + uint32(len(p.Payload())); !h.hasPlain || after(end, h.plain) {
-		h.plain, h.hasPlain = end, true
-	}
-	h.probes = 0
 }
 
 // Take takes new bytes of a direction, as Receive gave them, with the edits to make in them. Their

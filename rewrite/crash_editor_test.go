@@ -54,9 +54,6 @@ func startEditor(k *sim.Kernel) sim.Program {
 	for d, a := range k.Entry.Seq {
 		was.Carried[d] = a.After
 		was.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.Entry.Flight[d].End, Grown: k.Entry.Flight[d].Base}
-		if was.Mark[d].End == 0 {
-			was.Asked[d] = a.Pos
-		}
 		was.MidLine[d] = k.Entry.State&midLine[d] != 0
 	}
 	e.conn.PickUp(was, rewrite.Kernel, false)
@@ -75,10 +72,6 @@ func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte
 	}
 	dir := rewrite.Dir(e.kernel.Entry.Direction(conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}))
 	a := e.conn.Receive(dir, &p, &e.room)
-	if a.Fate == rewrite.Let && e.indifferent(dir, a.New) {
-		e.conn.Let(dir, &p)
-		a = rewrite.Arrival{}
-	}
 	switch a.Fate {
 	case rewrite.Wait:
 		e.keep()
@@ -86,7 +79,7 @@ func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte
 			return sim.Hold, nil
 		}
 		return sim.Drop, nil
-	case rewrite.Ask, rewrite.Full, rewrite.Let:
+	case rewrite.Ask, rewrite.Full:
 		e.keep()
 		return sim.Rewrite, e.conn.Probe(nil, dir, &p)
 	}
@@ -98,19 +91,6 @@ func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte
 		return sim.Accept, nil
 	}
 	return sim.Rewrite, out
-}
-
-// indifferent tells whether data are whole lines in which nothing is to be edited.
-func (e *editor) indifferent(dir rewrite.Dir, data []byte) bool {
-	if e.kept.State&midLine[dir] != 0 || len(data) > 0 && data[len(data)-1] != '\n' {
-		return false
-	}
-	for _, ln := range bytes.SplitAfter(data, []byte("\n")) {
-		if len(ln) > 0 && ln[0] != 'N' {
-			return false
-		}
-	}
-	return true
 }
 
 func (e *editor) Tick(now time.Time) {
@@ -187,8 +167,6 @@ func (e *editor) keep() {
 		m := c.Mark[d]
 		if want.Seq[d].Before, want.Seq[d].After = c.Carried[d], c.Carried[d]; m.End != 0 {
 			want.Seq[d].Pos = m.Line
-		} else if c.Asked[d] != 0 {
-			want.Seq[d].Pos = c.Asked[d]
 		}
 		want.Flight[d] = conntrack.Flight{Base: m.Grown, End: m.End}
 		want.State = put(want.State, midLine[d], e.midLine(d, &c))

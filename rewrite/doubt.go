@@ -19,33 +19,6 @@ func (h *half) ask(p *Packet) bool {
 	return true
 }
 
-// When a connection is picked up it is not known what the receiver has. But if no edit was in flight then
-// what goes by untouched does so at the right place, be it new or a repetition, at the one offset that there
-// is. A packet that is not to be edited asks all the same, for it may have come before another one that is;
-// unless an earlier program asked in its place, in vain. What is repeated then is the oldest that its sender
-// has, and if programs follow on each other faster than it repeats nothing would ever go on.
-
-// again tells whether an earlier program asked in place of the packet.
-func (h *half) again(p *Packet) bool {
-	return h.probes == 0 && h.askedFrom == p.Seq() && h.askedFrom != 0
-}
-
-// inDoubt returns what a packet brings of which it is not known whether the receiver has it.
-func (h *half) inDoubt(p *Packet, again bool) Arrival {
-	data := p.Payload()
-	if !again || h.mark.End != 0 || p.Flags()&FIN != 0 {
-		return Arrival{Fate: Ask}
-	}
-	if h.hasPlain {
-		had := int32(h.plain - p.Seq())
-		if had < 0 {
-			return Arrival{Fate: Ask} // something before it is missing
-		}
-		data = data[min(int(had), len(data)):]
-	}
-	return Arrival{Fate: Let, New: data}
-}
-
 // passedBy tells whether what is missing is taken to have gone by unseen. While an edit is on its way it is
 // not: what went by beside it did so at another offset, and what is lost of it must be repeated as it was.
 func (h *half) passedBy(r *Room) bool { return r.Unseen && h.stream.plain(h.stream.Delta()) }

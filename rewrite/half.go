@@ -146,10 +146,9 @@ func (h *half) guess(seq uint32) {
 
 // pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
 func (h *half) pickedUp(delta int32) {
-	h.hasPlain = h.unsure && h.hasPlain && after(h.plain, h.stream.edge) // see Conn.Let
 	h.unsure, h.joined, h.probes, h.joint, h.lacks = false, false, 0, Resumed, false
 	h.proven, h.changed, h.mend = false, false, 0
-	h.picked, h.hasClaim, h.crowded = delta, false, false
+	h.picked, h.hasPlain, h.hasClaim, h.crowded = delta, false, false, false
 }
 
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left

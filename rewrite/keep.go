@@ -16,10 +16,8 @@ type Kept struct {
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 
-	// Asked is the original number of the packet in whose place the first probe left, as long as nothing else
-	// is known of the direction; 0: there was none. Lacks tells that it was answered: the receiver has all
-	// before Mark.Line and nothing behind it, and nothing may go by.
-	Asked [2]uint32
+	// Lacks tells that the receiver answered a probe: it has all before Mark.Line and nothing behind it.
+	// Nothing may go by until what comes next is there.
 	Lacks [2]bool
 
 	Seen bool // every packet must be seen, acknowledgements too
@@ -51,9 +49,6 @@ func (c *Conn) Keep() (k Kept) {
 			k.Seen = k.Seen || f.edits > 0 || h.stream.Delta() != 0
 			k.Only = k.Only || f.edits > 0 && h.stream.Delta() == 0
 		case h.unsure:
-			if h.asked && h.mark.End == 0 {
-				k.Asked[d] = h.askedFrom
-			}
 		case h.stream.Behind():
 			h.remark()
 		case f.edits > 0:

@@ -53,24 +53,6 @@ func (d *Dialogue) foreign(ln []byte, c *ftp.Command) bool {
 	return c.Foreign(ln) && !(d.has(LoggedIn) && policy.Garbage(c.Name))
 }
 
-// indifferent is Indifferent of one line.
-func (d *Dialogue) indifferent(from Side, ln []byte) bool {
-	if from == Server {
-		code, kind := ftp.ParseReply(ln)
-		return kind == ftp.NotReply || !isPassive(code)
-	}
-	c := ftp.ParseCommand(ln)
-	switch {
-	case c.Verb == ftp.None, c.Foreign(ln), d.asks.full(c.Verb):
-		return false
-	case c.Verb == ftp.Port, c.Verb == ftp.EPRT:
-		return false
-	case c.Verb == ftp.Auth:
-		return d.policy.TLS != policy.TLSDeny
-	}
-	return !d.has(EPSVAll) || !c.Verb.AsksPassive()
-}
-
 // judge decides about a command.
 func (d *Dialogue) judge(ln []byte, c *ftp.Command, smuggled bool, x *call) (change, policy.Reason) {
 	name := blanked(c.NameStart, c.NameEnd)

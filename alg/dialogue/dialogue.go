@@ -185,25 +185,6 @@ func (d *Dialogue) Read(from Side, data []byte, g Gate, c *Counts, w *Draft) {
 	}
 }
 
-// Indifferent tells whether data are whole lines, with the start of one at their first byte as far as is
-// known, in which Read will edit nothing and open nothing; but for the limits of a client.
-func (d *Dialogue) Indifferent(from Side, data []byte) bool {
-	if r := &d.policy.Strict; d.Opaque() || d.NotFTP() || r.Active() || r.MaskBanner || r.MaskSYST {
-		return false
-	}
-	if len(data) > 0 && !startsLine(from, data[0]) {
-		return false
-	}
-	for len(data) > 0 {
-		ln, whole := cutLine(data)
-		if !whole || !d.indifferent(from, ln) {
-			return false
-		}
-		data = data[len(ln):]
-	}
-	return true
-}
-
 func (d *Dialogue) wholeLine(from Side, ln []byte, at int, x *call) {
 	var ch change
 	if from == Client {
