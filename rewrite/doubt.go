@@ -103,10 +103,12 @@ func (h *half) surely(ack uint32) uint32 {
 }
 
 // How often the sender repeats the same before we believe that it is all it has: its acknowledgements may be
-// lost on their way, but for the second time after it told that this is where it ends.
+// lost on their way, but for the second time after it told that this is where it ends. And how often it must
+// have denied what the receiver acknowledges.
 const (
 	maxStrays  = 4
 	sureStrays = 2
+	maxDenials = 8
 )
 
 // strays looks at a packet that the receiver has, of a sender that should know. What is kept may be older
@@ -114,24 +116,36 @@ const (
 // our numbers the receiver has more than the sender ever sent, then the sender believes no acknowledgement
 // and repeats the same for ever. What it repeats is all that there is, and the offset follows from it. Where
 // that is its FIN the receiver may have it or not: one that has it ignores another.
+//
+// A sender that has nothing to repeat answers whatever acknowledges too much with where it ends, and takes no
+// data with it (RFC 9293 section 3.10.7.4).
 func (h *half) strays(p *Packet) {
 	seq, to := p.Seq(), p.Seq()+uint32(len(p.Payload()))
-	st := &h.stream
+	next, st := to, &h.stream
+	if p.Flags()&FIN != 0 {
+		next++
+	}
 	switch {
 	case h.proven, h.joined, st.final != st.acked, st.Behind():
 		h.stray, h.endTold = 0, false
 		return
-	case seq == to && p.Flags()&FIN == 0: // an acknowledgement tells what the sender sends next
-		h.endTold = h.stray > 0 && seq == h.askedTo
-		h.joined = h.stray > 0 && after(seq, h.askedTo)
+	case seq == next && h.stray > 0 && h.askedFrom != h.askedTo:
+		h.endTold, h.joined = seq == h.askedTo, after(seq, h.askedTo)
 		return
+	case seq == next && !h.heard:
+		return // it answers nothing
 	case to == st.edge:
 		h.stray, h.endTold = 0, false
 		return
-	case h.stray == 0 || seq != h.askedFrom || to != h.askedTo:
-		h.stray, h.endTold, h.askedFrom, h.askedTo = 0, false, seq, to
+	case h.stray == 0 || seq != h.askedFrom || next != h.askedTo:
+		h.stray, h.endTold, h.askedFrom, h.askedTo = 0, false, seq, next
 	}
-	if h.stray++; h.stray >= maxStrays || h.endTold && h.stray >= sureStrays {
+	h.heard = false
+	most := uint8(maxStrays)
+	if seq == next {
+		most = maxDenials
+	}
+	if h.stray++; h.stray >= most || h.endTold && h.stray >= sureStrays {
 		h.stray, h.endTold = 0, false
 		h.start(st.acked, int32(st.acked-to))
 	}

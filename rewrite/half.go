@@ -40,6 +40,7 @@ type half struct {
 	joined   bool // since the pick-up new data followed on what the receiver has
 	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
 	asked    bool // it was sent a probe and did not answer yet
+	heard    bool // it acknowledged something since the sender strayed last: see strays
 	proven   bool // since the pick-up the receiver acknowledged an edit of ours
 	changed  bool // there was one
 	hasClaim bool // claimed counts
@@ -72,7 +73,7 @@ func (h *half) begin(seq uint32) {
 // acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
 func (h *half) acked(ack uint32, sack []byte) {
 	st, known, lacks := &h.stream, h.proven, h.asked && h.unsure
-	h.asked = false
+	h.asked, h.heard = false, true
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
 		h.place(ack)

@@ -36,19 +36,42 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 }
 
 // A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
+// The sender waits for what the receiver sends, but takes nothing that acknowledges more than it ever sent.
+func TestOffsetFollowsFromWhatASenderDenies(t *testing.T) {
+	var c Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	c.PickUp(Kept{}, Kernel, false)
+	var reply, denial Packet
+	reply.Parse(segment(false, 1000, 5004, []byte("200 ok\r\n"), nil))
+	denial.Parse(segment(false, 5000, 1000, nil, nil))
+	for i := range maxDenials + 1 {
+		if c.Receive(Reply, &reply, &room); c.Keep().Carried[Original] != 0 {
+			t.Fatalf("the offset is another after %d times", i)
+		}
+		c.Receive(Original, &denial, &room)
+		c.Receive(Original, &denial, &room) // answers nothing
+		if c.Keep().Carried[Original] == 4 {
+			return
+		}
+	}
+	t.Errorf("kept is %+v", c.Keep())
+}
+
 // All that the sender repeats is its end.
 func TestEndArrivesThoughTheOffsetInFrontOfItWasLost(t *testing.T) {
 	var c Conn
 	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
 	c.PickUp(Kept{}, Kernel, false)
-	var fin, reply Packet
+	var fin, ack, reply Packet
 	raw := segment(false, 5000, 1000, nil, nil)
 	raw[33] |= FIN
 	fin.Parse(raw)
+	ack.Parse(segment(false, 5001, 1000, nil, nil))
 	reply.Parse(segment(false, 1000, 5004, nil, nil)) // four bytes more than there are in our numbers
-	for range 1 + maxStrays {
+	for range 1 + sureStrays {
 		c.Receive(Original, &fin, &room)
 		c.Receive(Reply, &reply, &room)
+		c.Receive(Original, &ack, &room)
 	}
 	if a := c.Receive(Original, &fin, &room); !a.End || c.Keep().Carried[Original] != 4 {
 		t.Errorf("the end brings %+v, kept is %+v", a, c.Keep())
