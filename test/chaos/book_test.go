@@ -207,6 +207,9 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 	switch {
 	case ok && at.Addr() == own && x.side.inside:
 		return true // as the server sees its client
+	case ok && at.Addr() == own && namesItself(was, own):
+		w.tally.add("command with another port") // the one that it named was taken
+		return true
 	case !ok && masked(was, is):
 		w.tally.add("command refused by the gateway")
 		return true
@@ -216,6 +219,12 @@ func (w *world) commandMayBe(x *tape, was, is string, s *ftptest.Session) bool {
 		return true
 	}
 	return false
+}
+
+// namesItself tells whether a client at an address names that.
+func namesItself(was string, own netip.Addr) bool {
+	at, ok := active(was)
+	return ok && at.Addr() == own
 }
 
 // masked tells whether of a line that came in pieces some bytes were made unreadable, or all of its argument.

@@ -36,6 +36,8 @@ func TestWrongCommandsAreNoticed(t *testing.T) {
 		{port, "PORT \n", true, true},
 		{port, "PORT 203,0,113,1,129,225\r\n", false, false},
 		{port, "PORT 203,0,113,2,129,225\r\n", true, false},
+		{"PORT 203,0,113,1,129,225\r\n", "PORT 203,0,113,1,150,59\r\n", false, true},
+		{"PORT 203,0,113,1,129,225\r\n", "PORT 203,0,113,2,150,159\r\n", false, false},
 		{port, "PORT 10,0,13,66,129,226\r\n", true, false},
 		{port, "PORT 10,0,13,66,129,225\r\n225\r\n", true, false},
 		{port, "EPRT |1|203.0.113.1|33249|\r\n", true, false},
