@@ -51,17 +51,20 @@ func keptOf(f *conntrack.Flow) kept {
 	k := kept{
 		entry: entry{f.State, f.Seq, f.Flight}, labels: f.HasState, turn: f.State & conntrack.StateTurn,
 	}
-	for _, a := range k.seq {
-		if m, _, ok := hidden(a); ok && k.wiped() && opened(m) {
-			k.state |= conntrack.State(dialogue.Greeted | dialogue.LoggedIn)
+	if k.unsaved = k.wiped(f.State); k.unsaved {
+		for _, a := range k.seq {
+			if m, _, _ := hidden(a); opened(m) {
+				k.state |= conntrack.State(dialogue.Greeted | dialogue.LoggedIn)
+			}
 		}
 	}
-	k.unsaved = k.wiped()
 	return k
 }
 
-// wiped tells whether another program had overwritten the label.
-func (k *kept) wiped() bool { return k.labels && k.state&conntrack.StateControl == 0 }
+// wiped tells whether another program had overwritten the label that has this state.
+func (k *kept) wiped(state conntrack.State) bool {
+	return k.labels && state&conntrack.StateControl == 0
+}
 
 // taken counts one more program that has the session.
 func (k *kept) taken() { k.turn = (k.turn + oneTurn) & conntrack.StateTurn }
@@ -70,7 +73,7 @@ const oneTurn = conntrack.StateTurn / 3
 
 // pickUp returns what of k, of the entry with this number, the streams need.
 func (k *kept) pickUp(entry uint32) (c rewrite.Kept) {
-	wiped, here := k.wiped(), kernelOf(entry)
+	wiped, here := k.wiped(k.state), kernelOf(entry)
 	for d, a := range k.seq {
 		c.Carried[d] = a.After
 		c.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.flight[d].End, Grown: k.flight[d].Base}
@@ -84,8 +87,8 @@ func (k *kept) pickUp(entry uint32) (c rewrite.Kept) {
 		}
 	}
 	c.Bypassed = wiped // what is in flight may have gone by while no program was there
-	fresh := put(0, conntrack.StateControl, k.labels)
-	c.Untouched = k.state&^conntrack.StateTurn == fresh && k.seq == [2]conntrack.SeqAdj{}
+	c.Untouched = !wiped && k.state&^(conntrack.StateControl|conntrack.StateTurn) == 0 &&
+		k.seq == [2]conntrack.SeqAdj{}
 	return c
 }
 
@@ -256,7 +259,7 @@ func (k *kept) verify(s *session) bool {
 	if s.conn.Carrier() == rewrite.Kernel {
 		same = same && f.Seq == k.seq
 	}
-	if wiped := k.labels && f.State&conntrack.StateControl == 0; wiped {
+	if k.wiped(f.State) {
 		// No program of ours writes that: somebody else wiped the label. It is written anew.
 		if !k.unsaved {
 			g.Stats.Wiped.Add(1)

@@ -221,23 +221,27 @@ func (g *Gateway) Has(original conntrack.Tuple) bool {
 // up anew when its packets come here again. A door that waits there is opened here too.
 func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
-	if s := g.table.find(original); s != nil && s.original() == original {
-		f, known := &s.kept.flight, s.kept.verify(s)
-		switch {
-		case known && s.suspect:
-			g.NotAlone()
-			return // if its packets come here it is written anew
-		case known && s.kept.unsaved && (!g.notAlone || g.began.at(now).since(s.lastSeen) < verifyEvery):
-			s.kept.update(s)
-			return
-		case known && (s.kept.unsaved || f[0].End != 0 || f[1].End != 0):
-			g.NotAlone()
-			s.shared = true
-			return
-		}
-		g.drop(s)
+	s := g.table.find(original)
+	if s != nil && s.original() != original {
+		s = nil
+	}
+	known := s != nil && s.kept.verify(s)
+	if known && !s.suspect && s.kept.unsaved &&
+		(!g.notAlone || g.began.at(now).since(s.lastSeen) < verifyEvery) {
+		s.kept.update(s)
+		return // it was nobody who has sessions
 	}
 	g.NotAlone()
+	switch {
+	case s == nil:
+	case known && s.suspect:
+		return // if its packets come here it is written anew
+	case known && (s.kept.unsaved || s.kept.flight[0].End != 0 || s.kept.flight[1].End != 0):
+		s.shared = true
+		return
+	default:
+		g.drop(s)
+	}
 	f, err := g.kernel.Flow(original)
 	if err != nil || f.Tuple[conntrack.Original] != original {
 		return // it is gone again

@@ -21,7 +21,7 @@ type Kept struct {
 	Lacks [2]bool
 
 	Seen bool // every packet must be seen, acknowledgements too
-	Only bool // no packet may pass by unseen, even if no program is there: it has bytes that were edited
+	Only bool // no packet may pass by unseen, even if no program is there: bytes were edited, or Lacks
 }
 
 // Mark tells of the edits in flight in one direction. The zero value: there are none.

@@ -35,7 +35,6 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
 // The sender waits for what the receiver sends, but takes nothing that acknowledges more than it ever sent.
 func TestOffsetFollowsFromWhatASenderDenies(t *testing.T) {
 	var c Conn
@@ -78,6 +77,7 @@ func TestEndArrivesThoughTheOffsetInFrontOfItWasLost(t *testing.T) {
 	}
 }
 
+// A gateway that edited a line dies before that is replicated: the next one counts from the offset before it.
 func TestOffsetFollowsFromWhatASenderRepeatsInVain(t *testing.T) {
 	for _, told := range []bool{false, true} { // by an acknowledgement, where the sender ends
 		var c Conn

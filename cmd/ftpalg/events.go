@@ -168,13 +168,12 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 
 // tell tells g. others: of sessions that no worker has, which are another gateway's, it is the one to know.
 func (h *happening) tell(g *alg.Gateway, others bool) {
-	switch {
-	case !h.foreign:
-	case others || g.Has(h.tuple):
-		g.Changed(h.at, h.tuple)
-		return
-	default:
-		g.NotAlone()
+	if h.foreign {
+		if others || g.Has(h.tuple) {
+			g.Changed(h.at, h.tuple)
+		} else {
+			g.NotAlone()
+		}
 		return
 	}
 	door := conntrack.Expectation{Master: h.master, Dst: h.open, ID: h.number}

@@ -160,7 +160,6 @@ func (l *loop) round() (int, error) {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
 	}
-	l.stall.look(now, l.armed)
 	if n == 0 {
 		l.harm.stale(now, true) // what was there before is read in the next round
 	}
@@ -185,17 +184,14 @@ func (l *loop) round() (int, error) {
 
 // take handles the first n packets.
 func (l *loop) take(now time.Time, n int) {
-	if l.gateway.Alone() {
-		l.stall.over()
+	if !l.gateway.Alone() {
+		l.stall.look(now, l.armed)
 	}
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		more := i < n-1 || l.queue.More()
-		drop := l.stall.drops(now)
-		if !more {
-			l.stall.over()
-		}
-		if l.harm.stale(time.Now(), more) || drop {
+		stale, waited := l.harm.stale(time.Now(), more), l.stall.waited(now, more)
+		if stale || waited {
 			l.answer(p.ID, nfqueue.Drop, nil)
 			continue
 		}

@@ -15,15 +15,18 @@ const (
 	backlogTime = 200 * time.Millisecond
 )
 
-// look notes at the beginning of a round whether the loop turns long after the deadline that it had set.
+// look notes before packets are handled whether the loop turns long after the deadline that it had set.
 func (s *stall) look(now, deadline time.Time) {
 	if !deadline.IsZero() && now.Sub(deadline) > stallTime {
 		s.until = now.Add(backlogTime)
 	}
 }
 
-// over says that all that waited has been read, or that it may be taken.
-func (s *stall) over() { s.until = time.Time{} }
-
-// drops tells whether the packet at hand may have waited since before the stall.
-func (s *stall) drops(now time.Time) bool { return now.Before(s.until) }
+// waited tells whether the packet at hand may have waited since before the stall. more: there may be more.
+func (s *stall) waited(now time.Time, more bool) bool {
+	waited := now.Before(s.until)
+	if !more {
+		s.until = time.Time{}
+	}
+	return waited
+}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -17,9 +16,7 @@ func TestSessionOutlivesALabelThatAnotherProgramOverwritesAndAKillAfterIt(t *tes
 	g := startGateway(t, r.Gateway)
 	c := login(t, r.Client, r.Server.AddrPort(false, 21))
 	get(t, c, s, ftptest.PORT, "small")
-	session := conntrack.Tuple{
-		Src: c.Conn().LocalAddr().(*net.TCPAddr).AddrPort(), Dst: r.Server.AddrPort(false, 21),
-	}
+	session := conntrack.Tuple{Src: c.Local(), Dst: c.Remote()}
 	for range 2 {
 		overwrite(t, r.Gateway, session)
 		g.kill()
