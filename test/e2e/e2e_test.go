@@ -182,14 +182,21 @@ func (g *gateway) signal(s unix.Signal) { _ = g.cmd.Process.Signal(s) }
 // expectations lists what is open on the gateway.
 func (g *gateway) expectations() []conntrack.Expectation { return expectations(g.t, g.host) }
 
-func expectations(t testing.TB, h *lab.Host) (es []conntrack.Expectation) {
-	t.Helper()
-	err := h.Do(func() error {
+// tracking calls f with the connection tracking of a host.
+func tracking(h *lab.Host, f func(*conntrack.Conn) error) error {
+	return h.Do(func() error {
 		c, err := conntrack.Dial()
 		if err != nil {
 			return err
 		}
 		defer c.Close()
+		return f(c)
+	})
+}
+
+func expectations(t testing.TB, h *lab.Host) (es []conntrack.Expectation) {
+	t.Helper()
+	err := tracking(h, func(c *conntrack.Conn) (err error) {
 		es, err = c.Expectations()
 		return err
 	})

@@ -80,12 +80,7 @@ func collecting(h *lab.Host) (end func()) {
 				return
 			case <-tick:
 			}
-			_ = h.Do(func() error {
-				k, err := conntrack.Dial()
-				if err != nil {
-					return err
-				}
-				defer k.Close()
+			_ = tracking(h, func(k *conntrack.Conn) error {
 				return k.Entries(conntrack.Filter{}, func(*conntrack.Entry) {})
 			})
 		}
@@ -107,12 +102,7 @@ func TestLogSaysThatNobodyDialled(t *testing.T) {
 // entryOf returns the kernel's entry of a control connection on the gateway.
 func entryOf(t testing.TB, h *lab.Host, c *ftptest.Client) (e conntrack.Entry, err error) {
 	t.Helper()
-	return e, h.Do(func() error {
-		k, err := conntrack.Dial()
-		if err != nil {
-			return err
-		}
-		defer k.Close()
+	return e, tracking(h, func(k *conntrack.Conn) error {
 		return k.Entry(conntrack.Tuple{Src: c.Local(), Dst: c.Remote()}, &e)
 	})
 }

@@ -190,14 +190,9 @@ func TestClientsThatVanishedAreForgotten(t *testing.T) {
 // expire has connection tracking forget control connections.
 func expire(t testing.TB, h *lab.Host, which func(*conntrack.Entry) bool) {
 	t.Helper()
-	must(t, h.Do(func() error {
-		c, err := conntrack.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	must(t, tracking(h, func(c *conntrack.Conn) error {
 		var all []conntrack.Tuple
-		err = c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
+		err := c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
 			if which(e) {
 				all = append(all, e.Tuple[conntrack.Original])
 			}
@@ -271,13 +266,8 @@ func (f *flooded) fill() (clear func()) {
 	}
 	f.syns(limit+limit/10, f.at) // some may be lost
 	var masters []conntrack.Tuple
-	must(f, f.Gateway.Do(func() error {
-		c, err := conntrack.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		err = c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
+	must(f, tracking(f.Gateway, func(c *conntrack.Conn) error {
+		err := c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
 			if t := e.Tuple[conntrack.Original]; silent.Contains(t.Src.Addr()) {
 				masters = append(masters, t)
 			}

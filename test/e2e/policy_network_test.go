@@ -285,12 +285,7 @@ func (d *dialogue) original() conntrack.Tuple {
 func (g *gateway) state(t conntrack.Tuple) conntrack.State {
 	g.t.Helper()
 	var f conntrack.Flow
-	must(g.t, g.host.Do(func() error {
-		c, err := conntrack.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	must(g.t, tracking(g.host, func(c *conntrack.Conn) (err error) {
 		f, err = c.Flow(t)
 		return err
 	}))

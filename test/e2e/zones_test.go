@@ -119,12 +119,7 @@ func (g *gateway) wantZone(c *ftptest.Client, want conntrack.Zone) {
 	g.t.Helper()
 	var e conntrack.Entry
 	orig := conntrack.Tuple{Src: c.Local(), Dst: c.Remote(), Zone: want.In(conntrack.Original)}
-	must(g.t, g.host.Do(func() error {
-		k, err := conntrack.Dial()
-		if err != nil {
-			return err
-		}
-		defer k.Close()
+	must(g.t, tracking(g.host, func(k *conntrack.Conn) error {
 		return k.Entry(orig, &e)
 	}))
 	if e.Zone != want {
