@@ -264,32 +264,49 @@ func (f *flooded) fill() (clear func()) {
 	if limit > 20000 {
 		f.Skipf("SKIPPED, NOT TESTED: %s is %d", file, limit)
 	}
-	f.syns(limit+limit/10, f.at) // some may be lost
-	var masters []conntrack.Tuple
+	f.syns(limit+limit/2, f.at) // some may be lost
+	masters := make(map[conntrack.Tuple]bool)
 	must(f, tracking(f.Gateway, func(c *conntrack.Conn) error {
-		err := c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
-			if t := e.Tuple[conntrack.Original]; silent.Contains(t.Src.Addr()) {
-				masters = append(masters, t)
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			// Those whose answer has not passed the gateway yet are found the next time.
+			err := expectOfAll(c, masters)
+			if errors.Is(err, conntrack.ErrTableFull) {
+				return nil
 			}
-		})
-		for i, m := range masters {
-			if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
-				break
+			if err != nil {
+				return err
 			}
-			target := netip.AddrPortFrom(m.Src.Addr(), uint16(20000+i))
-			err = c.Expect(&conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
-				Dir: conntrack.Reply, Timeout: time.Minute})
 		}
-		if !errors.Is(err, conntrack.ErrTableFull) {
-			return fmt.Errorf("the table is not full with %d expectations: %w", len(masters), err)
-		}
-		return nil
+		return fmt.Errorf("the table of %d is not full with %d expectations", limit, len(masters))
 	}))
 	return func() {
 		expire(f, f.Gateway, func(e *conntrack.Entry) bool {
 			return silent.Contains(e.Tuple[conntrack.Original].Src.Addr())
 		})
 	}
+}
+
+// expectOfAll makes an expectation of each half-open control connection that has none yet.
+func expectOfAll(c *conntrack.Conn, masters map[conntrack.Tuple]bool) error {
+	var fresh []conntrack.Tuple
+	err := c.Entries(conntrack.Filter{State: conntrack.StateControl}, func(e *conntrack.Entry) {
+		if t := e.Tuple[conntrack.Original]; silent.Contains(t.Src.Addr()) && !masters[t] {
+			fresh = append(fresh, t)
+		}
+	})
+	for _, m := range fresh {
+		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
+			return err
+		}
+		target := netip.AddrPortFrom(m.Src.Addr(), uint16(20000+len(masters)))
+		masters[m] = true
+		err = c.Expect(&conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
+			Dir: conntrack.Reply, Timeout: time.Minute})
+	}
+	if errors.Is(err, conntrack.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // When no port can be opened the client hears of it at once, and its session goes on.
