@@ -11,8 +11,7 @@ import (
 // Adopter is a Kernel that can give a control connection a new entry. One that is older than the rules lacks
 // a helper, without which nothing can be expected, and room for a label and for offsets.
 type Adopter interface {
-	// Adopt writes u to the entry with this original tuple, or replaces it by one that has all that, and what
-	// u says. The error is conntrack.ErrBusy if something hangs on the entry. After another error there
+	// Adopt replaces the entry with this original tuple by one that has all that, and what u says. The error is conntrack.ErrBusy if something hangs on the entry. After another error there
 	// may be another entry like the old one, or none.
 	Adopt(original conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error)
 }
@@ -73,15 +72,12 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 
 // move moves a session into its new entry.
 func (h *home) move(s *session, f *conntrack.Flow) {
-	g, was := s.gateway, h.id
+	g := s.gateway
 	*h = homeOf(f, h.loopback)
 	h.tried, h.adopted = true, g.began.at(g.now)
 	s.kept = keptOf(f)
 	s.kept.liberal = true // as every entry is that begins in the middle
 	s.conn.Rehouse(h.carrier(f), !f.HasState)
-	if h.id == was {
-		return // the old one had a label, which was empty
-	}
 	g.Stats.Adopted.Add(1)
 	if g.OnAdopted != nil {
 		e := s.dialogue.Endpoints()

@@ -45,16 +45,20 @@ func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 	if t != k.flow.Tuple[0] && t != k.flow.Tuple[1] {
 		return conntrack.Flow{}, conntrack.ErrNotFound
 	}
-	return k.flow, nil
+	f := k.flow
+	f.HasState = f.HasState && (f.State != 0 || f.Flight != [2]conntrack.Flight{}) // an empty label is not told
+	return f, nil
 }
 
 func (k *fakeKernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	if k.updated != nil {
 		k.updated(u)
 	}
-	k.flow.State = k.flow.State&^u.StateMask | u.State&u.StateMask
+	if k.flow.HasState {
+		k.flow.State = k.flow.State&^u.StateMask | u.State&u.StateMask
+	}
 	for d := range u.Seq {
-		if u.SetFlight[d] {
+		if u.SetFlight[d] && k.flow.HasState {
 			k.flow.Flight[d] = u.Flight[d]
 		}
 		if u.SetSeq[d] && k.flow.HasSeq {

@@ -43,6 +43,7 @@ func (g *Gateway) countSessions() {
 
 // add makes the session of a flow, with what the kernel remembers of it.
 func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
+	g.label(&f)
 	t := &g.table
 	for _, tuple := range f.Tuple {
 		if old := t.find(tuple); old != nil {
@@ -73,6 +74,22 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.inherit(s, &x)
 	}
 	return s
+}
+
+// label finds out whether an entry that tells of no label has room for one: then somebody wiped all of it.
+func (g *Gateway) label(f *conntrack.Flow) {
+	if f.HasState || f.Helper == "" {
+		return // an entry that is older than the rules: see home.adopt
+	}
+	var u conntrack.Update
+	u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
+	if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
+		g.kernelError("write the label of a session anew", err)
+		return
+	}
+	if now, err := g.kernel.Flow(f.Tuple[conntrack.Original]); err == nil {
+		f.HasState = now.HasState
+	}
 }
 
 // inherit gives a session what is open for it: it is ours to close. How it was asked for is not known any

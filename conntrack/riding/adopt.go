@@ -6,17 +6,13 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
-// Adopt gives the entry of a control connection that is older than the rules what it lacks, after the
-// verdicts and updates before. Errors are those of [conntrack.Conn.Replace].
+// Adopt replaces the entry of a control connection that is older than the rules, after the verdicts and
+// updates before. Errors are those of [conntrack.Conn.Replace].
 func (k *Kernel) Adopt(original conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error) {
 	k.flush()
 	var e conntrack.Entry
 	if err := k.conn.Entry(original, &e); err != nil {
 		return conntrack.Flow{}, err
-	}
-	if e.Helper != "" && k.conn.Update(original, u) == nil {
-		e.State, e.Flight, e.HasState = u.State, u.Flight, true // it had a label, which was empty
-		return e.Flow, nil
 	}
 	return k.conn.Replace(&e, cmp.Or(e.Helper, k.helper), u)
 }

@@ -35,7 +35,6 @@ type Tracker interface {
 	Withdraw(e conntrack.Expectation) error
 	Entry(t conntrack.Tuple, e *conntrack.Entry) error
 	Replace(e *conntrack.Entry, helper string, u conntrack.Update) (conntrack.Flow, error)
-	Update(original conntrack.Tuple, u conntrack.Update) error
 }
 
 // Outbox is by what messages ride: nfqueue.Queue.

@@ -28,7 +28,6 @@ type diary struct {
 	id      uint32
 
 	entry conntrack.Entry
-	label error  // why the entry has no room for a label; nil: it has
 	gets  string // the helper of the entry that replaces it
 }
 
@@ -63,11 +62,6 @@ func (d *diary) Entry(_ conntrack.Tuple, e *conntrack.Entry) error {
 	d.did = append(d.did, "entry")
 	*e = d.entry
 	return nil
-}
-
-func (d *diary) Update(conntrack.Tuple, conntrack.Update) error {
-	d.did = append(d.did, "label")
-	return d.label
 }
 
 func (d *diary) Replace(e *conntrack.Entry, helper string, u conntrack.Update) (conntrack.Flow, error) {

@@ -25,22 +25,28 @@ func (k *Kernel) called(what string) {
 	}
 }
 
-// Flow looks the entry up by the tuple of either direction.
+// Flow looks the entry up by the tuple of either direction. As the kernel does it does not tell of a label
+// that is empty, nor whether there is room for one.
 func (k *Kernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 	if t != k.Entry.Tuple[0] && t != k.Entry.Tuple[1] {
 		return conntrack.Flow{}, conntrack.ErrNotFound
 	}
-	return k.Entry, nil
+	f := k.Entry
+	f.HasState = f.HasState && (f.State != 0 || f.Flight != [2]conntrack.Flight{})
+	return f, nil
 }
 
-// Update changes the entry. As the kernel does it ignores offsets for which there is no room.
+// Update changes the entry. It ignores that for which there is no room, where the kernel
+// ignores offsets and refuses a label.
 func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 	k.called("before Update")
 	f := &k.Entry
 	k.before = *f
-	f.State = f.State&^u.StateMask | u.State&u.StateMask
+	if f.HasState {
+		f.State = f.State&^u.StateMask | u.State&u.StateMask
+	}
 	for d := range u.Seq {
-		if u.SetFlight[d] {
+		if u.SetFlight[d] && f.HasState {
 			f.Flight[d] = u.Flight[d]
 		}
 		if u.SetSeq[d] && f.HasSeq {
