@@ -11,8 +11,9 @@ import (
 // Adopter is a Kernel that can give a control connection a new entry. One that is older than the rules lacks
 // a helper, without which nothing can be expected, and room for a label and for offsets.
 type Adopter interface {
-	// Adopt replaces the entry with this original tuple by one that has all that, and what u says. The error is conntrack.ErrBusy if something hangs on the entry. After another error there
-	// may be another entry like the old one, or none.
+	// Adopt replaces the entry with this original tuple by one that has all that, and what u says. The error
+	// is conntrack.ErrBusy if something hangs on the entry. After another error there may be another entry
+	// like the old one, or none.
 	Adopt(original conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error)
 }
 

@@ -230,7 +230,7 @@ func TestColdStandbyGetsTheLabel(t *testing.T) {
 			t.Errorf("replaced %d times, %+v", k.adopted, f)
 		}
 		if n := d.g.Stats.Adopted.Load(); told != k.adopted || n != uint64(told) || room && told != 0 {
-			t.Errorf("room for a label: %v, replaced %d times, told of %d, counted %d", room, k.adopted, told, n)
+			t.Errorf("room: %v, replaced %d times, told of %d, counted %d", room, k.adopted, told, n)
 		}
 	}
 }

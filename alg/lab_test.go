@@ -46,7 +46,8 @@ func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 		return conntrack.Flow{}, conntrack.ErrNotFound
 	}
 	f := k.flow
-	f.HasState = f.HasState && (f.State != 0 || f.Flight != [2]conntrack.Flight{}) // an empty label is not told
+	// An empty label is not told.
+	f.HasState = f.HasState && (f.State != 0 || f.Flight != [2]conntrack.Flight{})
 	return f, nil
 }
 
