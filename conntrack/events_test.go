@@ -166,12 +166,18 @@ func TestOneReceiveTakesAllEventsThatThereAre(t *testing.T) {
 		}
 	}
 	n := 0
+	if !l.Pending() {
+		t.Error("no events are pending")
+	}
 	if err := l.Receive(func(e *Event) {
 		if e.PortID == c.PortID() {
 			n++
 		}
 	}); err != nil || n != updates {
 		t.Errorf("%d events of %d: %v", n, updates, err)
+	}
+	if l.Pending() {
+		t.Error("events are still pending")
 	}
 }
 

@@ -41,11 +41,12 @@ type Event struct {
 	Expect ExpectEntry // of the expectation kinds
 }
 
-// Listener receives events of one network namespace. Receive is for one goroutine; Close and
+// Listener receives events of one network namespace. Receive is for one goroutine; Close, Pending and
 // SetDeadline may be called from others.
 type Listener struct {
 	file *os.File
 	raw  interface {
+		Control(func(uintptr)) error
 		Read(func(uintptr) bool) error
 	}
 	buf    []byte
@@ -102,6 +103,15 @@ func (r *Listener) SetDeadline(t time.Time) error { return r.file.SetReadDeadlin
 func (r *Listener) Close() error {
 	r.closed.Store(true)
 	return r.file.Close()
+}
+
+// Pending tells whether the kernel has told something that Receive has not read yet.
+func (r *Listener) Pending() bool {
+	var ready int
+	_ = r.raw.Control(func(fd uintptr) { // fails if it is closed
+		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return ready > 0
 }
 
 // aReceive is how many datagrams one Receive reads at most.

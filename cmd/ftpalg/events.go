@@ -25,6 +25,8 @@ const (
 	wakeEvery = 20 * time.Millisecond
 	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
 	lull = time.Millisecond
+	// catchUpTime is how long the loop waits at most for what is to be read.
+	catchUpTime = 100 * time.Millisecond
 )
 
 // happening is what the gateway needs of an event.
@@ -53,12 +55,13 @@ type events struct {
 	told   bool           // that they can be lost
 	woken  time.Time      // when the loop was woken last; of the listening goroutine
 	broken chan error     // what ended the listening
+	behind func() bool    // tells that there is something that was not read yet
 	others bool           // this worker knows the sessions of another gateway
 }
 
-func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
+func hearing(own []uint32, lost *atomic.Uint64, wake func() error, behind func() bool) *events {
 	return &events{
-		own: own, lost: lost, wake: wake,
+		own: own, lost: lost, wake: wake, behind: behind,
 		others: true,
 		ready:  make(chan happening, eventsWaiting), broken: make(chan error, 1),
 	}
@@ -140,6 +143,18 @@ func (e *events) take(ev *conntrack.Event) {
 	}
 }
 
+// catchUp gives the gateway all that has happened until now, if that is read within a moment.
+func (e *events) catchUp(g *alg.Gateway, j *journal) {
+	for end := time.Now().Add(catchUpTime); ; {
+		time.Sleep(lull) // what was read last is handed on meanwhile
+		if !e.behind() || time.Now().After(end) {
+			break
+		}
+	}
+	for e.pass(g, j) {
+	}
+}
+
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	if e.missed.Swap(false) {
@@ -214,7 +229,7 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	var all []*events
 	heard, _ := p.hears()
 	for _, w := range p.workers {
-		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
+		w.events = hearing(p.own, p.eventsLost, w.queue.Wake, l.Pending)
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.gateway.Fates.Listens = true
 		w.events.others = len(all) == 0

@@ -167,6 +167,9 @@ func (l *loop) round() (int, error) {
 		l.gateway.Damaged(now)
 	}
 	l.gateway.Unseen(l.queue.WasFull())
+	if l.stall.look(now, l.armed) && l.events != nil {
+		l.events.catchUp(l.gateway, l.journal) // it may tell of another gateway
+	}
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	l.release(now)
 	l.take(now, n)
@@ -184,14 +187,11 @@ func (l *loop) round() (int, error) {
 
 // take handles the first n packets.
 func (l *loop) take(now time.Time, n int) {
-	if !l.gateway.Alone() {
-		l.stall.look(now, l.armed)
-	}
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		more := i < n-1 || l.queue.More()
 		stale, waited := l.harm.stale(time.Now(), more), l.stall.waited(now, more)
-		if stale || waited {
+		if stale || waited && !l.gateway.Alone() {
 			l.answer(p.ID, nfqueue.Drop, nil)
 			continue
 		}

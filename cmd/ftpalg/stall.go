@@ -15,11 +15,13 @@ const (
 	backlogTime = 200 * time.Millisecond
 )
 
-// look notes before packets are handled whether the loop turns long after the deadline that it had set.
-func (s *stall) look(now, deadline time.Time) {
-	if !deadline.IsZero() && now.Sub(deadline) > stallTime {
-		s.until = now.Add(backlogTime)
+// look tells before packets are handled whether the loop turns long after the deadline that it had set.
+func (s *stall) look(now, deadline time.Time) bool {
+	if deadline.IsZero() || now.Sub(deadline) <= stallTime {
+		return false
 	}
+	s.until = now.Add(backlogTime)
+	return true
 }
 
 // waited tells whether the packet at hand may have waited since before the stall. more: there may be more.

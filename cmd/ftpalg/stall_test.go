@@ -12,12 +12,14 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 	for _, c := range []struct {
 		name  string
 		stood time.Duration // since the deadline
-		alone bool
+		alone bool          // as far as was heard
+		later bool          // something else is heard with the next events
 		want  nfqueue.Verdict
 	}{
-		{"it turns", 0, false, nfqueue.Accept},
-		{"it stood still", time.Second, false, nfqueue.Drop},
-		{"it stood still, and nobody else is there", time.Second, true, nfqueue.Accept},
+		{"it turns", 0, false, false, nfqueue.Accept},
+		{"it stood still", time.Second, false, false, nfqueue.Drop},
+		{"it stood still, and nobody else is there", time.Second, true, false, nfqueue.Accept},
+		{"it stood still, and nobody else was there", time.Second, true, true, nfqueue.Drop},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &fakeQueue{batches: []batchOrError{
@@ -26,6 +28,16 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 			}}
 			l := testLoop(t, q, io.Discard)
 			l.gateway.Told = c.alone
+			e := &events{ready: make(chan happening, 1)}
+			e.behind = func() bool {
+				if !c.later {
+					return false
+				}
+				c.later = false
+				e.ready <- happening{foreign: true}
+				return true
+			}
+			l.events = e
 			l.armed = time.Now().Add(-c.stood)
 			for range 2 {
 				if _, err := l.round(); err != nil {
