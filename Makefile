@@ -37,6 +37,10 @@ kernels:
 systemd:
 	test/systemd/run
 
+# deploy/compose.yaml with its example, as root, without a registry; some four minutes.
+compose:
+	test/container/compose
+
 # Gateways that are disturbed at random for twenty minutes, as root.
 chaos:
 	go test ./test/chaos -for 20m -timeout 1h -v
@@ -57,4 +61,4 @@ reproducible:
 processors:
 	test/processors
 
-.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd packages release reproducible processors
+.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd compose packages release reproducible processors

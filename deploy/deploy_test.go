@@ -122,6 +122,7 @@ func TestEachWayToRunHasAPlaceForTheSocket(t *testing.T) {
 	equal(t, "tmpfs of compose", at(t, compose, "tmpfs"), []any{"/run"})
 	server := at(t, documents(t, "compose.yaml")[0], "services", "ftp")
 	equal(t, "what the example's server publishes", at(t, server, "ports"), []any{"21:21"})
+	read(t, at(t, server, "build").(string)+"/Containerfile")
 	if !strings.Contains(read(t, "kubernetes/ftpalg.yaml"), "{name: run, mountPath: /run}") {
 		t.Error("the DaemonSet has no volume at /run")
 	}
