@@ -199,10 +199,12 @@ func (g *Gateway) revive(s *session, dir rewrite.Dir) {
 
 // Refused tells that the kernel did not do what Kernel.Update was asked for.
 func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err error) {
-	if s := g.table.find(original); s != nil && s.original() == original {
-		g.kernelError("store the state of a session", err)
-		s.kept.refused(s, u.SetSeq != [2]bool{})
+	s := g.table.find(original)
+	if s == nil || s.original() != original || u.StateMask != 0 && !s.kept.labels {
+		return // the last is the answer to what label asks
 	}
+	g.kernelError("store the state of a session", err)
+	s.kept.refused(s, u.SetSeq != [2]bool{})
 }
 
 // Destroyed tells that the kernel's entry with this original tuple and number (conntrack.Flow.ID; 0: it is

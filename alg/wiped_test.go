@@ -89,3 +89,20 @@ func TestNextProgramKnowsWhatIsInFlightThoughTheLabelIsWiped(t *testing.T) {
 		}
 	}
 }
+
+// Whether there is room for a label is found out by writing one.
+func TestEntryWithoutRoomForALabelIsNoError(t *testing.T) {
+	f := snatFlow()
+	f.HasState, f.State = false, 0
+	d := newTalk(t, f, trusting())
+	var asked conntrack.Update
+	d.k.updated = func(u conntrack.Update) { asked = u }
+	d.g.OnKernelError = func(doing string, err error) { t.Errorf("%s: %v", doing, err) }
+	d.c("NOOP\r\n")
+	if asked.StateMask == 0 {
+		t.Error("no label was written")
+	}
+	d.g.Refused(f.Tuple[0], asked, conntrack.ErrUnsupported)
+	d.s("200 ok\r\n")
+	d.wantArrived("NOOP", d.c("NOOP\r\n"), "NOOP\r\n")
+}
