@@ -62,8 +62,9 @@ type Gateway struct {
 	transfers transferBook
 	zones     zones
 	began     beginning
-	damaged   moment        // when packets went by last because there were no rules
-	notAlone  bool          // another program wrote entries of control connections
+	damaged   moment // when packets went by last because there were no rules
+	notAlone  bool   // another program wrote entries of control connections
+	deleted   deleted
 	cameNow   []*fate.Story // their data connections came: see Settle
 
 	// Used anew for each packet.
@@ -273,6 +274,7 @@ func (g *Gateway) Idle() bool {
 func (g *Gateway) Tick(now time.Time) {
 	g.Settle(now)
 	g.released.expire(now)
+	g.deleted.sweep(g)
 	g.sweep()
 	g.Fates.Sweep(now)
 	g.transfers.tell(g, now)

@@ -61,6 +61,22 @@ func keptOf(f *conntrack.Flow) kept {
 	return k
 }
 
+// relabel finds out whether an entry that tells of no label has room for one: then somebody wiped all of it.
+func relabel(g *Gateway, f *conntrack.Flow) {
+	if f.HasState || f.Helper == "" {
+		return // an entry that is older than the rules: see home.adopt
+	}
+	var u conntrack.Update
+	u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
+	if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
+		g.kernelError("write the label of a session anew", err)
+		return
+	}
+	if now, err := g.kernel.Flow(f.Tuple[conntrack.Original]); err == nil {
+		f.HasState = now.HasState
+	}
+}
+
 // wiped tells whether another program had overwritten the label that has this state.
 func (k *kept) wiped(state conntrack.State) bool {
 	return k.labels && state&conntrack.StateControl == 0

@@ -43,8 +43,8 @@ func (g *Gateway) countSessions() {
 
 // add makes the session of a flow, with what the kernel remembers of it.
 func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
-	g.label(&f)
 	t := &g.table
+	relabel(g, &f)
 	for _, tuple := range f.Tuple {
 		if old := t.find(tuple); old != nil {
 			g.drop(old)
@@ -74,22 +74,6 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.inherit(s, &x)
 	}
 	return s
-}
-
-// label finds out whether an entry that tells of no label has room for one: then somebody wiped all of it.
-func (g *Gateway) label(f *conntrack.Flow) {
-	if f.HasState || f.Helper == "" {
-		return // an entry that is older than the rules: see home.adopt
-	}
-	var u conntrack.Update
-	u.SetLabel(conntrack.StateControl, [2]conntrack.Flight{})
-	if err := g.kernel.Update(f.Tuple[conntrack.Original], u); err != nil {
-		g.kernelError("write the label of a session anew", err)
-		return
-	}
-	if now, err := g.kernel.Flow(f.Tuple[conntrack.Original]); err == nil {
-		f.HasState = now.HasState
-	}
 }
 
 // inherit gives a session what is open for it: it is ours to close. How it was asked for is not known any
@@ -201,7 +185,7 @@ func (g *Gateway) revive(s *session, dir rewrite.Dir) {
 func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err error) {
 	s := g.table.find(original)
 	if s == nil || s.original() != original || u.StateMask != 0 && !s.kept.labels {
-		return // the last is the answer to what label asks
+		return // the last is the answer to what relabel asks
 	}
 	g.kernelError("store the state of a session", err)
 	s.kept.refused(s, u.SetSeq != [2]bool{})
@@ -225,6 +209,19 @@ func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
 		s.forgetDoor()
 		g.drop(s)
 		g.Stats.Vanished.Add(1)
+	}
+}
+
+// Deleted is Destroyed where another program did it, which may put another entry in its place.
+func (g *Gateway) Deleted(now time.Time, original conntrack.Tuple, number uint32) {
+	g.now = now
+	s := g.table.find(original)
+	switch {
+	case g.Alone(), s == nil, s.original() != original:
+		g.Destroyed(original, number)
+	case number == 0, s.home.id == number:
+		g.orphans.remove(original)
+		g.deleted.add(s)
 	}
 }
 

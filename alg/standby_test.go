@@ -279,3 +279,38 @@ func TestEndedSessionOpensNothingAfterTheRulesWereGone(t *testing.T) {
 		}
 	}
 }
+
+// What replicates entries deletes one that it cannot change, and makes another with what it heard of last.
+func TestEntryThatIsReplacedByAnOlderOneCostsNoOffset(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.NotAlone()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	old := d.k.flow
+	d.c("PORT 10,0,13,222,39,137\r\n")
+	d.s("200 ok\r\n")
+	want := d.k.flow.Seq[toServer].After
+	d.k.flow = old
+	d.k.flow.ID++
+	d.g.Deleted(d.now, old.Tuple[0], old.ID)
+	if s := d.g.table.find(old.Tuple[0]); s == nil || s.door != nil {
+		t.Error("the session is gone, or its door is still there, which went with the entry")
+	}
+	d.g.Changed(d.now, old.Tuple[0])
+	d.g.Tick(d.now)
+	d.wantArrived("what follows", d.c("NOOP\r\n"), "NOOP\r\n")
+	if a := d.k.flow.Seq[toServer]; a.After != want || a.Before != want {
+		t.Errorf("the offset is %+v, want %d", a, want)
+	}
+}
+
+func TestSessionWhoseEntryIsDeletedIsForgotten(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.NotAlone()
+	tuple := d.k.flow.Tuple[0]
+	d.k.flow.Tuple = [2]conntrack.Tuple{} // it is not there
+	d.g.Deleted(d.now, tuple, d.k.flow.ID)
+	if d.g.Tick(d.now); d.g.Stats.Sessions.Load() != 0 || d.g.Stats.Vanished.Load() != 1 {
+		t.Errorf("%d sessions, %d vanished", d.g.Stats.Sessions.Load(), d.g.Stats.Vanished.Load())
+	}
+}

@@ -41,7 +41,7 @@ type happening struct {
 	counted bool
 	counter [2]conntrack.Counter
 	number  uint32 // the kernel's of an entry or an expectation
-	foreign bool   // another program wrote the entry of a control connection
+	foreign bool   // another program did it, to the entry of a control connection
 }
 
 // events brings what the kernel tells of data connections and of the end of control connections to the
@@ -125,11 +125,11 @@ func (e *events) take(ev *conntrack.Event) {
 		x := &ev.Entry
 		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
 		h.counted, h.counter, h.number = x.HasCounters, x.Counters, x.ID
-		foreign := ev.Kind != conntrack.FlowDestroy && ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
-		if foreign && x.Expected() {
+		foreign := ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
+		if foreign && x.Expected() && ev.Kind != conntrack.FlowDestroy {
 			return // a data connection that passes another gateway
 		}
-		h.foreign = foreign
+		h.foreign = foreign && !x.Expected()
 	}
 	select {
 	case e.ready <- h:
@@ -183,7 +183,7 @@ func (e *events) pass(g *alg.Gateway, j *journal) bool {
 
 // tell tells g. others: of sessions that no worker has, which are another gateway's, it is the one to know.
 func (h *happening) tell(g *alg.Gateway, others bool) {
-	if h.foreign {
+	if h.foreign && h.kind != conntrack.FlowDestroy {
 		if others || g.Has(h.tuple) {
 			g.Changed(h.at, h.tuple)
 		} else {
@@ -203,7 +203,11 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter}
 		e.Tuple[conntrack.Original], e.TCP.State = h.tuple, h.state
 		g.Fates.DataEnded(h.at, &e)
-		g.Destroyed(h.tuple, h.number)
+		if h.foreign {
+			g.Deleted(h.at, h.tuple, h.number)
+		} else {
+			g.Destroyed(h.tuple, h.number)
+		}
 	}
 }
 
