@@ -67,6 +67,12 @@ func (g gateway) Replicated(now time.Time) {
 	g.Gateway.Changed(now, g.kernel.Entry.Tuple[0])
 }
 
+// Deleted is what it does when the kernel tells that another deleted the entry of that ID.
+func (g gateway) Deleted(now time.Time, id uint32) {
+	g.NotAlone()
+	g.Gateway.Deleted(now, g.kernel.Entry.Tuple[0], id)
+}
+
 // Damaged is what the program does when the rules are there again.
 func (g gateway) Damaged(now time.Time) { g.Gateway.Damaged(now) }
 

@@ -65,6 +65,9 @@ func (h *Host) setUp() (err error) {
 	if err := h.Sysctl("net.ipv4.ip_local_port_range", localPorts); err != nil { // IPv6 as well
 		return err
 	}
+	if err := h.Forwarding(false); err != nil { // where this machine is a router new namespaces are routers
+		return err
+	}
 	return h.up("lo")
 }
 

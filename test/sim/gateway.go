@@ -187,6 +187,23 @@ func (w *World) echo() {
 	}
 }
 
+// swap has what replicates entries put one in the place of that of the gateway that has the traffic, as its
+// program had made it. What was expected goes with the old one.
+func (w *World) swap() {
+	k := w.Kernel()
+	if n := len(k.wrote); n > 0 {
+		w.Swaps, w.swapped = w.Swaps-1, true
+		id := k.Entry.ID
+		w.Tracef("entry %d is replaced by one of then", id)
+		k.Entry, k.Expects = k.wrote[w.IntN(n)], nil
+		k.Entry.ID = id + 1
+		if r, ok := w.node().Program.(Replica); ok {
+			r.Deleted(w.now(), id)
+			r.Replicated(w.now())
+		}
+	}
+}
+
 // wipe has another program overwrite the label of the entry, which the kernel tells at once or not at all.
 // Who is told does not die before it has mended it.
 func (w *World) wipe(n *Node) {

@@ -38,6 +38,7 @@ type Program interface {
 type Replica interface {
 	Program
 	Replicated(now time.Time)
+	Deleted(now time.Time, id uint32) // the entry of that ID
 }
 
 // Watcher is a Program that can be told that the rules were gone for a while, and are there again.

@@ -75,6 +75,8 @@ func (w *World) step(dir conntrack.Dir) {
 		w.move()
 	case w.Echoes > 0 && n.took && w.IntN(40) == 0:
 		w.echo()
+	case w.Swaps > 0 && n.Program != nil && w.IntN(40) == 0:
+		w.swap()
 	case w.Wipes > 0 && n.Program != nil && n.knows && n.bare == 0 && w.IntN(40) == 0:
 		w.wipe(n)
 	case len(w.nodes) > 1 && w.IntN(2) == 0:

@@ -39,6 +39,7 @@ type World struct {
 	Switches      int  // how often the traffic moves to the other gateway
 	Lags          bool // what was done to the entry last may not be replicated any more
 	Echoes        int  // how often what was replicated long ago is brought back
+	Swaps         int  // how often the entry is deleted, and made as it was long ago, where the traffic is
 	Wipes         int  // how often another program overwrites the label
 	Silent        bool // and the kernel does not tell
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
@@ -59,6 +60,7 @@ type World struct {
 	changed  int       // the step at which an entry was changed last
 	lagging  bool      // the last change is not replicated
 	stripped bool      // there was an outage
+	swapped  bool      // an entry was replaced
 	settling bool      // nothing is lost or killed
 }
 

@@ -59,6 +59,7 @@ func New(t testing.TB) *NS {
 	t.Cleanup(func() { _ = unix.Close(n.fd) })
 	n.Do(func() { linkUp(t, "lo") })
 	n.Sysctl("ipv4/ip_local_port_range", localPorts) // IPv6 as well
+	n.Sysctl("ipv4/ip_forward", "0")                 // new ones are routers where this machine is
 	return n
 }
 
