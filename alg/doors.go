@@ -188,6 +188,14 @@ func (s *session) forgetDoor() {
 	}
 }
 
+// lostDoor takes note that the kernel let go what was open.
+func (s *session) lostDoor(why policy.Reason) {
+	if s.door != nil {
+		s.gateway.Fates.Shut(s.door, why, s.gateway.now)
+		s.forgetDoor()
+	}
+}
+
 // Tell counts and passes on what happened in the dialogue, and refuses what is one too many.
 func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	g, e := s.gateway, s.dialogue.Endpoints()

@@ -11,10 +11,7 @@ import (
 type deleted []conntrack.Tuple
 
 func (d *deleted) add(s *session) {
-	if s.door != nil { // it went with the entry
-		s.gateway.Fates.Shut(s.door, policy.SessionEnded, s.gateway.now)
-		s.forgetDoor()
-	}
+	s.lostDoor(policy.SessionEnded) // it went with the entry
 	s.suspect = true
 	*d = append(*d, s.original())
 }

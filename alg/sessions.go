@@ -203,10 +203,7 @@ func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
 	g.standby.remove(original)
 	g.Stats.Standby.Store(int64(len(g.standby.known)))
 	if s != nil && s.original() == original {
-		if s.door != nil {
-			g.Fates.Shut(s.door, policy.SessionEnded, g.now)
-		}
-		s.forgetDoor()
+		s.lostDoor(policy.SessionEnded)
 		g.drop(s)
 		g.Stats.Vanished.Add(1)
 	}
@@ -318,8 +315,7 @@ func (g *Gateway) sweep() {
 			if !d.Came() {
 				g.Stats.Closed[policy.Expired].Add(1)
 			}
-			g.Fates.Shut(d, policy.Expired, now)
-			s.forgetDoor() // the kernel let it go
+			s.lostDoor(policy.Expired)
 			if !s.kept.settle(s) {
 				g.drop(s)
 				continue

@@ -145,11 +145,10 @@ func (e *events) take(ev *conntrack.Event) {
 
 // catchUp gives the gateway all that has happened until now, if that is read within a moment.
 func (e *events) catchUp(g *alg.Gateway, j *journal) {
-	for end := time.Now().Add(catchUpTime); ; {
-		time.Sleep(lull) // what was read last is handed on meanwhile
-		if !e.behind() || time.Now().After(end) {
-			break
-		}
+	end := time.Now().Add(catchUpTime)
+	time.Sleep(lull) // what was read last is handed on meanwhile
+	for e.behind() && time.Now().Before(end) {
+		time.Sleep(lull)
 	}
 	for e.pass(g, j) {
 	}

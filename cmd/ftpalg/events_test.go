@@ -100,6 +100,23 @@ func TestEntryThatAnotherProgramWroteIsAReplica(t *testing.T) {
 	}
 }
 
+// What replicates entries puts another one in its place; what the kernel itself lets go is over.
+func TestSessionWaitsForAnotherEntryWhereAnotherProgramDeletedIts(t *testing.T) {
+	for by, want := range map[uint32]int64{8: 1, 7: 0, 0: 0} { // another program, we, the kernel
+		q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}}}
+		l := testLoop(t, q, io.Discard)
+		rounds(t, l, q)
+		l.events = newEventsOf(1)
+		e := conntrack.Event{Kind: conntrack.FlowDestroy, PortID: by}
+		e.Entry.Tuple[0] = conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
+		l.events.take(&e)
+		l.events.pass(l.gateway, l.journal)
+		if n := l.gateway.Stats.Sessions.Load(); n != want {
+			t.Errorf("deleted by %d: %d sessions, want %d", by, n, want)
+		}
+	}
+}
+
 func TestDataConnectionThroughAnotherGatewayIsNotTakenForOneThatCameHere(t *testing.T) {
 	e := newEventsOf(2)
 	for _, by := range []uint32{8, 0} {

@@ -18,7 +18,7 @@ func TestEntryIsReplacedAfterWhatCameBefore(t *testing.T) {
 		d.entry.ID, d.entry.Helper = 7, c.helper
 		f, err := k.Adopt(door().Master, u)
 		if err != nil || !slices.Equal(d.did, []string{"flush", "entry", "replace"}) || d.gets != c.gets ||
-			f.ID != 8 || f.State != conntrack.StateControl {
+			f.ID != 8 || !f.HasState || f.State != conntrack.StateControl {
 			t.Errorf("%s: %v, the helper %q, %+v, %v", c.name, d.did, d.gets, f, err)
 		}
 	}

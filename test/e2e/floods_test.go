@@ -294,19 +294,19 @@ func expectOfAll(c *conntrack.Conn, masters map[conntrack.Tuple]bool) error {
 			fresh = append(fresh, t)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	for _, m := range fresh {
+		target := netip.AddrPortFrom(m.Src.Addr(), uint16(20000+len(masters)))
+		masters[m] = true
+		err := c.Expect(&conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
+			Dir: conntrack.Reply, Timeout: time.Minute})
 		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
 			return err
 		}
-		target := netip.AddrPortFrom(m.Src.Addr(), uint16(20000+len(masters)))
-		masters[m] = true
-		err = c.Expect(&conntrack.Expectation{Master: m, Src: m.Dst.Addr(), Dst: target, Target: target,
-			Dir: conntrack.Reply, Timeout: time.Minute})
 	}
-	if errors.Is(err, conntrack.ErrNotFound) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // When no port can be opened the client hears of it at once, and its session goes on.
