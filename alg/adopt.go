@@ -50,7 +50,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	g := s.gateway
 	k, able := g.kernel.(Adopter)
 	switch {
-	case h.helper && s.kept.labels, !able, h.tried, !s.policy.Adopt, !alone, !s.waits(dir):
+	case h.helper && s.kept.labels, !able, h.tried, !s.policy().Adopt, !alone, !s.waits(dir):
 		return
 	}
 	var u conntrack.Update

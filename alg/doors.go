@@ -68,7 +68,7 @@ func (s *session) open(r *dialogue.Request) (uint16, policy.Reason) {
 	}
 	e := conntrack.Expectation{
 		Master: s.original(), Zone: s.zone, Src: r.Src, Dst: r.Dst, Translate: r.Translate, Target: r.Target,
-		Dir: conntrack.Original, Timeout: s.policy.Timeout,
+		Dir: conntrack.Original, Timeout: s.policy().Timeout,
 	}
 	if r.Mode.Active() {
 		e.Dir = conntrack.Reply
@@ -91,7 +91,7 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 	for range tries {
 		if err = g.kernel.Expect(e); err == nil {
 			s.forgetShut(policy.Superseded) // if there was one the kernel has dropped it for this one
-			x.User = s.words.user
+			x.User = s.words.user()
 			s.door, s.last = x, x
 			g.Fates.Begin(x, g.now)
 			g.clients.opened(s.client)
@@ -101,7 +101,7 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 		if !errors.Is(err, conntrack.ErrPortTaken) {
 			break
 		}
-		e.Dst = netip.AddrPortFrom(e.Dst.Addr(), s.policy.PickPort())
+		e.Dst = netip.AddrPortFrom(e.Dst.Addr(), s.policy().PickPort())
 	}
 	s.Shut(policy.Superseded)
 	return 0, s.whyNot(err)
@@ -136,7 +136,7 @@ func (s *session) mayOpen(r *dialogue.Request) policy.Reason {
 	case !s.counted:
 		return policy.SessionLimit
 	}
-	return s.gateway.clients.take(s.client, s.policy.Limits.PerClient, s.gateway.policy.Limits.Total,
+	return s.gateway.clients.take(s.client, s.policy().Limits.PerClient, s.gateway.policy.Limits.Total,
 		s.door != nil, s.gateway.now)
 }
 
@@ -207,7 +207,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
 			x := &d.Door
 			g.OnOpened(DataChannel{
-				Mode: d.Mode, Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user,
+				Mode: d.Mode, Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user(),
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
 			})
 		}
@@ -216,7 +216,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
 			g.OnRefused(Refusal{
-				Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user, Reason: n.Why,
+				Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user(), Reason: n.Why,
 				Line: n.Line,
 			})
 		}
@@ -226,9 +226,9 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	case dialogue.Command:
 		s.words.command(&n, g.Names)
 		g.transfers.command(s, &n)
-		return g.clients.command(s.client, s.policy.Limits.PerClient, g.now)
+		return g.clients.command(s.client, s.policy().Limits.PerClient, g.now)
 	case dialogue.LoginFailed:
-		g.clients.loginFailed(s.client, s.policy.Limits.PerClient, g.now)
+		g.clients.loginFailed(s.client, s.policy().Limits.PerClient, g.now)
 	}
 	return policy.None
 }

@@ -123,7 +123,7 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 	}
 	m = put(m, conntrack.StateBusy, c.Seen)
 	m = put(m, conntrack.StateNoBypass, c.Only)
-	if c.Seen || s.policy.TLS == policy.TLSWatch && !s.dialogue.NotFTP() {
+	if c.Seen || s.policy().TLS == policy.TLSWatch && !s.dialogue.NotFTP() {
 		m &^= conntrack.StateOpaque
 	}
 	if k.labels {

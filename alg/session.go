@@ -16,18 +16,19 @@ const (
 // session is one control connection: its stream, its dialogue, its door, and what the kernel has of it.
 type session struct {
 	gateway  *Gateway
-	number   uint32 // the kernel's of the connection when it was picked up
-	zone     conntrack.Zone
-	policy   *policy.Policy
 	conn     rewrite.Conn
 	dialogue dialogue.Dialogue
 	kept     kept
 	home     home
 	door     *fate.Story // nil: none is open
+	last     *fate.Story // the last door; nil: there was none
 	client   *client
 
+	zone    conntrack.Zone
+	number  uint32 // the kernel's of the connection when it was picked up
+	first   uint32 // sequence number of the server's first byte, if begun
+	shown   uint32 // the last snapshot that it was in
 	begun   bool   // the server's SYN/ACK was seen
-	first   uint32 // sequence number of the server's first byte then
 	reset   uint8  // directions in which it was reset, as bits
 	counted bool   // it has a place among those of its client, and may open ports
 	ended   bool   // it is in the ring of the ended ones
@@ -35,12 +36,9 @@ type session struct {
 	suspect bool   // its entry was written by another program, and is ours of an earlier time
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 
-	last      *fate.Story // the last door; nil: there was none
-	words     words
-	transfers *pending // nil: nobody wants to know, or no command was seen
-	shown     uint32   // the last snapshot that it was in
-	since     moment
-
+	words      words
+	transfers  *pending // nil: nobody wants to know, or no command was seen
+	since      moment
 	checked    moment // when the kernel was asked for its entry last
 	lastSeen   moment
 	prev, next *session // in order of lastSeen, or of their end
@@ -67,9 +65,11 @@ func (s *session) direction(t conntrack.Tuple) rewrite.Dir {
 }
 
 func (s *session) setPolicy(p *policy.Policy) {
-	s.policy, s.kept.quiet = p, false
+	s.kept.quiet = false
 	s.dialogue.SetPolicy(p)
 }
+
+func (s *session) policy() *policy.Policy { return s.dialogue.Policy() }
 
 // doubt has the streams and the dialogue go on with what the kernel keeps, as after a restart: packets may
 // have gone by in either direction. Offsets that only we know cannot be doubted, nor that it ended.
@@ -83,7 +83,7 @@ func (s *session) doubt() {
 	k.Bypassed, k.Untouched, s.kept.quiet = true, false, false
 	s.conn = rewrite.Conn{}
 	s.conn.PickUp(k, rewrite.Kernel, !s.kept.labels)
-	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy, memory, false)
+	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy(), memory, false)
 }
 
 // read passes what is new in a packet to the dialogue, and the edits to the stream.
@@ -120,7 +120,7 @@ func (s *session) stand() {
 	if s.counted || s.dialogue.Over() || !s.dialogue.Answered() {
 		return
 	}
-	s.counted = s.gateway.clients.admit(s.client, s.policy.Limits.PerClient.Sessions)
+	s.counted = s.gateway.clients.admit(s.client, s.policy().Limits.PerClient.Sessions)
 }
 
 // stepDown gives back the session's place among those of its client.

@@ -62,14 +62,14 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
 		SNAT: f.SNAT, DNAT: f.DNAT,
 	}
-	s.policy = g.policyOf(&e)
+	p := g.policyOf(&e)
 	g.startConn(s, &f)
-	s.dialogue = dialogue.New(e, s.policy, dialogue.Memory(s.kept.state&ofDialogue), !s.begun)
+	s.dialogue = dialogue.New(e, p, dialogue.Memory(s.kept.state&ofDialogue), !s.begun)
 	t.add(s)
 	g.standby.remove(s.original())
 	g.Stats.SessionsTotal.Add(1)
 	g.countSessions()
-	s.client = g.clients.of(s.policy.Limits.Network(e.Client.Addr()))
+	s.client = g.clients.of(p.Limits.Network(e.Client.Addr()))
 	if x, ok := g.orphans.of(f.Tuple[conntrack.Original]); ok {
 		g.inherit(s, &x)
 	}

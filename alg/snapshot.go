@@ -57,7 +57,7 @@ func rowOf(s *session, now time.Time) Session {
 	e := s.dialogue.Endpoints()
 	r := Session{
 		Client: e.Client, Dialled: e.Dialled, Server: e.Server, Zone: s.zone.ID, State: s.state(),
-		User: s.words.user, Command: text(&s.words.last),
+		User: s.words.user(), Command: text(&s.words.last),
 		Since: s.gateway.began.time(s.since), Seen: s.gateway.began.time(s.lastSeen),
 	}
 	for d := range r.Offset {
@@ -65,7 +65,7 @@ func rowOf(s *session, now time.Time) Session {
 	}
 	if s.last != nil {
 		r.Data = dataOf(s.last, &s.gateway.Fates, now)
-		if w := s.words.transfer; w != nil {
+		if w := s.words.transfer(); w != nil {
 			r.Data.Command, r.Data.File, r.Data.Code = text(&w.verb), string(w.file), int(w.code)
 		}
 	}

@@ -80,7 +80,7 @@ func (b *transferBook) command(s *session, n *dialogue.Notice) {
 	e := s.dialogue.Endpoints()
 	t := &Transfer{
 		Session: s.number, Client: e.Client, Dialled: e.Dialled, Server: e.Server, Zone: s.zone.ID,
-		Began: g.now, User: s.words.user, Command: text(&s.words.last), Directory: p.where.dir,
+		Began: g.now, User: s.words.user(), Command: text(&s.words.last), Directory: p.where.dir,
 	}
 	if g.Names.Files {
 		t.Argument = cut(n.Arg)

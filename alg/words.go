@@ -17,16 +17,37 @@ const (
 
 // words is what is kept of the words of a session.
 type words struct {
-	last     [maxCommand]byte // command
-	user     string
-	transfer *transfer // the last; nil: there was none
+	last [maxCommand]byte // command
+	said *said            // nil: nothing else is kept
 }
 
-// transfer is what is kept of a transfer's words.
+// said is what is kept of a session that named its user or transferred something.
+type said struct {
+	user     string
+	transfer transfer
+}
+
+// transfer is what is kept of the words of a session's last transfer. The zero value: there was none.
 type transfer struct {
 	verb [maxCommand]byte
 	file []byte // its array is used again
 	code int16  // last reply to it, 0: none yet
+}
+
+// user returns the name of the user, empty if it is not known.
+func (w *words) user() string {
+	if w.said == nil {
+		return ""
+	}
+	return w.said.user
+}
+
+// transfer returns the last transfer; nil if there was none.
+func (w *words) transfer() *transfer {
+	if w.said == nil || w.said.transfer.verb == [maxCommand]byte{} {
+		return nil
+	}
+	return &w.said.transfer
 }
 
 // command keeps what is to be shown of a command. It allocates nothing for a name that is no longer than
@@ -37,16 +58,17 @@ func (w *words) command(n *dialogue.Notice, keep Names) {
 	if len(arg) > maxName {
 		arg = arg[:maxName]
 	}
+	named := n.Verb == ftp.User && keep.Users
+	if w.said == nil && (named || n.Verb == ftp.Transfer) {
+		w.said = &said{}
+	}
 	switch {
-	case n.Verb == ftp.User && keep.Users:
-		if w.user != string(arg) {
-			w.user = string(arg)
+	case named:
+		if w.said.user != string(arg) {
+			w.said.user = string(arg)
 		}
 	case n.Verb == ftp.Transfer:
-		if w.transfer == nil {
-			w.transfer = &transfer{}
-		}
-		x := w.transfer
+		x := &w.said.transfer
 		x.verb, x.code = w.last, 0
 		if x.file = x.file[:0]; keep.Files {
 			x.file = append(x.file, arg...)
@@ -56,8 +78,8 @@ func (w *words) command(n *dialogue.Notice, keep Names) {
 
 // reply keeps the last reply to a transfer.
 func (w *words) reply(n *dialogue.Notice) {
-	if n.Verb == ftp.Transfer && w.transfer != nil {
-		w.transfer.code = int16(n.Code)
+	if x := w.transfer(); n.Verb == ftp.Transfer && x != nil {
+		x.code = int16(n.Code)
 	}
 }
 

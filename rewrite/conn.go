@@ -19,11 +19,11 @@ func (d Dir) Opposite() Dir { return d ^ 1 }
 // It must be used from one goroutine.
 type Conn struct {
 	half      [2]half // by the direction in which they travel
+	echoes    *echoes
+	size      int32 // of the histories in bytes, as counted in Room
 	carrier   Carrier
 	blind     bool // nobody shows us acknowledgements on demand
 	untouched bool // nothing was edited before we came
-	size      int  // of the histories, as counted in Room
-	echoes    *echoes
 }
 
 // Carrier says who carries the offsets of a connection once its edits are acknowledged.
@@ -67,13 +67,13 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 	c.carrier, c.blind, c.untouched = carrier, blind, k.Untouched
 	for d := range c.half {
 		h := &c.half[d]
-		h.unsure = true
+		h.unsure, h.doubt = true, &doubt{unheard: true}
 		if carrier == Kernel {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
-			h.bypassed = k.Bypassed && h.mark.Grown != 0
+			h.doubt.bypassed = k.Bypassed && h.mark.Grown != 0
 			if k.Lacks[d] && !k.Bypassed {
 				h.place(h.mark.Line + uint32(h.carried))
-				h.lacks = true
+				h.doubt.lacks = true
 			}
 		}
 	}
@@ -159,7 +159,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 		case h.passedBy(r):
 			h.skipTo(p.Seq())
 			a.Missed = true
-		case !h.crosses(p, late || back.hasClaim || r.Unseen, &a):
+		case !h.crosses(p, late || back.hasClaim() || r.Unseen, &a):
 			return a
 		}
 	}
@@ -191,7 +191,10 @@ func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 		h.stream.Acked(h.stream.FinalEdge()) // nobody will tell
 	}
 	a.End = p.Flags()&FIN != 0 && !cut
-	h.probes, h.joined, h.lacks, h.ended = 0, true, false, h.ended || a.End
+	h.joined, h.ended = true, h.ended || a.End
+	if h.doubt != nil {
+		h.doubt.probes, h.doubt.lacks = 0, false
+	}
 	if len(data) > 0 {
 		k := h.takePlain(data)
 		a.Plain, a.New, a.Joint = data[:k], data[k:], h.joint

@@ -1,19 +1,93 @@
 package rewrite
 
+import "bytes"
+
 // maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
 // it does not count: of the packets of one window each may be a probe.
 const maxProbes = 8
 
+// doubt is what is kept of a direction of which something is not known, or did not come yet.
+type doubt struct {
+	held []Waiting
+
+	fence     uint32 // original number where what another program edited ends: see allowed
+	claimed   uint32 // original number up to which the receiver acknowledged what we never saw
+	plain     uint32 // original number: what precedes it may have arrived untouched
+	askedFrom uint32 // original number of the first packet for which probes were sent
+	askedTo   uint32 // and behind it
+	mend      int16  // by how many bytes what precedes plain is to become longer
+	probes    uint8  // sent in a row, and not answered
+	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
+
+	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
+	unheard  bool // the receiver acknowledged nothing since the sender strayed last: see strays
+	hasClaim bool // claimed counts
+	hasPlain bool // plain counts
+	bypassed bool // the line of the mark may have gone by untouched
+	lacks    bool // the receiver was sent a probe and answered that it has nothing of what comes next
+}
+
+// doubts returns the doubt of the direction, to be changed.
+func (h *half) doubts() *doubt {
+	if h.doubt == nil {
+		h.doubt = &doubt{}
+	}
+	return h.doubt
+}
+
+// rest gives back what is needed only while packets are on the way. What was asked then is known.
+func (h *half) rest() {
+	h.stream.rest()
+	known := (h.joined || h.proven) && !h.unsure && !h.asked && !after(h.stream.sent, h.stream.acked)
+	if known && h.doubt.settled() {
+		h.doubt = nil
+	}
+}
+
+// settled tells whether all that it was about is known.
+func (d *doubt) settled() bool {
+	return d != nil && !d.hasClaim && !d.hasPlain && !d.lacks && d.probes == 0 && d.held == nil
+}
+
+func (h *half) hasClaim() bool { return h.doubt != nil && h.doubt.hasClaim }
+
+func (h *half) hasPlain() bool { return h.doubt != nil && h.doubt.hasPlain }
+
+func (h *half) lacks() bool { return h.doubt != nil && h.doubt.lacks }
+
+// answered takes note that what was asked with probes is known.
+func (h *half) answered() {
+	if h.doubt != nil {
+		h.doubt.probes = 0
+	}
+}
+
+// mending returns the edits that make data as much longer or shorter as is due. No line end is lost.
+func (d *doubt) mending(data []byte) (edits []Edit) {
+	if d.mend > 0 {
+		edits = []Edit{{At: 0, Del: 1, Text: append(bytes.Repeat([]byte{'x'}, int(d.mend)), data[0])}}
+		d.mend = 0
+	}
+	for i := 0; i < len(data) && d.mend < 0; i++ {
+		if data[i] != '\n' {
+			edits = append(edits, Edit{At: i, Del: 1})
+			d.mend++
+		}
+	}
+	return edits
+}
+
 func (h *half) ask(p *Packet) bool {
-	if h.probes >= maxProbes {
+	d := h.doubts()
+	if d.probes >= maxProbes {
 		return false
 	}
-	seq, first := p.Seq(), h.probes == 0
-	if first || h.doubted() || !after(seq, h.askedFrom) {
-		if h.probes++; !first && after(seq, h.askedFrom) {
-			h.probes = 1 // see sureProbes
+	seq, first := p.Seq(), d.probes == 0
+	if first || h.doubted() || !after(seq, d.askedFrom) {
+		if d.probes++; !first && after(seq, d.askedFrom) {
+			d.probes = 1 // see sureProbes
 		}
-		h.askedFrom, h.askedTo = seq, seq+uint32(len(p.Payload()))
+		d.askedFrom, d.askedTo = seq, seq+uint32(len(p.Payload()))
 	}
 	h.asked = true
 	return true
@@ -27,7 +101,7 @@ func (h *half) passedBy(r *Room) bool { return r.Unseen && h.stream.plain(h.stre
 // come, or in a what becomes of it. doubtful tells that it may never come.
 func (h *half) crosses(p *Packet, doubtful bool, a *Arrival) bool {
 	switch {
-	case h.claims(p.Seq()), a.Late && h.probes >= maxProbes:
+	case h.claims(p.Seq()), a.Late && h.doubts().probes >= maxProbes:
 		h.skipTo(p.Seq())
 		a.Missed = true
 		return true
@@ -68,31 +142,32 @@ func (h *half) wentBy(ack uint32) answer {
 	if !h.doubted() {
 		return no
 	}
+	d := h.doubt
 	at := ack - uint32(h.carried) // the original number if it did
 	more := int32(at - h.mark.Line - uint32(h.mark.End))
 	switch {
 	case !after(at, h.mark.Line):
 		return no // nothing of it arrived
-	case h.probes > 0 && after(h.askedFrom, h.mark.Line):
-		if h.probes < sureProbes {
+	case d.probes > 0 && after(d.askedFrom, h.mark.Line):
+		if d.probes < sureProbes {
 			return perhaps
 		}
-		if h.askedFrom == at-uint32(int32(h.mark.Grown)) {
+		if d.askedFrom == at-uint32(int32(h.mark.Grown)) {
 			return no // they agree on that the line arrived as it was edited
 		}
 		return yes
 	case more >= 0 && (more <= lineEnd || more < int32(h.mark.Grown)):
 		return yes // else an edit arrived in part, or behind a short one just so many bytes
-	case more >= 0 && h.probes > 0 && at == h.askedTo:
+	case more >= 0 && d.probes > 0 && at == d.askedTo:
 		return yes // all that the sender repeats
-	case h.probes == 0:
+	case d.probes == 0:
 		return perhaps
 	}
 	return no
 }
 
 // doubted tells whether it is not known if the line of the mark went by untouched.
-func (h *half) doubted() bool { return h.bypassed && h.unsure }
+func (h *half) doubted() bool { return h.unsure && h.doubt != nil && h.doubt.bypassed }
 
 // surely returns what of the acknowledgement of final number ack is right in either case.
 func (h *half) surely(ack uint32) uint32 {
@@ -122,31 +197,35 @@ const (
 func (h *half) strays(p *Packet) {
 	seq, to := p.Seq(), p.Seq()+uint32(len(p.Payload()))
 	next, st := to, &h.stream
+	if settled := h.proven || h.joined || st.final != st.acked || st.Behind(); settled {
+		if h.doubt != nil {
+			h.doubt.stray, h.doubt.endTold = 0, false
+		}
+		return
+	}
+	d := h.doubts()
 	if p.Flags()&FIN != 0 {
 		next++
 	}
 	switch {
-	case h.proven, h.joined, st.final != st.acked, st.Behind():
-		h.stray, h.endTold = 0, false
+	case seq == next && d.stray > 0 && d.askedFrom != d.askedTo:
+		d.endTold, h.joined = seq == d.askedTo, after(seq, d.askedTo)
 		return
-	case seq == next && h.stray > 0 && h.askedFrom != h.askedTo:
-		h.endTold, h.joined = seq == h.askedTo, after(seq, h.askedTo)
-		return
-	case seq == next && !h.heard:
+	case seq == next && d.unheard:
 		return // it answers nothing
 	case to == st.edge:
-		h.stray, h.endTold = 0, false
+		d.stray, d.endTold = 0, false
 		return
-	case h.stray == 0 || seq != h.askedFrom || next != h.askedTo:
-		h.stray, h.endTold, h.askedFrom, h.askedTo = 0, false, seq, next
+	case d.stray == 0 || seq != d.askedFrom || next != d.askedTo:
+		d.stray, d.endTold, d.askedFrom, d.askedTo = 0, false, seq, next
 	}
-	h.heard = false
+	d.unheard = true
 	most := uint8(maxStrays)
 	if seq == next {
 		most = maxDenials
 	}
-	if h.stray++; h.stray >= most || h.endTold && h.stray >= sureStrays {
-		h.stray, h.endTold = 0, false
+	if d.stray++; d.stray >= most || d.endTold && d.stray >= sureStrays {
+		d.stray, d.endTold = 0, false
 		h.start(st.acked, int32(st.acked-to))
 	}
 }

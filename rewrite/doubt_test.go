@@ -42,8 +42,9 @@ func TestWhetherAnEditedLineWentByUntouched(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := half{
-				carried: 5, mark: Mark{Line: 100, End: 30, Grown: c.grown}, unsure: true,
-				bypassed: !c.noOutage, probes: c.probes, askedFrom: c.repeats[0], askedTo: c.repeats[1],
+				carried: 5, mark: Mark{Line: 100, End: 30, Grown: c.grown}, unsure: true, doubt: &doubt{
+					bypassed: !c.noOutage, probes: c.probes, askedFrom: c.repeats[0], askedTo: c.repeats[1],
+				},
 			}
 			if got := h.wentBy(c.ack); got != c.want {
 				t.Errorf("it is %v, want %v", got, c.want)

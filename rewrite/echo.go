@@ -82,7 +82,7 @@ func (c *Conn) carried() [2]int32 { return [2]int32{c.half[0].carried, c.half[1]
 func (c *Conn) Rest() {
 	c.echoes = nil
 	for d := range c.half {
-		c.half[d].stream.rest()
+		c.half[d].rest()
 	}
 }
 

@@ -12,22 +12,22 @@ type flight struct {
 
 // inFlight tells of the edits that the receiver has not acknowledged.
 func (s *Stream) inFlight() flight {
-	h := s.past
-	if h == nil {
+	if s.past == nil || !s.past.marked() {
 		return flight{}
 	}
-	if !h.counted {
-		h.flight, h.counted = s.count(), true
+	m := s.past.marks
+	if !m.counted {
+		m.flight, m.counted = s.count(m.spans), true
 	}
-	return h.flight
+	return m.flight
 }
 
-func (s *Stream) count() (f flight) {
+func (s *Stream) count(spans []span) (f flight) {
 	if s.acked == s.final {
 		return f
 	}
-	for i := range s.past.spans {
-		p := &s.past.spans[i]
+	for i := range spans {
+		p := &spans[i]
 		if !p.edited || !after(p.f+p.fn, s.acked) {
 			continue
 		}

@@ -26,33 +26,19 @@ type half struct {
 	mark    Mark  // of an earlier program; since the pick-up see Conn.Keep
 	picked  int32 // the offset of what was edited before it was picked up
 
-	fence     uint32 // original number where what another program edited ends: see allowed
-	claimed   uint32 // original number up to which the receiver acknowledged what we never saw
-	plain     uint32 // original number: what precedes it may have arrived untouched
-	askedFrom uint32 // original number of the first packet for which probes were sent
-	askedTo   uint32 // and behind it
-	mend      int16  // by how many bytes what precedes plain is to become longer
-	probes    uint8  // sent in a row, and not answered
-	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
-	joint     Joint
+	joint  Joint
+	unsure bool // what the receiver has is not known
+	joined bool // since the pick-up new data followed on what the receiver has
+	asked  bool // it was sent a probe and did not answer yet
+	proven bool // since the pick-up the receiver acknowledged an edit of ours
 
-	unsure   bool // what the receiver has is not known
-	joined   bool // since the pick-up new data followed on what the receiver has
-	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
-	asked    bool // it was sent a probe and did not answer yet
-	heard    bool // it acknowledged something since the sender strayed last: see strays
-	proven   bool // since the pick-up the receiver acknowledged an edit of ours
-	changed  bool // there was one
-	hasClaim bool // claimed counts
-	hasPlain bool // plain counts
-	ended    bool // its FIN came in order
-	bypassed bool // the line of the mark may have gone by untouched
-	lacks    bool // it was sent a probe and answered that it has nothing of what comes next
-	late     bool // the next packet that waits has waited too long
-	midLine  bool // the bytes before the mark are of the same line
-	crowded  bool // so much is unacknowledged that every acknowledgement counts
+	changed bool // there was one
+	ended   bool // its FIN came in order
+	late    bool // the next packet that waits has waited too long
+	midLine bool // the bytes before the mark are of the same line
+	crowded bool // so much is unacknowledged that every acknowledgement counts
 
-	held *[]Waiting // nil: no packet waits
+	doubt *doubt // nil: there is none
 }
 
 // Joint says how new bytes join those that were delivered before them.
@@ -73,14 +59,17 @@ func (h *half) begin(seq uint32) {
 // acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
 func (h *half) acked(ack uint32, sack []byte) {
 	st, known, lacks := &h.stream, h.proven, h.asked && h.unsure
-	h.asked, h.heard = false, true
+	h.asked = false
+	if h.doubt != nil {
+		h.doubt.unheard = false
+	}
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
 		h.place(ack)
 	case st.Acked(ack):
 		h.crowded = h.crowded && st.Unacked() > 0
 		if !st.Behind() {
-			h.probes = 0 // what is missing did not arrive
+			h.answered() // what is missing did not arrive
 		}
 		h.proven = h.proven || h.changed && st.inFlight().edits == 0
 	case h.ended && ack == st.FinalEdge()+1: // of the FIN
@@ -89,18 +78,21 @@ func (h *half) acked(ack uint32, sack []byte) {
 		// we made of it.
 		h.start(ack, h.picked)
 	default:
-		h.claimed, h.hasClaim = ack-uint32(st.Delta()), true
+		d := h.doubts()
+		d.claimed, d.hasClaim = ack-uint32(st.Delta()), true
 	}
 	if !known && !h.unsure {
 		h.notePlain(sack)
 	}
-	h.lacks = (h.lacks || lacks && !h.unsure && !h.hasPlain) && st.final == st.acked
+	if d := h.doubt; d != nil {
+		d.lacks = (d.lacks || lacks && !h.unsure && !d.hasPlain) && st.final == st.acked
+	}
 }
 
 // claims tells whether the receiver claims to have all before original number seq. If it is true then
 // something passed by while the queue was full or on another way, and what the sender sends next
 // starts behind it.
-func (h *half) claims(seq uint32) bool { return h.hasClaim && !before(h.claimed, seq) }
+func (h *half) claims(seq uint32) bool { return h.hasClaim() && !before(h.doubt.claimed, seq) }
 
 // place picks the direction up where the receiver says with final number ack what it has.
 func (h *half) place(ack uint32) {
@@ -119,17 +111,18 @@ func (h *half) place(ack uint32) {
 		return
 	}
 	h.stream.Resume(m.Line+uint32(min(int32(ack-line), 0)), h.carried, last)
-	h.fence = m.Line + uint32(m.End)
+	d := h.doubts()
+	d.fence = m.Line + uint32(m.End)
 	h.stream.Acked(ack)
 	h.pickedUp(h.carried + int32(m.Grown))
 	if h.midLine {
 		// How the line was edited is not known any more. Something of the same length takes its place, so
 		// that both ends stay in step and what was one line does not become two.
-		h.plain, h.hasPlain, h.mend = m.Line+uint32(m.End), true, m.Grown
+		d.plain, d.hasPlain, d.mend = m.Line+uint32(m.End), true, m.Grown
 		return
 	}
 	// What precedes the first edit went by untouched.
-	h.plain, h.hasPlain = m.Line, before(ack, line)
+	d.plain, d.hasPlain = m.Line, before(ack, line)
 }
 
 // start starts a direction of which all that was edited has arrived, and the offset is delta.
@@ -147,9 +140,10 @@ func (h *half) guess(seq uint32) {
 
 // pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
 func (h *half) pickedUp(delta int32) {
-	h.unsure, h.joined, h.probes, h.joint, h.lacks = false, false, 0, Resumed, false
-	h.proven, h.changed, h.mend = false, false, 0
-	h.picked, h.hasPlain, h.hasClaim, h.crowded = delta, false, false, false
+	h.unsure, h.joined, h.joint, h.picked = false, false, Resumed, delta
+	h.proven, h.changed, h.crowded = false, false, false
+	d := h.doubts()
+	d.probes, d.mend, d.lacks, d.hasPlain, d.hasClaim = 0, 0, false, false, false
 }
 
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left
@@ -167,20 +161,21 @@ func (h *half) allowed(data []byte) int {
 		}
 		return len(data)
 	}
-	from := min(h.fence-1-st.edge, uint32(len(data)))
+	d := h.doubt
+	from := min(d.fence-1-st.edge, uint32(len(data)))
 	if n := bytes.IndexByte(data[from:], '\n'); n >= 0 {
-		h.fence = st.edge + from + uint32(n) + 1
-		return int(h.fence - st.edge)
+		d.fence = st.edge + from + uint32(n) + 1
+		return int(d.fence - st.edge)
 	}
-	if end := st.edge + uint32(len(data)); !before(end, h.fence) {
-		h.fence = end + 1 // somewhere behind it the line ends
+	if end := st.edge + uint32(len(data)); !before(end, d.fence) {
+		d.fence = end + 1 // somewhere behind it the line ends
 	}
 	return len(data)
 }
 
 // behindFence tells whether what comes next is what another program edited.
 func (h *half) behindFence() bool {
-	return after(h.stream.sent, h.stream.acked) && before(h.stream.edge, h.fence)
+	return after(h.stream.sent, h.stream.acked) && h.doubt != nil && before(h.stream.edge, h.doubt.fence)
 }
 
 // skipTo goes on at original number seq, behind bytes that went by unseen. Where a line ends
@@ -191,7 +186,9 @@ func (h *half) skipTo(seq uint32) {
 	} else {
 		st.Start(seq, st.Delta())
 	}
-	h.joint, h.hasClaim = Torn, false
+	if h.joint = Torn; h.doubt != nil {
+		h.doubt.hasClaim = false
+	}
 }
 
 // notePlain notes what the receiver has behind a gap: it went by untouched while no program was there,
@@ -204,39 +201,28 @@ func (h *half) notePlain(sack []byte) {
 	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
 		end := binary.BigEndian.Uint32(sack[4:])
 		at := end - uint32(h.picked)
-		if after(end, st.FinalEdge()) && after(at, st.Edge()) && (!h.hasPlain || after(at, h.plain)) {
-			h.plain, h.hasPlain = at, true
+		if !after(end, st.FinalEdge()) || !after(at, st.Edge()) {
+			continue
+		}
+		if d := h.doubts(); !d.hasPlain || after(at, d.plain) {
+			d.plain, d.hasPlain = at, true
 		}
 	}
 }
 
 // takePlain takes what of new data cannot be edited, see notePlain, and returns how much.
 func (h *half) takePlain(data []byte) int {
-	if !h.hasPlain {
+	if !h.hasPlain() {
 		return 0
 	}
-	n := int(int32(h.plain - h.stream.Edge()))
-	h.hasPlain = n > len(data)
+	d := h.doubt
+	n := int(int32(d.plain - h.stream.Edge()))
+	d.hasPlain = n > len(data)
 	if n = min(n, len(data)); n <= 0 {
 		return 0
 	}
-	h.stream.Append(data[:n], h.mending(data[:n]))
+	h.stream.Append(data[:n], d.mending(data[:n]))
 	return n
-}
-
-// mending returns the edits that make data as much longer or shorter as is due. No line end is lost.
-func (h *half) mending(data []byte) (edits []Edit) {
-	if h.mend > 0 {
-		edits = []Edit{{At: 0, Del: 1, Text: append(bytes.Repeat([]byte{'x'}, int(h.mend)), data[0])}}
-		h.mend = 0
-	}
-	for i := 0; i < len(data) && h.mend < 0; i++ {
-		if data[i] != '\n' {
-			edits = append(edits, Edit{At: i, Del: 1})
-			h.mend++
-		}
-	}
-	return edits
 }
 
 // final returns the final number of original number seq, and what goes out there for the payload.

@@ -43,7 +43,7 @@ func (c *Conn) Keep() (k Kept) {
 	for d := range c.half {
 		h := &c.half[d]
 		f := h.stream.inFlight()
-		k.Seen = k.Seen || h.asked || h.hasPlain || h.crowded || h.joint == Resumed && !h.unsure
+		k.Seen = k.Seen || h.asked || h.hasPlain() || h.crowded || h.joint == Resumed && !h.unsure
 		switch {
 		case c.carrier == Program:
 			k.Seen = k.Seen || f.edits > 0 || h.stream.Delta() != 0
@@ -58,11 +58,11 @@ func (c *Conn) Keep() (k Kept) {
 			h.mark = Mark{}
 			h.carried = h.stream.Delta()
 		}
-		if h.mark.End != 0 || h.lacks {
+		if h.mark.End != 0 || h.lacks() {
 			k.Seen, k.Only = true, true
 		}
 		k.Carried[d], k.Mark[d], k.MidLine[d] = h.carried, h.mark, h.midLine
-		if k.Lacks[d] = h.lacks; h.lacks && h.mark.End == 0 {
+		if k.Lacks[d] = h.lacks(); k.Lacks[d] && h.mark.End == 0 {
 			k.Mark[d].Line = h.stream.Edge()
 		}
 	}
@@ -74,7 +74,7 @@ func (c *Conn) Keep() (k Kept) {
 func (c *Conn) Quiet() bool {
 	for d := range c.half {
 		h := &c.half[d]
-		if h.unsure || h.asked || h.hasPlain || h.crowded || h.joint != Follows || h.mark.End != 0 ||
+		if h.unsure || h.asked || h.hasPlain() || h.crowded || h.joint != Follows || h.mark.End != 0 ||
 			h.stream.Delta() != h.carried || h.stream.Behind() || h.stream.inFlight().edits > 0 {
 			return false
 		}

@@ -70,7 +70,7 @@ func (c *Conn) Hold(now time.Time, dir Dir, p *Packet, id uint32, loopback bool,
 }
 
 // Holds tells whether packets wait.
-func (c *Conn) Holds() bool { return c.half[0].held != nil || c.half[1].held != nil }
+func (c *Conn) Holds() bool { return c.half[0].waiting() != nil || c.half[1].waiting() != nil }
 
 // Next returns a packet that waited and need not wait longer.
 func (c *Conn) Next(r *Room) (Waiting, bool) {
@@ -112,21 +112,17 @@ func (h *half) release(i int, r *Room) Waiting {
 
 // waiting returns the packets that wait, in the order in which they came.
 func (h *half) waiting() []Waiting {
-	if h.held == nil {
+	if h.doubt == nil {
 		return nil
 	}
-	return *h.held
+	return h.doubt.held
 }
 
 func (h *half) wait(packets []Waiting) {
 	if len(packets) == 0 {
-		h.held = nil
-		return
+		packets = nil
 	}
-	if h.held == nil {
-		h.held = new([]Waiting)
-	}
-	*h.held = packets
+	h.doubts().held = packets
 }
 
 // Expire lets packets go that waited too long: in their place the receiver is asked whether it has what
@@ -143,19 +139,19 @@ func (c *Conn) Expire(now time.Time) {
 // Account brings what r counts of the connection's histories up to date.
 func (c *Conn) Account(r *Room) {
 	size := c.half[0].stream.size() + c.half[1].stream.size()
-	r.history += size - c.size
-	c.size = size
+	r.history += size - int(c.size)
+	c.size = int32(size)
 }
 
 // Leave gives back what the connection has of r, and returns the packets that waited: they are to be
 // dropped.
 func (c *Conn) Leave(r *Room) (dropped []Waiting) {
 	for d := range c.half {
-		for h := &c.half[d]; h.held != nil; {
+		for h := &c.half[d]; h.waiting() != nil; {
 			dropped = append(dropped, h.release(0, r))
 		}
 	}
-	r.history -= c.size
+	r.history -= int(c.size)
 	c.size = 0
 	return dropped
 }

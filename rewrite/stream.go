@@ -60,7 +60,7 @@ func (s *Stream) remembered() *past {
 	if s.past == nil {
 		s.past = newPast()
 		if s.hasLast {
-			s.past.begin(s.last, s.edge, s.final)
+			s.past.begin(s.last)
 		}
 	}
 	return s.past
@@ -98,13 +98,35 @@ func (s *Stream) plain(delta int32) bool {
 	if s.Delta() != delta || s.Behind() {
 		return false
 	}
-	spans := s.past.pieces()
+	var one [1]span
+	spans := s.spans(&one)
 	for i := range spans {
 		if spans[i].edited {
 			return false
 		}
 	}
 	return true
+}
+
+// spans returns what is remembered: from the oldest byte to the edge, without a gap. It uses one if nothing
+// of that was edited.
+func (s *Stream) spans(one *[1]span) []span {
+	switch h := s.past; {
+	case h == nil:
+		return nil
+	case h.marked():
+		return h.marks.spans
+	case len(h.buf) == 0:
+		return nil
+	}
+	one[0] = s.whole()
+	return one[:]
+}
+
+// whole returns what is remembered as one span, if nothing of it was edited.
+func (s *Stream) whole() span {
+	n := uint32(len(s.past.buf))
+	return span{o: s.edge - n, on: n, f: s.final - n, fn: n}
 }
 
 // size is the memory of the history, in bytes.
@@ -154,23 +176,17 @@ func (s *Stream) put(b []byte, n int, edited bool) {
 	if n == 0 {
 		return
 	}
-	h := s.remembered()
-	h.counted = false
 	p := span{o: s.edge, on: uint32(n), f: s.final, fn: uint32(len(b)), edited: edited}
-	if k := len(h.spans) - 1; k >= 0 && h.spans[k].joins(&p) {
-		h.spans[k].on += p.on
-		h.spans[k].fn += p.fn
-	} else {
-		h.spans = append(h.spans, p)
-	}
-	h.buf = append(h.buf, b...)
+	h := s.remembered()
+	h.put(p, b, s.whole())
 	s.edge += p.on
 	s.final += p.fn
 }
 
 // oldest returns the first remembered original and final number.
 func (s *Stream) oldest() (o, f uint32) {
-	if spans := s.past.pieces(); len(spans) > 0 {
+	var one [1]span
+	if spans := s.spans(&one); len(spans) > 0 {
 		return spans[0].o, spans[0].f
 	}
 	return s.edge, s.final
@@ -185,7 +201,8 @@ func (s *Stream) Final(o uint32) uint32 {
 	if before(o, o0) {
 		return f0 - (o0 - o)
 	}
-	spans := s.past.pieces()
+	var one [1]span
+	spans := s.spans(&one)
 	for i := range spans {
 		if p := &spans[i]; before(o, p.o+p.on) {
 			if p.whole() {
@@ -199,7 +216,8 @@ func (s *Stream) Final(o uint32) uint32 {
 
 // finalEnd returns the final number behind the bytes that came for originals before o.
 func (s *Stream) finalEnd(o uint32) uint32 {
-	spans := s.past.pieces()
+	var one [1]span
+	spans := s.spans(&one)
 	for i := range spans {
 		p := &spans[i]
 		if !after(o, p.o) {
@@ -257,12 +275,14 @@ func (s *Stream) Acked(a uint32) bool {
 	if h == nil {
 		return true
 	}
-	h.counted = h.counted && !moves
+	if m := h.marks; m != nil {
+		m.counted = m.counted && !moves
+	}
 	if s.acked == s.final {
-		h.keepLast(s.edge, s.final)
+		h.keepLast()
 	} else if _, f0 := s.oldest(); before(s.acked, s.final) &&
 		int(int32(s.acked-f0)) > max(keepCapacity, len(h.buf)/2) {
-		h.trim(s.acked, s.final)
+		h.trim(s.acked, f0)
 	}
 	return true
 }
@@ -280,7 +300,8 @@ func (s *Stream) Original(a uint32) uint32 {
 		}
 		return s.edge + (a - s.final)
 	}
-	o, spans := o0, s.past.pieces()
+	var one [1]span
+	o, spans := o0, s.spans(&one)
 	for i := range spans {
 		p := &spans[i]
 		if before(a, p.f+p.fn) {
@@ -306,7 +327,8 @@ func (s *Stream) Block(left, right uint32) (l, r uint32, ok bool) {
 	}
 	r = s.Original(right)
 	l = s.Original(left)
-	spans := s.past.pieces()
+	var one [1]span
+	spans := s.spans(&one)
 	for i := range spans {
 		// Inside an edit: only what comes after it is known to have arrived whole.
 		if p := &spans[i]; p.whole() && after(left, p.f) && before(left, p.f+p.fn) {

@@ -1,6 +1,10 @@
 package dialogue
 
-import "github.com/ftpalg/ftpalg/alg/ftp"
+import (
+	"sync"
+
+	"github.com/ftpalg/ftpalg/alg/ftp"
+)
 
 // maxRuns bounds what is kept of unanswered commands. One command more that asks for something is
 // refused then, and so asks for nothing.
@@ -12,7 +16,7 @@ const askEPSVAll = ftp.Verb(ftp.NumVerbs)
 // asks are the commands that wait for their reply, oldest first: servers answer
 // in order, each with one final reply (RFC 959 section 5.4). Equal ones in a row are counted.
 type asks struct {
-	runs []run
+	runs *[]run // nil: none waits
 	in   uint32 // how many commands came
 	out  uint32 // how many were answered
 }
@@ -20,6 +24,17 @@ type asks struct {
 type run struct {
 	n    uint32
 	verb ftp.Verb
+}
+
+// spareRuns are of dialogues in which no command waits, for those in which one comes.
+var spareRuns = sync.Pool{New: func() any { return new([]run) }}
+
+// waits returns the commands that wait, oldest first.
+func (a *asks) waits() []run {
+	if a.runs == nil {
+		return nil
+	}
+	return *a.runs
 }
 
 // plain leaves of a verb what matters for its reply.
@@ -34,34 +49,50 @@ func plain(v ftp.Verb) ftp.Verb {
 // full tells whether there is no place for a command that asks for something.
 func (a *asks) full(v ftp.Verb) bool {
 	v = plain(v)
-	return v != ftp.Other && len(a.runs) >= maxRuns-1 && a.runs[len(a.runs)-1].verb != v
+	runs := a.waits()
+	return v != ftp.Other && len(runs) >= maxRuns-1 && runs[len(runs)-1].verb != v
 }
 
 // push adds a command. There is always a place for ftp.Other.
 func (a *asks) push(v ftp.Verb) {
 	v = plain(v)
 	a.in++
-	if k := len(a.runs) - 1; k >= 0 && a.runs[k].verb == v {
-		a.runs[k].n++
+	runs := a.waits()
+	if k := len(runs) - 1; k >= 0 && runs[k].verb == v {
+		runs[k].n++
 		return
 	}
-	a.runs = append(a.runs, run{1, v})
+	if a.runs == nil {
+		a.runs = spareRuns.Get().(*[]run)
+	}
+	*a.runs = append(*a.runs, run{1, v})
 }
 
 // pop removes and returns the oldest command; None if there is none.
 func (a *asks) pop() ftp.Verb {
-	if len(a.runs) == 0 {
+	runs := a.waits()
+	if len(runs) == 0 {
 		return ftp.None
 	}
-	v := a.runs[0].verb
+	v := runs[0].verb
 	a.out++
-	if a.runs[0].n--; a.runs[0].n == 0 {
-		a.runs = a.runs[:copy(a.runs, a.runs[1:])]
-		if len(a.runs) == 0 && cap(a.runs) > 8 {
-			a.runs = nil
-		}
+	if runs[0].n--; runs[0].n == 0 {
+		*a.runs = runs[:copy(runs, runs[1:])]
+		a.spare()
 	}
 	return v
+}
+
+// spare gives back what is not needed while no command waits.
+func (a *asks) spare() {
+	const small = 8
+	if len(a.waits()) > 0 || a.runs == nil {
+		return
+	}
+	if cap(*a.runs) <= small {
+		spareRuns.Put(a.runs)
+	}
+	a.runs = nil
 }
 
 // popPassive removes everything up to and with the oldest command that asks for
@@ -78,8 +109,8 @@ func (a *asks) popPassive() bool {
 
 // passive tells whether a command that asks for a passive port waits.
 func (a *asks) passive() bool {
-	for i := range a.runs {
-		if a.runs[i].verb.AsksPassive() {
+	for _, r := range a.waits() {
+		if r.verb.AsksPassive() {
 			return true
 		}
 	}
@@ -88,8 +119,8 @@ func (a *asks) passive() bool {
 
 // has tells whether such a command waits.
 func (a *asks) has(v ftp.Verb) bool {
-	for i := range a.runs {
-		if a.runs[i].verb == v {
+	for _, r := range a.waits() {
+		if r.verb == v {
 			return true
 		}
 	}
@@ -99,7 +130,7 @@ func (a *asks) has(v ftp.Verb) bool {
 // waiting returns how many commands wait.
 func (a *asks) waiting() uint32 { return a.in - a.out }
 
-func (a *asks) empty() bool { return len(a.runs) == 0 }
+func (a *asks) empty() bool { return a.runs == nil }
 
 // forget drops all commands that wait.
 func (a *asks) forget() { a.runs, a.out = nil, a.in }

@@ -15,7 +15,7 @@ func TestAnyNumberOfPipelinedCommandsStaysInStep(t *testing.T) {
 		l.s2c(strings.Repeat("200 ok\r\n", n))
 		l.wantArrived("227", l.s2c("227 (10,0,1,66,39,136)\r\n"), "227 (198,51,100,1,39,136)\r\n")
 		if !l.d.asks.empty() {
-			t.Errorf("behind %d commands %v wait still", n, l.d.asks.runs)
+			t.Errorf("behind %d commands %v wait still", n, l.d.asks.waits())
 		}
 	}
 }
@@ -41,15 +41,15 @@ func TestRunsBeyondTheBoundAreRefusedVisiblyAndStayInStep(t *testing.T) {
 				t.Fatalf("refused because of %v", why)
 			}
 		}
-		if n := len(l.d.asks.runs); n > maxRuns {
+		if n := len(l.d.asks.waits()); n > maxRuns {
 			t.Errorf("%d runs are kept", n)
 		}
 		for !l.d.asks.empty() {
 			l.s2c("500 what\r\n")
 		}
-		if l.d.asks.in != l.d.asks.out || cap(l.d.asks.runs) > 8 {
-			t.Errorf("of %d commands %d are answered, room is for %d runs", l.d.asks.in, l.d.asks.out,
-				cap(l.d.asks.runs))
+		if l.d.asks.in != l.d.asks.out || l.d.asks.runs != nil {
+			t.Errorf("of %d commands %d are answered, %v are kept", l.d.asks.in, l.d.asks.out,
+				l.d.asks.waits())
 		}
 		l.talk("c>PASV\r\n", "s>227 (10,0,1,66,39,136)\r\n")
 		l.wantOpen("10.0.13.222>198.51.100.1:10120=10.0.1.66:10120")

@@ -23,29 +23,29 @@ const (
 
 // Dialogue is one control connection.
 type Dialogue struct {
-	ends   ends
-	policy *policy.Policy
-	side   [2]side
-	asks   asks
-
+	ends     ends
 	memory   Memory // without the bits that are computed
-	multi    uint16 // code of the multi-line reply under way; 0: none
 	doorAsk  uint32 // number of the command that opened the door
 	waived   uint32 // number of the last command whose reply nothing waits for
 	lag      uint32 // how many replies may be missing since
-	running  bool   // its beginning was not seen
-	welcomed bool   // the server's first reply was seen
-	answered bool   // the client said something after the greeting
-	bareLF   bool   // the last command ended in a line feed alone
-	over     bool   // 221 or 421 was sent, or the connection ends
-	ended    bool   // the connection ends
-	barred   bool   // the line under way opens nothing: see line
+	multi    uint16 // code of the multi-line reply under way; 0: none
+	side     [2]side
+	running  bool // its beginning was not seen
+	welcomed bool // the server's first reply was seen
+	answered bool // the client said something after the greeting
+	bareLF   bool // the last command ended in a line feed alone
+	over     bool // 221 or 421 was sent, or the connection ends
+	ended    bool // the connection ends
+	barred   bool // the line under way opens nothing: see line
+
+	policy *policy.Policy
+	asks   asks
+	line   [2]*line       // of each side, the one that came in pieces and has not ended; nil: none
+	tls    *[2]tlsRecords // nil: none was looked at
 }
 
 // side is what is kept of one end's bytes.
 type side struct {
-	line   *line // that came in pieces and has not ended; nil: none
-	tls    *tlsRecords
 	skip   bool // a line is under way that began before we looked: nothing until its end counts
 	join   bool // the next byte need not follow on the last
 	atLine bool // but a line may start with it
@@ -71,6 +71,9 @@ func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
 
 // SetPolicy changes the policy for what comes.
 func (d *Dialogue) SetPolicy(p *policy.Policy) { d.policy = p }
+
+// Policy returns the policy for what comes.
+func (d *Dialogue) Policy() *policy.Policy { return d.policy }
 
 // Endpoints returns the addresses.
 func (d *Dialogue) Endpoints() Endpoints { return d.ends.unpack() }
@@ -104,17 +107,17 @@ func (d *Dialogue) Memory() Memory {
 	if d.asks.passive() {
 		m |= AskedPassive
 	}
-	if d.side[Client].midLine() {
+	if d.midLine(Client) {
 		m |= MidCommand
 	}
-	if d.side[Server].midLine() {
+	if d.midLine(Server) {
 		m |= MidReply
 	}
 	return m
 }
 
-// midLine tells whether a line has begun and not ended.
-func (s *side) midLine() bool { return s.skip || s.line != nil }
+// midLine tells whether a line of a side has begun and not ended.
+func (d *Dialogue) midLine(from Side) bool { return d.side[from].skip || d.line[from] != nil }
 
 func (d *Dialogue) has(b Memory) bool { return d.memory&b != 0 }
 
@@ -129,8 +132,7 @@ func (d *Dialogue) set(b Memory, on bool) {
 // Resume says that the next bytes of a side need not follow on the last; atLine, that a line starts with
 // them as far as is known.
 func (d *Dialogue) Resume(from Side, atLine bool) {
-	s := &d.side[from]
-	s.line, s.skip, s.join, s.atLine = nil, false, true, atLine
+	d.line[from], d.side[from] = nil, side{join: true, atLine: atLine}
 }
 
 // Lost says that bytes of a side went by unseen, up to somewhere in a line.
@@ -139,7 +141,7 @@ func (d *Dialogue) Lost(from Side) { d.Resume(from, false) }
 // Skip says that data went by untouched: it only tells whether a line ended.
 func (d *Dialogue) Skip(from Side, data []byte) {
 	s := &d.side[from]
-	s.line, s.join, s.skip = nil, false, data[len(data)-1] != '\n'
+	d.line[from], s.join, s.skip = nil, false, data[len(data)-1] != '\n'
 }
 
 // End says that the connection ends.
@@ -176,7 +178,7 @@ func (d *Dialogue) Read(from Side, data []byte, g Gate, c *Counts, w *Draft) {
 		switch {
 		case s.skip:
 			s.skip = !whole
-		case whole && s.line == nil:
+		case whole && d.line[from] == nil:
 			d.wholeLine(from, piece, at, &x)
 		default:
 			d.piece(from, piece, at, &x)
@@ -213,7 +215,10 @@ func (d *Dialogue) clearAgain(from Side, data []byte) int {
 	if d.NotFTP() {
 		return len(data)
 	}
-	this, other := d.records(from), d.records(from^1)
+	if d.tls == nil {
+		d.tls = &[2]tlsRecords{}
+	}
+	this, other := &d.tls[from], &d.tls[from^1]
 	at := len(data) - len(this.skip(data))
 	if at == len(data) || !this.clear() || !other.clear() || !startsLine(from, data[at]) {
 		return len(data)
@@ -224,16 +229,12 @@ func (d *Dialogue) clearAgain(from Side, data []byte) int {
 	if from == Server {
 		d.asks.push(ftp.CCC) // the reply in clear text belongs to it
 	}
-	d.side = [2]side{}
+	d.restart()
 	return at
 }
 
-func (d *Dialogue) records(from Side) *tlsRecords {
-	if d.side[from].tls == nil {
-		d.side[from].tls = &tlsRecords{}
-	}
-	return d.side[from].tls
-}
+// restart forgets what of either side has begun and not ended.
+func (d *Dialogue) restart() { d.side, d.line, d.tls = [2]side{}, [2]*line{}, nil }
 
 // end takes the session for ended: it is still read, but opens nothing any more.
 func (d *Dialogue) end(x *call) {
@@ -246,7 +247,7 @@ func (d *Dialogue) goOpaque(x *call) {
 	x.counts.Opaque.Add(1)
 	x.gate.Shut(policy.SessionEnded)
 	d.set(Opaque, true)
-	d.side = [2]side{}
+	d.restart()
 }
 
 // notFTP stops reading what speaks another protocol.

@@ -88,11 +88,11 @@ func converse(t *testing.T, cut, whole *lab, input []byte) {
 
 // bounded fails where the dialogue keeps more than it should.
 func bounded(t *testing.T, d *Dialogue) {
-	if n := len(d.asks.runs); n > maxRuns+1 {
+	if n := len(d.asks.waits()); n > maxRuns+1 {
 		t.Fatalf("%d runs of commands are kept", n)
 	}
-	for _, h := range []*side{&d.side[Client], &d.side[Server]} {
-		if h.line != nil && len(h.line.buf) > maxLine {
+	for _, l := range d.line {
+		if l != nil && len(l.buf) > maxLine {
 			t.Fatal("a line grows without bound")
 		}
 	}

@@ -9,16 +9,15 @@ import (
 
 // piece takes one more piece of a line that comes in several; at is where it stands in the data under way.
 func (d *Dialogue) piece(from Side, piece []byte, at int, x *call) {
-	s := &d.side[from]
-	if s.line == nil {
-		s.line = x.draft.line()
+	if d.line[from] == nil {
+		d.line[from] = x.draft.line()
 		if from == Client && !d.has(NotFTP|LoggedIn) && !d.policy.Strict.Active() && ftp.Foreign(piece) {
-			x.draft.done(s.line)
+			x.draft.done(d.line[from])
 			d.notFTP(x)
 			return
 		}
 	}
-	l := s.line
+	l := d.line[from]
 	had := len(l.buf)
 	l.add(piece)
 	masked := -1
@@ -48,7 +47,7 @@ func (d *Dialogue) piece(from Side, piece []byte, at int, x *call) {
 	}
 	if piece[len(piece)-1] == '\n' {
 		x.draft.done(l)
-		s.line = nil
+		d.line[from] = nil
 	}
 }
 

@@ -91,10 +91,11 @@ func (d *Dialogue) isGreeting(code int) bool {
 
 // next returns the verb of the command whose reply is due.
 func (a *asks) next() ftp.Verb {
-	if len(a.runs) == 0 {
+	runs := a.waits()
+	if len(runs) == 0 {
 		return ftp.None
 	}
-	return a.runs[0].verb
+	return runs[0].verb
 }
 
 // answer keeps the session's state when a command has its final reply.
