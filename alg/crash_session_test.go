@@ -49,9 +49,9 @@ type gateway struct {
 	now    *time.Time
 }
 
-func (g gateway) Handle(now time.Time, id uint32, packet []byte) (sim.Verdict, []byte) {
+func (g gateway) Handle(now time.Time, id, entry uint32, packet []byte) (sim.Verdict, []byte) {
 	*g.now = now
-	v, out := g.Gateway.Handle(now, id, packet, false)
+	v, out := g.HandleFrom(alg.Origin{Entry: entry}, now, id, packet)
 	return map[alg.Verdict]sim.Verdict{
 		alg.Accept: sim.Accept, alg.Rewrite: sim.Rewrite, alg.Hold: sim.Hold, alg.Drop: sim.Drop,
 	}[v], out
@@ -126,6 +126,9 @@ func (w *conversation) start(k *sim.Kernel) sim.Program {
 	g := alg.New(k, w.policy)
 	g.Told = w.told
 	g.Adopt(k.Expects)
+	if w.Swaps > 0 {
+		g.Changed(time.Unix(1e9, 0), conntrack.Tuple{}) // others write entries here
+	}
 	g.OnKernelError = func(doing string, err error) { w.T.Errorf("%s: %v", doing, err) }
 	g.OnRefused = func(r alg.Refusal) { w.Tracef("  refused: %v %q", r.Reason, r.Line) }
 	return gateway{g, k, &time.Time{}}
@@ -288,7 +291,9 @@ func (w *conversation) actServer() {
 
 // run goes on until all is said, and looks at what arrived.
 func (w *conversation) run() {
-	w.Run()
+	if w.Run(); w.Void {
+		return
+	}
 	w.SpoilNoted()
 	c, s := w.End[toServer], w.End[toClient]
 	// A line that nobody sent has a reply, and then nobody knows which reply is whose.

@@ -63,13 +63,15 @@ type Gateway struct {
 	zones     zones
 	began     beginning
 	damaged   moment // when packets went by last because there were no rules
-	notAlone  bool   // another program wrote entries of control connections
+	notAlone  bool   // another program may have written entries of control connections
+	copied    bool   // one did
+	drains    uint32 // how often all packets that there were had been handled
 	deleted   deleted
 	cameNow   []*fate.Story // their data connections came: see Settle
 
 	// Used anew for each packet.
 	now    time.Time
-	zone   uint16
+	origin Origin
 	packet rewrite.Packet
 	draft  dialogue.Draft
 	out    []byte
@@ -137,20 +139,17 @@ func (g *Gateway) kernelError(doing string, err error) {
 
 // Handle takes one IP packet, id being what a verdict on it needs later if it is
 // held, and returns what is to happen to it. The returned bytes, in place of the packet if the
-// verdict is Rewrite, are valid until the next call. loopback tells that the packet
-// travels on lo, where the kernel holds no offsets.
+// verdict is Rewrite, are valid until the next call. loopback is as in Origin.
 func (g *Gateway) Handle(now time.Time, id uint32, data []byte, loopback bool) (Verdict, []byte) {
-	return g.HandleIn(0, now, id, data, loopback)
+	return g.HandleFrom(Origin{Loopback: loopback}, now, id, data)
 }
 
-// HandleIn is Handle of a packet in a conntrack zone: that of its direction, see conntrack.Zone.In.
-func (g *Gateway) HandleIn(zone uint16, now time.Time, id uint32, data []byte, loopback bool) (
-	Verdict, []byte,
-) {
-	if g.zone = zone; g.table.blind {
-		g.zone = 0
+// HandleFrom is Handle of a packet of which the kernel tells more.
+func (g *Gateway) HandleFrom(from Origin, now time.Time, id uint32, data []byte) (Verdict, []byte) {
+	if g.origin = from; g.table.blind {
+		g.origin.Zone = 0
 	}
-	v, why, out := g.handle(now, id, data, loopback)
+	v, why, out := g.handle(now, id, data)
 	g.Stats.Packets[v].Add(1)
 	if why != policy.None {
 		g.Stats.Untouched[why].Add(1)
@@ -159,9 +158,7 @@ func (g *Gateway) HandleIn(zone uint16, now time.Time, id uint32, data []byte, l
 }
 
 // handle is the way of a packet.
-func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
-	Verdict, policy.Reason, []byte,
-) {
+func (g *Gateway) handle(now time.Time, id uint32, data []byte) (Verdict, policy.Reason, []byte) {
 	p := &g.packet
 	if !p.Parse(data) {
 		return Accept, policy.NotTCP, nil
@@ -172,10 +169,12 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 		g.handshake(p)
 		return Accept, policy.None, nil
 	}
-	s, dir, why := g.session(p, loopback)
+	s, dir, why := g.session(p)
 	switch {
 	case s == nil:
 		return Accept, why, nil
+	case why != policy.None:
+		return Drop, why, nil
 	case p.Signed():
 		return Accept, policy.Signed, nil
 	case p.Flags()&rewrite.RST != 0 && s.conn.Ends(dir, p):
@@ -195,19 +194,18 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte, loopback bool) (
 	} else if echo {
 		return Accept, policy.SeenTwice, nil
 	}
-	return g.pass(s, dir, id, loopback)
+	return g.pass(s, dir, id)
 }
 
 // pass takes a packet through the connection and the dialogue of its session.
-func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32, loopback bool) (
-	Verdict, policy.Reason, []byte,
-) {
+func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32) (Verdict, policy.Reason, []byte) {
 	p := &g.packet
 	a := s.conn.Receive(dir, p, &g.room)
 	switch a.Fate {
 	case rewrite.Wait:
 		s.kept.update(s)
-		if !s.home.fresh(g.began.at(g.now)) && s.conn.Hold(g.now, dir, p, id, loopback, &g.room) {
+		w := rewrite.Waiting{ID: id, Entry: g.origin.Entry, Loopback: g.origin.Loopback, Dir: dir}
+		if !s.home.fresh(g.began.at(g.now)) && s.conn.Hold(g.now, p, w, &g.room) {
 			g.released.hold(s)
 			return Hold, policy.OutOfOrder, nil
 		}
@@ -297,7 +295,7 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 	if p.Flags()&rewrite.ACK == 0 {
 		return
 	}
-	t, now := tupleOf(p, g.zone), start{client: p.Ack(), server: p.Seq() + 1}
+	t, now := tupleOf(p, g.origin.Zone), start{client: p.Ack(), server: p.Seq() + 1}
 	s := g.table.find(t)
 	was, noted := g.half.noted(t)
 	switch {
@@ -317,21 +315,23 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 	g.half.note(t, now)
 }
 
-// session finds or makes the session of a packet and tells its direction.
-func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.Dir, policy.Reason) {
-	s, dir := g.table.of(p, g.zone)
+// session finds or makes the session of a packet and tells its direction, or why it must be dropped.
+func (g *Gateway) session(p *rewrite.Packet) (*session, rewrite.Dir, policy.Reason) {
+	s, dir := g.table.of(p, g.origin.Zone)
 	if s != nil {
-		if s.kept.trusts(s, dir, p) {
+		if s.kept.trusts(s, dir, p) && s.home.stands(s, p) {
 			g.table.touch(s, g.began.at(g.now))
-			return s, dir, policy.None
+			return s, dir, s.home.judge(s)
+		}
+		if s.home.awaited(s) {
+			return s, dir, policy.OldEntry
 		}
 		g.drop(s)
-		s = nil
 	}
 	if p.Flags()&rewrite.RST != 0 && g.orphans.none() {
 		return nil, 0, policy.None // nothing to close
 	}
-	t := tupleOf(p, g.zone)
+	t := tupleOf(p, g.origin.Zone)
 	f, err := g.zones.lookUp(g.kernel, t)
 	switch {
 	case errors.Is(err, conntrack.ErrNotFound):
@@ -342,7 +342,7 @@ func (g *Gateway) session(p *rewrite.Packet, loopback bool) (*session, rewrite.D
 		g.kernelError("look up a control connection", err)
 		return nil, 0, policy.KernelError
 	}
-	s = g.add(f, loopback)
+	s = g.add(f, s)
 	g.table.touch(s, g.began.at(g.now))
-	return s, s.direction(t), policy.None
+	return s, s.direction(t), s.home.judge(s)
 }

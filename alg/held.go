@@ -8,13 +8,19 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
+// Origin is what the kernel tells of a packet besides its bytes.
+type Origin struct {
+	Zone     uint16 // conntrack zone of its direction, see conntrack.Zone.In
+	Entry    uint32 // the kernel's number of its entry (conntrack.Flow.ID) as it came; 0: not known
+	Loopback bool   // it travels on lo, where the kernel holds no offsets
+}
+
 // Held is a packet that Handle kept back.
 type Held struct {
-	ID       uint32
-	Data     []byte
-	Loopback bool
-	Zone     uint16 // of its direction
-	Drop     bool   // its session is gone: drop it, do not handle it
+	Origin
+	ID   uint32
+	Data []byte
+	Drop bool // its session is gone: drop it, do not handle it
 }
 
 // released holds the packets that need not wait any longer.
@@ -71,8 +77,8 @@ func (r *released) next(room *rewrite.Room) (Held, bool) {
 	for len(r.ready) > 0 {
 		s := r.ready[0]
 		if w, ok := s.conn.Next(room); ok {
-			zone := s.zone.In(conntrack.Dir(w.Dir))
-			return Held{ID: w.ID, Data: w.Data, Loopback: w.Loopback, Zone: zone}, true
+			o := Origin{Zone: s.zone.In(conntrack.Dir(w.Dir)), Entry: w.Entry, Loopback: w.Loopback}
+			return Held{Origin: o, ID: w.ID, Data: w.Data}, true
 		}
 		r.ready = slices.Delete(r.ready, 0, 1)
 	}

@@ -263,7 +263,7 @@ func (k *kept) verify(s *session) bool {
 	g := s.gateway
 	s.checked = g.began.at(g.now)
 	f, err := g.kernel.Flow(s.original())
-	if errors.Is(err, conntrack.ErrNotFound) {
+	if s.gone = errors.Is(err, conntrack.ErrNotFound); s.gone {
 		g.Stats.Vanished.Add(1)
 		return false
 	}
@@ -272,6 +272,7 @@ func (k *kept) verify(s *session) bool {
 	}
 	// What replicates entries puts another one in the place of the old.
 	same := f.ID == s.home.id && f.Tuple[0] == s.original() && f.Tuple[1] == s.reply()
+	s.home.found(s, f.ID)
 	if s.conn.Carrier() == rewrite.Kernel {
 		same = same && f.Seq == k.seq
 	}
@@ -289,7 +290,7 @@ func (k *kept) verify(s *session) bool {
 		return true
 	case k.echoes(s, &f):
 		g.Stats.Echoed.Add(1)
-		k.entry, k.quiet, s.home.id, s.suspect = entry{f.State, f.Seq, f.Flight}, false, f.ID, true
+		k.entry, k.quiet, s.suspect = entry{f.State, f.Seq, f.Flight}, false, true
 		return true
 	}
 	g.Stats.Stale.Add(1)

@@ -133,7 +133,8 @@ type talk struct {
 	rcv    [2]uint32 // next number that each direction's receiver expects
 	got    [2][]byte // what each direction's receiver has
 	id     uint32
-	asked  bool // a probe arrived
+	entry  uint32 // of the next packets, as the kernel tells it; 0: it does not
+	asked  bool   // a probe arrived
 	opens  []string
 	refuse []policy.Reason
 }
@@ -180,7 +181,7 @@ func (d *talk) ackOf(dir conntrack.Dir) uint32 { return d.rcv[dir.Opposite()] }
 
 func (d *talk) handle(pkt []byte, dir conntrack.Dir) {
 	d.id++
-	v, out := d.g.HandleIn(d.k.flow.Tuple[dir].Zone, d.now, d.id, pkt, false)
+	v, out := d.g.HandleFrom(Origin{Zone: d.k.flow.Tuple[dir].Zone, Entry: d.entry}, d.now, d.id, pkt)
 	d.deliver(v, out, pkt, dir)
 	d.release(dir)
 }
@@ -194,7 +195,7 @@ func (d *talk) tick(dir conntrack.Dir) {
 func (d *talk) release(dir conntrack.Dir) {
 	for h, ok := d.g.Next(); ok; h, ok = d.g.Next() {
 		if !h.Drop {
-			v, out := d.g.HandleIn(h.Zone, d.now, h.ID, h.Data, h.Loopback)
+			v, out := d.g.HandleFrom(h.Origin, d.now, h.ID, h.Data)
 			d.deliver(v, out, h.Data, dir)
 		}
 	}

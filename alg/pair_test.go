@@ -42,11 +42,13 @@ func TestTwoGatewaysKeepBothEndsInStepThoughOldEntriesAreBroughtBack(t *testing.
 	schedules(t, *echoOne, *echoes, runEchoes)
 }
 
-// What replicates entries replaces that of the gateway that has the traffic by one of then. Of 1,000
-// schedules 4 stall, none of the default ones: 100, 443, 450, 798.
+// What replicates entries replaces that of the gateway that has the traffic by one of then, up to eight times
+// within a second or two. Of 10,000 schedules 17 fail, none of the default ones, most of them because an
+// acknowledgement passed unseen between two of them.
 func runSwaps(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 2)
 	w.Tears, w.Trace, w.Swaps = true, trace, 1+w.IntN(8)
+	w.Tells, w.Slow = seed%4 >= 2, seed%3 == 0
 	w.run()
 }
 

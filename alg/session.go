@@ -35,6 +35,7 @@ type session struct {
 	shut    bool   // nothing was opened for the line at hand, though it is edited
 	suspect bool   // its entry was written by another program, and is ours of an earlier time
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
+	gone    bool   // its entry was not there when the kernel was asked last
 
 	words      words
 	transfers  *pending // nil: nobody wants to know, or no command was seen
@@ -84,6 +85,15 @@ func (s *session) doubt() {
 	s.conn = rewrite.Conn{}
 	s.conn.PickUp(k, rewrite.Kernel, !s.kept.labels)
 	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy(), memory, false)
+}
+
+// counts tells whether what is remembered counts although another program wrote the entry, where that is as
+// we left it: see Gateway.Changed.
+func (s *session) counts() bool {
+	g, k := s.gateway, &s.kept
+	recent := g.began.at(g.now).since(s.lastSeen) < verifyEvery
+	known := !s.conn.Unsure(fromClient) && !s.conn.Unsure(fromServer)
+	return k.unsaved || k.flight[0].End != 0 || k.flight[1].End != 0 || recent && known
 }
 
 // read passes what is new in a packet to the dialogue, and the edits to the stream.

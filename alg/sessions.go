@@ -41,8 +41,9 @@ func (g *Gateway) countSessions() {
 	g.Stats.Standby.Store(int64(len(g.standby.known)))
 }
 
-// add makes the session of a flow, with what the kernel remembers of it.
-func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
+// add makes the session of the flow of the packet at hand, with what the kernel remembers of it. before is
+// what was known of it and is not believed any more; nil: nothing.
+func (g *Gateway) add(f conntrack.Flow, before *session) *session {
 	t := &g.table
 	relabel(g, &f)
 	for _, tuple := range f.Tuple {
@@ -55,8 +56,11 @@ func (g *Gateway) add(f conntrack.Flow, loopback bool) *session {
 		g.Stats.Forgotten.Add(1)
 	}
 	s := &session{
-		gateway: g, number: f.ID, zone: f.Zone, home: homeOf(&f, loopback),
+		gateway: g, number: f.ID, zone: f.Zone, home: homeOf(&f, g.origin.Loopback),
 		kept: keptOf(&f), checked: g.began.at(g.now), since: g.began.at(g.now),
+	}
+	if before != nil {
+		s.home.follow(&before.home)
 	}
 	e := dialogue.Endpoints{
 		Client: f.Tuple[0].Src, Dialled: f.Tuple[0].Dst, Server: f.Tuple[1].Src, Outside: f.Tuple[1].Dst,
@@ -229,9 +233,10 @@ func (g *Gateway) Has(original conntrack.Tuple) bool {
 }
 
 // Changed tells that another program wrote the kernel's entry with this original tuple: another gateway may
-// have the session. What we remember of it counts only where edits are in flight that it did not touch, or
-// where it wrote nothing but a label without anything of ours, as no gateway does; else the session is picked
-// up anew when its packets come here again. A door that waits there is opened here too.
+// have the session. What we remember of it counts only where the entry is as we left it, and either edits are
+// in flight that it did not touch, or the packets came here just now, or nothing was written but a label
+// without anything of ours, as no gateway does; else the session is picked up anew when its packets come here
+// again. A door that waits there is opened here too.
 func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.now = now
 	s := g.table.find(original)
@@ -244,12 +249,12 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 		s.kept.update(s)
 		return // it was nobody who has sessions
 	}
-	g.NotAlone()
+	g.notAlone, g.copied = true, true
 	switch {
 	case s == nil:
 	case known && s.suspect:
 		return // if its packets come here it is written anew
-	case known && (s.kept.unsaved || s.kept.flight[0].End != 0 || s.kept.flight[1].End != 0):
+	case known && s.counts():
 		s.shared = true
 		return
 	default:
@@ -269,6 +274,13 @@ func (g *Gateway) NotAlone() { g.notAlone = true }
 
 // Alone tells whether no other program writes entries of control connections, as far as the kernel tells.
 func (g *Gateway) Alone() bool { return g.Told && !g.notAlone }
+
+// Copied tells whether another program wrote such entries, as what replicates them does. It may replace them
+// too, and the gateway wants to be told the entries of packets (Origin.Entry).
+func (g *Gateway) Copied() bool { return g.copied }
+
+// Drained tells that all packets have been handled that had come when packets were read last.
+func (g *Gateway) Drained() { g.drains++ }
 
 // Damaged tells that there were no rules for a while, so that packets went by untouched, and are again.
 func (g *Gateway) Damaged(now time.Time) {

@@ -44,12 +44,16 @@ func zoneIn(typ uint16, v []byte, z *Zone) {
 	}
 }
 
-// ZoneOf reads the zone from the attributes of an entry, as they also come with the packets of a queue.
-func ZoneOf(attrs []byte) (z Zone) {
+// EntryOf reads the zone and the number (Flow.ID) from the attributes of an entry, as they also come with the
+// packets of a queue.
+func EntryOf(attrs []byte) (z Zone, id uint32) {
 	for typ, v, rest, ok := nlread.NextAttr(attrs); ok; typ, v, rest, ok = nlread.NextAttr(rest) {
+		if typ == ctaID {
+			id = nlread.U32(v)
+		}
 		zoneIn(typ, v, &z)
 	}
-	return z
+	return z, id
 }
 
 // placed notes in the tuples of f in which zone each is looked up.

@@ -61,7 +61,7 @@ func startEditor(k *sim.Kernel) sim.Program {
 }
 
 // Handle is the way of a packet that rewrite.Conn documents.
-func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte) {
+func (e *editor) Handle(now time.Time, id, _ uint32, b []byte) (sim.Verdict, []byte) {
 	var p rewrite.Packet
 	if !p.Parse(b) {
 		panic("a packet does not parse")
@@ -75,7 +75,7 @@ func (e *editor) Handle(now time.Time, id uint32, b []byte) (sim.Verdict, []byte
 	switch a.Fate {
 	case rewrite.Wait:
 		e.keep()
-		if e.conn.Hold(now, dir, &p, id, false, &e.room) {
+		if e.conn.Hold(now, &p, rewrite.Waiting{ID: id, Dir: dir}, &e.room) {
 			return sim.Hold, nil
 		}
 		return sim.Drop, nil

@@ -17,7 +17,7 @@ func (w *world) stepEditor(b []byte) {
 	}
 	switch a.Fate {
 	case Wait:
-		w.conn.Hold(time.Time{}, Original, &p, 0, false, &w.room)
+		w.conn.Hold(time.Time{}, &p, Waiting{Dir: Original}, &w.room)
 		return
 	case Ask, Full:
 		w.keep()

@@ -23,7 +23,7 @@ func TestProbeLiesBeforeAllThatIsNotAcknowledged(t *testing.T) {
 	if a := c.Receive(Original, &last, &room); a.Fate != Wait {
 		t.Fatalf("the last packet is to %+v", a)
 	}
-	c.Hold(now, Original, &last, 1, false, &room)
+	c.Hold(now, &last, Waiting{ID: 1, Dir: Original}, &room)
 	c.Expire(now.Add(holdTime))
 	if a := c.Receive(Original, &last, &room); a.Fate != Ask {
 		t.Fatalf("the late packet is to %+v", a)

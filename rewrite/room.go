@@ -46,7 +46,8 @@ func (r *Room) share() int {
 // Waiting is a packet that was held back, with what a verdict on it needs.
 type Waiting struct {
 	ID       uint32
-	Data     []byte
+	Entry    uint32 // the kernel's number of it; 0: not known
+	Data     []byte // a copy
 	Loopback bool
 	Dir      Dir
 
@@ -54,18 +55,17 @@ type Waiting struct {
 	since time.Time
 }
 
-// Hold keeps a copy of a packet that must wait; false if too many do.
-func (c *Conn) Hold(now time.Time, dir Dir, p *Packet, id uint32, loopback bool, r *Room) bool {
-	h := &c.half[dir]
+// Hold keeps a packet that must wait, with what w tells besides; false if too many do.
+func (c *Conn) Hold(now time.Time, p *Packet, w Waiting, r *Room) bool {
+	h := &c.half[w.Dir]
 	waiting := h.waiting()
 	if len(waiting) >= min(maxHeld, (r.MaxPackets-r.packets)/8) || r.bytes+r.history+p.Len() > r.MaxBytes {
 		return false
 	}
 	r.packets++
 	r.bytes += p.Len()
-	h.wait(append(waiting, Waiting{
-		ID: id, Data: slices.Clone(p.raw), Loopback: loopback, Dir: dir, seq: p.Seq(), since: now,
-	}))
+	w.Data, w.seq, w.since = slices.Clone(p.raw), p.Seq(), now
+	h.wait(append(waiting, w))
 	return true
 }
 

@@ -16,6 +16,7 @@ const (
 	Unparsed
 	LineTooLong
 	OutOfOrder
+	OldEntry
 	HoldExpired
 	HistoryFull
 	SeenTwice

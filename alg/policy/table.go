@@ -45,6 +45,11 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 		"The packet came before what precedes it. It waits, or is sent again by its sender.",
 		"Nothing, if it is rare: packets overtake each other. Else look for loss before the gateway.",
 	},
+	OldEntry: {
+		"old_entry",
+		"The packet waited in the queue when another program replaced its conntrack entry. It was dropped.",
+		"Nothing: its sender sends it again.",
+	},
 	HoldExpired: {
 		"hold_expired",
 		"What precedes the packet never came; the receiver was asked what it has.",

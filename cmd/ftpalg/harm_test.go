@@ -23,17 +23,25 @@ func TestPacketsFromBeforeADamageAreStale(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var h harm
 			for i, more := range c.more {
-				got := h.before(now, more, func() ruleset.Damages { return c.d })
+				got := h.before(now, time.Time{}, more, func() ruleset.Damages { return c.d })
 				if got != c.want[i] {
 					t.Errorf("read %d: %v", i, got)
 				}
+				now = now.Add(repeatTime)
 			}
 			next := func() ruleset.Damages { return ruleset.Damages{Times: c.d.Times + 1, Last: time.Now()} }
-			if h.before(now.Add(standsStill), false, next) {
-				t.Error("of a loop that turns packets are dropped")
-			}
-			if !h.before(now.Add(3*standsStill), false, next) {
-				t.Error("the next damage is not noticed")
+			for _, n := range []struct {
+				name      string
+				now, came time.Time
+				want      bool
+			}{
+				{"a packet that came just now", now.Add(time.Second), now.Add(time.Second), false},
+				{"it looked just now", now.Add(-repeatTime / 2), now.Add(-time.Second), false},
+				{"a packet that waited", now.Add(2 * repeatTime), now, true},
+			} {
+				if got := h.before(n.now, n.came, false, next); got != n.want {
+					t.Errorf("%s: dropped %v, want %v", n.name, got, n.want)
+				}
 			}
 		})
 	}

@@ -31,6 +31,7 @@ type packetQueue interface {
 	Lost() uint64
 	WasFull() bool
 	More() bool
+	TellEntries()
 }
 
 // observer is told of the time to the verdict on a packet, and whether it begins with the packet's arrival.
@@ -58,6 +59,7 @@ type loop struct {
 	events    *events    // nil: there are none
 	snapshots *snapshots // nil: nobody asks for any
 	busy      bool       // one of them has more to do than was done in this round
+	entries   bool       // the queue was asked to tell the entries of packets
 
 	calls   chan func()
 	ended   chan struct{} // closed when run returns
@@ -161,7 +163,7 @@ func (l *loop) round() (int, error) {
 		return n, err
 	}
 	if n == 0 {
-		l.harm.stale(now, true) // what was there before is read in the next round
+		l.harm.stale(now, time.Time{}, true) // what was there before is read in the next round
 	}
 	if l.harm.anew() {
 		l.gateway.Damaged(now)
@@ -171,8 +173,15 @@ func (l *loop) round() (int, error) {
 		l.events.catchUp(l.gateway, l.journal) // it may tell of another gateway
 	}
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
+	if !l.entries && l.gateway.Copied() {
+		l.entries = true
+		l.queue.TellEntries()
+	}
 	l.release(now)
 	l.take(now, n)
+	if !l.queue.More() {
+		l.gateway.Drained()
+	}
 	l.gateway.Settle(now)
 	l.flush()
 	l.observe(now, l.packets[:n])
@@ -190,12 +199,13 @@ func (l *loop) take(now time.Time, n int) {
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		more := i < n-1 || l.queue.More()
-		stale, waited := l.harm.stale(time.Now(), more), l.stall.waited(now, more)
+		stale, waited := l.harm.stale(time.Now(), p.Time, more), l.stall.waited(now, more)
 		if stale || waited && !l.gateway.Alone() {
 			l.answer(p.ID, nfqueue.Drop, nil)
 			continue
 		}
-		l.handle(now, p.Zone, p.ID, p.Payload, p.InDev == loopback || p.OutDev == loopback)
+		onLoopback := p.InDev == loopback || p.OutDev == loopback
+		l.handle(now, alg.Origin{Zone: p.Zone, Entry: p.Entry, Loopback: onLoopback}, p.ID, p.Payload)
 		l.release(now)
 	}
 }
@@ -226,8 +236,8 @@ func (l *loop) observe(read time.Time, ps []nfqueue.Packet) {
 }
 
 // handle asks the gateway about one packet.
-func (l *loop) handle(now time.Time, zone uint16, id uint32, data []byte, onLoopback bool) {
-	switch v, out := l.gateway.HandleIn(zone, now, id, data, onLoopback); v {
+func (l *loop) handle(now time.Time, from alg.Origin, id uint32, data []byte) {
+	switch v, out := l.gateway.HandleFrom(from, now, id, data); v {
 	case alg.Accept:
 		l.answer(id, nfqueue.Accept, nil)
 	case alg.Rewrite:
@@ -244,7 +254,7 @@ func (l *loop) release(now time.Time) {
 		if h.Drop {
 			l.answer(h.ID, nfqueue.Drop, nil)
 		} else {
-			l.handle(now, h.Zone, h.ID, h.Data, h.Loopback)
+			l.handle(now, h.Origin, h.ID, h.Data)
 		}
 	}
 }

@@ -96,6 +96,7 @@ type fakeQueue struct {
 	sends   int   // datagrams of answers
 	lost    uint64
 	full    bool // when the last batch was received
+	tells   int  // how often it was asked for the entries of packets
 }
 
 func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
@@ -103,6 +104,7 @@ func (q *fakeQueue) Wake() error                 { return nil }
 func (q *fakeQueue) Lost() uint64                { return q.lost }
 func (q *fakeQueue) WasFull() bool               { return q.full }
 func (q *fakeQueue) More() bool                  { return false }
+func (q *fakeQueue) TellEntries()                { q.tells++ }
 
 func (q *fakeQueue) Flush() error {
 	if len(q.answers) > q.flushed {
@@ -255,6 +257,7 @@ func (q *endless) Wake() error                                   { return nil }
 func (q *endless) Lost() uint64                                  { return 0 }
 func (q *endless) WasFull() bool                                 { return false }
 func (q *endless) More() bool                                    { return false }
+func (q *endless) TellEntries()                                  {}
 
 func TestLoopAllocatesNothingForAPacket(t *testing.T) {
 	l := testLoop(t, &endless{nfqueue.Packet{ID: 1, Payload: command(t, startSeq, noop)}}, io.Discard)
@@ -319,5 +322,23 @@ func TestLostPacketsAreCountedOnce(t *testing.T) {
 	}
 	if n := l.lost.Load(); n != 13 {
 		t.Errorf("counted %d", n)
+	}
+}
+
+func TestQueueIsAskedForEntriesOnceAnotherProgramWritesThem(t *testing.T) {
+	q := &fakeQueue{batches: make([]batchOrError, 3)}
+	l := testLoop(t, q, io.Discard)
+	turn := func() {
+		if _, err := l.round(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	if turn(); q.tells != 0 {
+		t.Error("it is asked before")
+	}
+	l.gateway.Changed(time.Now(), conntrack.Tuple{Src: clientAddr, Dst: serverAddr})
+	turn()
+	if turn(); q.tells != 1 {
+		t.Errorf("it is asked %d times, want once", q.tells)
 	}
 }

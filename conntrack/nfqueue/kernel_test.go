@@ -297,3 +297,37 @@ func TestPacketHasItsArrivalTimeWhereTheKernelTakesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestEntriesOfPacketsAreToldOnceTheyAreAskedFor(t *testing.T) {
+	ns := queued(t)
+	ns.Nft(track)
+	from, _ := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	next := func() uint32 {
+		t.Helper()
+		if _, err := from.Write([]byte("same")); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		var p [1]Packet
+		if _, err := q.Receive(p[:]); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(q.Verdict(p[0].ID, Accept, nil), q.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		return p[0].Entry
+	}
+	if id := next(); id != 0 {
+		t.Errorf("before, the entry is %d", id)
+	}
+	q.TellEntries()
+	if err := q.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if first, second := next(), next(); first == 0 || first != second {
+		t.Errorf("two packets of a connection have the entries %d and %d", first, second)
+	}
+}

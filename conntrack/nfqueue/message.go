@@ -2,6 +2,7 @@ package nfqueue
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	nfq "github.com/florianl/go-nfqueue/v2"
@@ -49,7 +50,8 @@ const (
 	// than 1 KiB.
 	packetRoom = copyRange + 1024
 
-	verdictSeq = 0 // sequence number of all verdicts
+	verdictSeq = 0              // sequence number of all verdicts
+	tellSeq    = math.MaxUint32 // and of what TellEntries asks for
 	// verdictRoom is the size of a verdict without payload.
 	verdictRoom = messageStart + unix.SizeofNlAttr + 8
 )
@@ -88,6 +90,15 @@ func configMessage(queue uint16, maxLen, flags, seq uint32) []byte {
 	b = appendAttr32(b, cfgMaxLen, maxLen)
 	b = appendAttr32(b, cfgFlags, flags)
 	b = appendAttr32(b, cfgMask, flags)
+	setLen(b, len(b))
+	return b
+}
+
+// tellMessage asks for the entries of packets.
+func tellMessage(queue uint16) []byte {
+	b := appendHeader(nil, msgConfig, unix.NLM_F_REQUEST, tellSeq, queue)
+	b = appendAttr32(b, cfgFlags, nfq.NfQaCfgFlagConntrack)
+	b = appendAttr32(b, cfgMask, nfq.NfQaCfgFlagConntrack)
 	setLen(b, len(b))
 	return b
 }
@@ -169,7 +180,8 @@ func parsePacket(b []byte, p *Packet) (found bool) {
 		}
 	}
 	if entry != nil {
-		p.Zone = conntrack.ZoneOf(entry).In(direction(info))
+		zone, id := conntrack.EntryOf(entry)
+		p.Zone, p.Entry = zone.In(direction(info)), id
 	}
 	p.Truncated = whole > len(p.Payload)
 	return found

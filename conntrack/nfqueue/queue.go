@@ -36,6 +36,7 @@ type Packet struct {
 	Truncated     bool      // the packet was longer than Payload
 	Time          time.Time // of its arrival on the machine; zero if the kernel took none
 	Zone          uint16    // conntrack zone of its direction, if the queue is Zoned
+	Entry         uint32    // number of its entry (conntrack.Flow.ID) as it came, if TellEntries asks
 }
 
 // Config is how to open a queue.
@@ -143,6 +144,15 @@ func (q *Queue) bindAs(c Config) error {
 // CONFIG_NETFILTER_NETLINK_GLUE_CT.
 func (q *Queue) Zoned() bool { return q.zoned }
 
+// TellEntries has the kernel tell the entry of each packet from about now on, if it can (as Zoned). It leaves
+// with the next Flush.
+func (q *Queue) TellEntries() {
+	if !q.zoned {
+		q.makeRoom(messageStart + 2*(unix.SizeofNlAttr+4))
+		q.out.b = append(q.out.b, tellMessage(q.queue)...)
+	}
+}
+
 // Receive sends what Flush would, waits for packets and returns how many of pkts it filled, at least
 // one. Their payload is valid until the next call. ErrOverrun is not the end:
 // call again. After the deadline or a Wake the error is os.ErrDeadlineExceeded, after
@@ -175,6 +185,9 @@ func (q *Queue) decodeAll(pkts []Packet, n int) (filled int) {
 		switch k, seq, errno := decode(q.t.datagram(i), &pkts[filled]); {
 		case k == packet:
 			q.noteID(pkts[filled].ID)
+			if !q.zoned {
+				pkts[filled].Zone = 0 // nobody wants to know
+			}
 			filled++
 		case k == answer && errno != 0:
 			q.refused(seq, errno)
@@ -188,6 +201,7 @@ func (q *Queue) refused(seq uint32, why unix.Errno) {
 	switch {
 	case seq == verdictSeq:
 		q.gone++
+	case seq == tellSeq && why == unix.EOPNOTSUPP: // it goes on without
 	case q.OnRefused != nil:
 		q.OnRefused(seq, why)
 	}

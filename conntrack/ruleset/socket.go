@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
@@ -31,6 +32,11 @@ type socket struct {
 	portID uint32 // the kernel's name of this socket in its network namespace
 	seq    uint32
 	buf    []byte
+
+	raw  syscall.RawConn
+	look func(uintptr) // of poll, which allocates nothing; it leaves what follows
+	n    int
+	err  error
 }
 
 // openSocket opens one in the network namespace of the calling thread, as a
@@ -47,7 +53,13 @@ func openSocket(groups uint32) (*socket, error) {
 		return nil, fmt.Errorf("bind the netlink socket to nftables: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "nftables")
-	return &socket{file: file, portID: portID, buf: make([]byte, maxDatagram)}, nil
+	s := &socket{file: file, portID: portID, buf: make([]byte, maxDatagram)}
+	if s.raw, err = file.SyscallConn(); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("wait on the netlink socket to nftables: %w", err)
+	}
+	s.look = func(fd uintptr) { s.n, s.err = unix.Read(int(fd), s.buf) }
+	return s, nil
 }
 
 func bindSocket(fd int, groups uint32) (portID uint32, err error) {
@@ -103,11 +115,7 @@ func (s *socket) each(n int, f func(message)) {
 // await waits for a datagram and reads it while it holds mu, which stays locked if there is no error: nobody
 // who locks it comes between the reading of a datagram and its handling.
 func (s *socket) await(mu *sync.Mutex) (n int, err error) {
-	raw, err := s.file.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	waiting := raw.Read(func(fd uintptr) bool {
+	waiting := s.raw.Read(func(fd uintptr) bool {
 		mu.Lock()
 		if n, err = unix.Read(int(fd), s.buf); err == nil {
 			return true
@@ -123,12 +131,10 @@ func (s *socket) await(mu *sync.Mutex) (n int, err error) {
 
 // poll reads a datagram if there is one.
 func (s *socket) poll() (n int, ok bool) {
-	raw, err := s.file.SyscallConn()
-	if err != nil {
+	if err := s.raw.Control(s.look); err != nil {
 		return 0, false
 	}
-	reading := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), s.buf) })
-	return n, err == nil && reading == nil
+	return s.n, s.err == nil
 }
 
 func parseMessage(in nlread.Message) message {

@@ -75,11 +75,7 @@ func (t *Table) Watch(told func(Event)) (*Watch, error) {
 
 // growBuffer is without error: with a smaller buffer more is lost, and noticed.
 func (s *socket) growBuffer(bytes int) {
-	raw, err := s.file.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
+	_ = s.raw.Control(func(fd uintptr) {
 		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) != nil {
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
 		}

@@ -139,6 +139,9 @@ func TestDamagesAreCountedBeforeAnybodyHearsOfThem(t *testing.T) {
 			if n := w.watch.Damages(); n.Times != 0 {
 				t.Errorf("there were none, and there are %+v", n)
 			}
+			if n := testing.AllocsPerRun(100, func() { w.watch.Damages() }); n != 0 {
+				t.Errorf("to ask allocates %v times", n)
+			}
 			w.ns.Nft(d.do)
 			n := w.watch.Damages()
 			if n.Times != 1 || time.Since(n.Last) > patience {

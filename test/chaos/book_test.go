@@ -241,9 +241,15 @@ func masked(was, is string) bool {
 }
 
 // mended tells whether an edited line was lost behind a program that died, and came again by the next, which
-// does not know what it was, only how long: then it was made as long, so that both ends stay in step.
+// does not know what it was, only how long: then it was made as long, so that both ends stay in step. How it
+// began the packets of the dead one may say, if they come after the next one was told that they did not.
 func mended(was, is string) bool {
 	more := len(is) - len(was)
+	for begun := 1; begun < len(was)-1 && more > 0; begun++ {
+		if is == was[:begun]+(strings.Repeat("x", more) + was)[begun:] {
+			return true
+		}
+	}
 	for at := 0; at <= len(was) && more != 0; at++ {
 		switch {
 		case more > 0 && is == was[:at]+strings.Repeat("x", more)+was[at:],

@@ -23,6 +23,7 @@ import (
 var (
 	lasts    = flag.Duration("for", 0, "how long each world is disturbed; 0: the worlds are left out")
 	seed     = flag.Uint64("seed", 0, "of what happens, as an earlier run told it; 0: another one")
+	apart    = flag.Bool("apart", false, "one thing at a time, the next when nobody notices it any more")
 	visitors = flag.Int("sessions", 44, "how many clients of the test's own there are at once")
 	keep     = flag.String("logs", "", "`directory` for the logs of the gateways; empty: they are not kept")
 )

@@ -5,6 +5,7 @@
 //
 //	go test ./test/chaos -for 20m -timeout 1h -v
 //
-// What happens when is different each time, and a run of many minutes still finds faults: it is for people
-// who look at what it says, and no condition for a change. Without -for only the judging is tested.
+// What happens when is different each time, and many minutes of it still find faults where one thing happens
+// while another goes on: that is for people who look at what it says. One thing at a time (-apart), for two
+// minutes, is a condition for a change. Without -for only the judging is tested.
 package chaos

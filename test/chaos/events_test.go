@@ -107,6 +107,7 @@ const (
 	longestStorm  = 5 * time.Second
 	calmAfter     = 10 * time.Second
 	meanPause     = 300 * time.Millisecond // between two events of a storm
+	apartStorm    = 20 * time.Second       // where nothing happens beside another thing
 )
 
 // run has storms until a time. It ends when the world is in order again.
@@ -116,12 +117,19 @@ func (c *chaos) run(until time.Time) {
 		events = append(append([]event{}, always...), ofPair...)
 	}
 	for time.Now().Before(until) {
-		more := time.Duration(c.rng.Int64N(int64(longestStorm - shortestStorm)))
-		c.over = time.Now().Add(shortestStorm + more)
+		long := shortestStorm + time.Duration(c.rng.Int64N(int64(longestStorm-shortestStorm)))
+		if *apart {
+			long = apartStorm
+		}
+		c.over = time.Now().Add(long)
 		for time.Now().Before(c.over) {
 			e := events[c.rng.IntN(len(events))]
 			if e.do(c) {
 				c.tally.add("event " + e.name)
+			}
+			if *apart {
+				c.all.Wait()
+				time.Sleep(settles)
 			}
 			time.Sleep(time.Duration(c.rng.ExpFloat64() * float64(meanPause)))
 		}

@@ -19,6 +19,7 @@ func (w *World) arrive(n *Node, dir conntrack.Dir, s Segment) {
 	case f == waits:
 		w.Tracef("%v is dropped", dir)
 	default:
+		w.Void = w.Void || n.Kernel.misleads(dir, s)
 		w.leave(n, dir, s, n.Kernel.Entry.ID)
 	}
 }
@@ -46,6 +47,9 @@ func (w *World) work(n *Node, tick bool) {
 		n.queue = n.queue[1:]
 		w.handle(n, q)
 	}
+	if d, ok := n.Program.(interface{ Drained() }); ok && len(n.queue) == 0 {
+		d.Drained()
+	}
 	for h, ok := n.Program.Next(); ok; h, ok = n.Program.Next() {
 		if !h.Drop {
 			var p rewrite.Packet
@@ -63,7 +67,11 @@ func (w *World) handle(n *Node, q waiting) {
 	w.Tracef("gateway %d takes %v %d %q ack %d",
 		slices.Index(w.nodes, n), dir, p.Seq()-w.End[dir].ISN, p.Payload(), int32(p.Ack()-w.End[1-dir].ISN))
 	n.knows = true
-	v, out := n.Program.Handle(w.now(), uint32(w.Step), q.pkt)
+	entry := uint32(0)
+	if w.Tells {
+		entry = q.id
+	}
+	v, out := n.Program.Handle(w.now(), uint32(w.Step), entry, q.pkt)
 	switch v {
 	case Rewrite:
 		if !p.Parse(out) || !p.ChecksumOK() {
@@ -195,11 +203,40 @@ func (w *World) swap() {
 		w.Swaps, w.swapped = w.Swaps-1, true
 		id := k.Entry.ID
 		w.Tracef("entry %d is replaced by one of then", id)
-		k.Entry, k.Expects = k.wrote[w.IntN(n)], nil
-		k.Entry.ID = id + 1
-		if r, ok := w.node().Program.(Replica); ok {
+		k.replace(k.wrote[w.IntN(n)])
+		w.tellLater(w.node(), func(r Replica) {
 			r.Deleted(w.now(), id)
 			r.Replicated(w.now())
+		})
+	}
+}
+
+// news is what a program will be told.
+type news struct {
+	at   int // step
+	to   Program
+	tell func(Replica)
+}
+
+// tellLater tells the program of a node now, or if the world is Slow, when packets may have come before that.
+func (w *World) tellLater(n *Node, tell func(Replica)) {
+	at := w.Step
+	if w.Slow {
+		at += w.IntN(slowest)
+	}
+	w.news = append(w.news, news{at, n.Program, tell})
+	w.tellDue()
+}
+
+func (w *World) tellDue() {
+	for len(w.news) > 0 && w.news[0].at <= w.Step {
+		x := w.news[0]
+		w.news = w.news[1:]
+		for _, n := range w.nodes {
+			if r, ok := n.Program.(Replica); ok && n.Program == x.to {
+				w.Tracef("it is told")
+				x.tell(r)
+			}
 		}
 	}
 }

@@ -14,9 +14,11 @@ type Kernel struct {
 	Made    []conntrack.Expectation // all that there were ever
 	Called  func(what string)       // called around each change; nil: nobody cares
 
-	before conntrack.Flow   // the entry before the last change
-	wrote  []conntrack.Flow // what its program made of the entry since the traffic came here
-	was    *conntrack.Flow  // the entry that Adopt replaced; nil: none
+	before  conntrack.Flow   // the entry before the last change
+	wrote   []conntrack.Flow // what its program made of the entry since the traffic came here
+	old     []conntrack.Flow // the entries that were replaced, as they were then
+	fresh   bool             // the last was by another program, and ours has not written since
+	adopted bool             // one was by ours
 }
 
 func (k *Kernel) called(what string) {
@@ -53,7 +55,7 @@ func (k *Kernel) Update(_ conntrack.Tuple, u conntrack.Update) error {
 			f.Seq[d] = u.Seq[d]
 		}
 	}
-	k.wrote = append(k.wrote, *f)
+	k.wrote, k.fresh = append(k.wrote, *f), false
 	k.called("after Update")
 	return nil
 }
@@ -77,8 +79,7 @@ func (k *Kernel) Withdraw(e conntrack.Expectation) error {
 // Adopt replaces an entry that is older than the rules.
 func (k *Kernel) Adopt(_ conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error) {
 	k.called("before Adopt")
-	was := k.Entry
-	k.was = &was
+	k.old, k.adopted = append(k.old, k.Entry), true
 	f := &k.Entry
 	f.ID++
 	f.Helper, f.HasSeq, f.HasState, f.State, f.Flight = conntrack.HelperCarrier, true, true, u.State, u.Flight
@@ -87,12 +88,30 @@ func (k *Kernel) Adopt(_ conntrack.Tuple, u conntrack.Update) (conntrack.Flow, e
 }
 
 // Adopted tells whether the entry was replaced.
-func (k *Kernel) Adopted() bool { return k.was != nil }
+func (k *Kernel) Adopted() bool { return k.adopted }
+
+// replace is what another program does: it puts a new entry in the place of the old one, and f into it.
+func (k *Kernel) replace(f conntrack.Flow) {
+	f.ID = k.Entry.ID + 1
+	k.old = append(k.old, k.Entry)
+	k.Entry, k.Expects, k.fresh = f, nil, true
+}
+
+// misleads tells whether a packet that comes now, and leaves unseen, leaves with numbers of the past.
+func (k *Kernel) misleads(dir conntrack.Dir, s Segment) bool {
+	if !k.fresh {
+		return false
+	}
+	was := s
+	k.adjust(dir, &was, k.old[len(k.old)-1].ID)
+	k.adjust(dir, &s, k.Entry.ID)
+	return was.Seq != s.Seq || was.Ack != s.Ack
+}
 
 // of returns the entry that a packet has for its whole way: the one that there was when it came.
 func (k *Kernel) of(id uint32) *conntrack.Flow {
-	if k.was != nil && k.was.ID == id {
-		return k.was
+	if i := slices.IndexFunc(k.old, func(f conntrack.Flow) bool { return f.ID == id }); i >= 0 {
+		return &k.old[i]
 	}
 	return &k.Entry
 }

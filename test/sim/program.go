@@ -26,8 +26,9 @@ type Held struct {
 // Program is what has the queue of a gateway. It changes the Kernel it was started for, and nothing else
 // outlives it.
 type Program interface {
-	// Handle takes a packet. What it returns is valid until the next call.
-	Handle(now time.Time, id uint32, packet []byte) (Verdict, []byte)
+	// Handle takes a packet, which came with the entry of that ID; 0: the kernel does not tell. What it
+	// returns is valid until the next call.
+	Handle(now time.Time, id, entry uint32, packet []byte) (Verdict, []byte)
 	// Tick is called about every second, and Next after it and after Handle until it has nothing.
 	Tick(now time.Time)
 	Next() (Held, bool)

@@ -8,7 +8,7 @@ import (
 
 // Run lets everything happen in random order until all is said and acknowledged.
 func (w *World) Run() {
-	for ; !w.over(); w.Step++ {
+	for ; !w.over() && !w.Void; w.Step++ {
 		if w.Step > patience {
 			c, s := w.End[conntrack.Original], w.End[conntrack.Reply]
 			w.T.Fatalf("stalls: the client is at %d of %d (sent %d), the server at %d of %d (sent %d)",
@@ -35,6 +35,7 @@ func (w *World) over() bool {
 
 // time starts programs that are due, and has the others tick.
 func (w *World) time() {
+	w.tellDue()
 	for i, n := range w.nodes {
 		if n.Program == nil && w.Step >= n.back {
 			w.revive(n, false)

@@ -18,6 +18,7 @@ const (
 	tickSteps = 333
 	lag       = 10 // that a change takes to be replicated
 	tenure    = 20 // at least, that the traffic stays with a gateway
+	slowest   = 20 // for how long at most news are not told
 )
 
 // Patience is how many steps an application waits for a reply that may never come.
@@ -40,6 +41,8 @@ type World struct {
 	Lags          bool // what was done to the entry last may not be replicated any more
 	Echoes        int  // how often what was replicated long ago is brought back
 	Swaps         int  // how often the entry is deleted, and made as it was long ago, where the traffic is
+	Tells         bool // the kernel tells the entries of packets
+	Slow          bool // the program hears of Swaps later than of packets
 	Wipes         int  // how often another program overwrites the label
 	Silent        bool // and the kernel does not tell
 	Outages       int  // how often somebody takes the rules away, so that all packets pass for a while
@@ -51,6 +54,7 @@ type World struct {
 
 	End  [2]*End // by the direction in which they send
 	Step int
+	Void bool // the kernel let pass unseen what misled an end, which no program could have prevented
 
 	nodes    []*Node
 	active   int // which of them has the traffic
@@ -61,6 +65,7 @@ type World struct {
 	lagging  bool      // the last change is not replicated
 	stripped bool      // there was an outage
 	swapped  bool      // an entry was replaced
+	news     []news    // in the order in which it happened
 	settling bool      // nothing is lost or killed
 }
 
