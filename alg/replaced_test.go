@@ -76,3 +76,30 @@ func TestPacketOfAnEntryThatNobodyToldOfGoesOn(t *testing.T) {
 		t.Errorf("the offset is %+v, want %d", a, want)
 	}
 }
+
+// Where the kernel does not tell the entries of packets, those that were there when an entry was found
+// replaced are dropped, and those that were read next.
+func TestPacketsThatMayHaveComeBeforeTheirEntryWasReplacedAreDropped(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.copied = true
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	old := d.k.flow
+	d.c("PORT 10,0,13,222,39,137\r\n")
+	d.s("200 ok\r\n")
+	want := d.k.flow.Seq[toServer].After
+	d.replace(old)
+	d.now = d.now.Add(10 * time.Millisecond)
+	line, had := []byte("NOOP\r\n"), len(d.got[toServer])
+	for range 2 {
+		d.packet(toServer, d.seq[toServer], rewrite.PSH, line)
+		d.g.Drained()
+	}
+	if got := d.got[toServer][had:]; len(got) > 0 {
+		t.Errorf("%q leaves", got)
+	}
+	if a := d.k.flow.Seq[toServer]; a.After != want {
+		t.Errorf("the offset in the new entry is %+v, want %d at once", a, want)
+	}
+	d.wantArrived("what came after that", d.c(string(line)), string(line))
+}

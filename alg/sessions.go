@@ -249,7 +249,7 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 		s.kept.update(s)
 		return // it was nobody who has sessions
 	}
-	g.notAlone, g.copied = true, true
+	g.Accompanied()
 	switch {
 	case s == nil:
 	case known && s.suspect:
@@ -269,7 +269,10 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.standby.follow(g, &f)
 }
 
-// NotAlone tells that another program writes entries of control connections, or that it cannot be known.
+// Accompanied tells that another program writes entries of control connections.
+func (g *Gateway) Accompanied() { g.notAlone, g.copied = true, true }
+
+// NotAlone tells that one may, because it cannot be known.
 func (g *Gateway) NotAlone() { g.notAlone = true }
 
 // Alone tells whether no other program writes entries of control connections, as far as the kernel tells.

@@ -186,7 +186,7 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 		if others || g.Has(h.tuple) {
 			g.Changed(h.at, h.tuple)
 		} else {
-			g.NotAlone()
+			g.Accompanied()
 		}
 		return
 	}
