@@ -171,10 +171,10 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte) (Verdict, policy
 	}
 	s, dir, why := g.session(p)
 	switch {
+	case why == policy.OldEntry:
+		return Drop, why, nil
 	case s == nil:
 		return Accept, why, nil
-	case why != policy.None:
-		return Drop, why, nil
 	case p.Signed():
 		return Accept, policy.Signed, nil
 	case p.Flags()&rewrite.RST != 0 && s.conn.Ends(dir, p):
@@ -341,6 +341,8 @@ func (g *Gateway) session(p *rewrite.Packet) (*session, rewrite.Dir, policy.Reas
 	case err != nil:
 		g.kernelError("look up a control connection", err)
 		return nil, 0, policy.KernelError
+	case g.standby.written(f.Tuple[conntrack.Original], g.drains):
+		return nil, 0, policy.OldEntry
 	}
 	s = g.add(f, s)
 	g.table.touch(s, g.began.at(g.now))

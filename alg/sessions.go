@@ -264,7 +264,7 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	if err != nil || f.Tuple[conntrack.Original] != original {
 		return // it is gone again
 	}
-	g.standby.add(original)
+	g.standby.add(original, g.drains)
 	g.countSessions()
 	g.standby.follow(g, &f)
 }

@@ -116,6 +116,7 @@ func TestGatewayThatGetsTheTrafficHasTheDoor(t *testing.T) {
 	d.c("PORT 10,0,13,222,39,136\r\n")
 	g, k := other(d)
 	d.g, d.k = g, k
+	g.Drained()
 	d.s("200 ok\r\n")
 	if g.Stats.Standby.Load() != 0 || g.Stats.Sessions.Load() != 1 {
 		t.Error("a session whose packets come is no replica any more")
@@ -138,6 +139,8 @@ func TestSessionThatOthersWroteIsPickedUpAnewUnlessItsPacketsComeHere(t *testing
 		t.Error("the session is remembered")
 	}
 	d.g.Changed(d.now, d.k.flow.Tuple[1]) // nobody's original tuple
+	d.wantArrived("what may have waited", d.c("NOOP\r\n"), "")
+	d.g.Drained()
 	d.c("NOOP\r\n")
 	if d.g.Stats.Sessions.Load() != 1 || d.g.Stats.Standby.Load() != 0 {
 		t.Error("it is not picked up")

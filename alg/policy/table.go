@@ -47,7 +47,7 @@ var table = [NumReasons]struct{ label, meaning, remedy string }{
 	},
 	OldEntry: {
 		"old_entry",
-		"The packet waited in the queue when another program replaced its conntrack entry. It was dropped.",
+		"The packet waited in the queue while another program wrote or replaced its entry: dropped.",
 		"Nothing: its sender sends it again.",
 	},
 	HoldExpired: {

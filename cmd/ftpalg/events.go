@@ -143,10 +143,13 @@ func (e *events) take(ev *conntrack.Event) {
 	}
 }
 
-// catchUp gives the gateway all that has happened until now, if that is read within a moment.
-func (e *events) catchUp(g *alg.Gateway, j *journal) {
+// catchUp gives the gateway all that has happened until now, if that is read within a moment. late: what was
+// read last may not be handed on yet.
+func (e *events) catchUp(g *alg.Gateway, j *journal, late bool) {
 	end := time.Now().Add(catchUpTime)
-	time.Sleep(lull) // what was read last is handed on meanwhile
+	if late {
+		time.Sleep(lull)
+	}
 	for e.behind() && time.Now().Before(end) {
 		time.Sleep(lull)
 	}

@@ -169,8 +169,8 @@ func (l *loop) round() (int, error) {
 		l.gateway.Damaged(now)
 	}
 	l.gateway.Unseen(l.queue.WasFull())
-	if l.stall.look(now, l.armed) && l.events != nil {
-		l.events.catchUp(l.gateway, l.journal) // it may tell of another gateway
+	if late := l.stall.look(now, l.armed); l.events != nil && (late || n > 0 && l.stall.rested(now)) {
+		l.events.catchUp(l.gateway, l.journal, late) // it may tell of another gateway
 	}
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	if !l.entries && l.gateway.Copied() {
@@ -191,6 +191,7 @@ func (l *loop) round() (int, error) {
 	if now.Sub(l.ticked) >= tickTime {
 		l.tick(now)
 	}
+	l.stall.turned = time.Now()
 	return n, nil
 }
 
