@@ -25,8 +25,10 @@ const (
 	wakeEvery = 20 * time.Millisecond
 	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
 	lull = time.Millisecond
-	// catchUpTime is how long the loop waits at most for what is to be read.
-	catchUpTime = 100 * time.Millisecond
+	// catchUpTime is how long the loop waits at most for what is to be read where it is late, and shortCatchUp
+	// where it may just have had nothing to do.
+	catchUpTime  = 100 * time.Millisecond
+	shortCatchUp = 10 * time.Millisecond
 )
 
 // happening is what the gateway needs of an event.
@@ -146,8 +148,9 @@ func (e *events) take(ev *conntrack.Event) {
 // catchUp gives the gateway all that has happened until now, if that is read within a moment. late: what was
 // read last may not be handed on yet.
 func (e *events) catchUp(g *alg.Gateway, j *journal, late bool) {
-	end := time.Now().Add(catchUpTime)
+	end := time.Now().Add(shortCatchUp)
 	if late {
+		end = end.Add(catchUpTime)
 		time.Sleep(lull)
 	}
 	for e.behind() && time.Now().Before(end) {
