@@ -2,6 +2,7 @@ package alg
 
 import (
 	"bytes"
+	"unique"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/alg/ftp"
@@ -23,11 +24,11 @@ type words struct {
 
 // said is what is kept of a session that named its user or transferred something.
 type said struct {
-	user     string
-	transfer transfer
+	user     unique.Handle[string] // many have the same; the zero value: not known
+	transfer *transfer             // the last; nil: there was none
 }
 
-// transfer is what is kept of the words of a session's last transfer. The zero value: there was none.
+// transfer is what is kept of a transfer's words.
 type transfer struct {
 	verb [maxCommand]byte
 	file []byte // its array is used again
@@ -36,18 +37,18 @@ type transfer struct {
 
 // user returns the name of the user, empty if it is not known.
 func (w *words) user() string {
-	if w.said == nil {
+	if w.said == nil || w.said.user == (unique.Handle[string]{}) {
 		return ""
 	}
-	return w.said.user
+	return w.said.user.Value()
 }
 
 // transfer returns the last transfer; nil if there was none.
 func (w *words) transfer() *transfer {
-	if w.said == nil || w.said.transfer.verb == [maxCommand]byte{} {
+	if w.said == nil {
 		return nil
 	}
-	return &w.said.transfer
+	return w.said.transfer
 }
 
 // command keeps what is to be shown of a command. It allocates nothing for a name that is no longer than
@@ -64,11 +65,14 @@ func (w *words) command(n *dialogue.Notice, keep Names) {
 	}
 	switch {
 	case named:
-		if w.said.user != string(arg) {
-			w.said.user = string(arg)
+		if w.user() != string(arg) {
+			w.said.user = unique.Make(string(arg))
 		}
 	case n.Verb == ftp.Transfer:
-		x := &w.said.transfer
+		if w.said.transfer == nil {
+			w.said.transfer = &transfer{}
+		}
+		x := w.said.transfer
 		x.verb, x.code = w.last, 0
 		if x.file = x.file[:0]; keep.Files {
 			x.file = append(x.file, arg...)

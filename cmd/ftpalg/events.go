@@ -25,8 +25,8 @@ const (
 	wakeEvery = 20 * time.Millisecond
 	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
 	lull = time.Millisecond
-	// catchUpTime is how long the loop waits at most for what is to be read where it is late, and shortCatchUp
-	// where it may just have had nothing to do.
+	// catchUpTime is how long the loop waits at most for what is to be read where it is late, and
+	// shortCatchUp where it may just have had nothing to do.
 	catchUpTime  = 100 * time.Millisecond
 	shortCatchUp = 10 * time.Millisecond
 )
