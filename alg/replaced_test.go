@@ -9,6 +9,15 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
+// moved is a session whose numbers are moved, where another program writes entries too.
+func moved(t *testing.T) *talk {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.copied = true
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	return d
+}
+
 // replace puts another entry in the place of that of the session, with what was kept in the old one.
 func (d *talk) replace(old conntrack.Flow) {
 	old.ID = d.k.flow.ID + 1
@@ -18,10 +27,7 @@ func (d *talk) replace(old conntrack.Flow) {
 // A packet leaves with the numbers of the entry with which it came, whatever is in its place by then.
 func TestPacketThatCameBeforeItsEntryWasReplacedIsDropped(t *testing.T) {
 	for _, told := range []bool{false, true} {
-		d := newTalk(t, snatFlow(), policy.Default()).login()
-		d.g.copied = true
-		d.c("PORT 10,0,13,222,39,136\r\n")
-		d.s("200 ok\r\n")
+		d := moved(t)
 		old, tuple := d.k.flow, d.k.flow.Tuple[0]
 		if d.replace(old); told {
 			d.g.Deleted(d.now, tuple, old.ID)
@@ -43,10 +49,7 @@ func TestPacketThatCameBeforeItsEntryWasReplacedIsDropped(t *testing.T) {
 }
 
 func TestPacketThatWaitedWhileItsEntryWasReplacedIsDropped(t *testing.T) {
-	d := newTalk(t, snatFlow(), policy.Default()).login()
-	d.g.copied = true
-	d.c("PORT 10,0,13,222,39,136\r\n")
-	d.s("200 ok\r\n")
+	d := moved(t)
 	d.entry = d.k.flow.ID
 	old, had := d.k.flow, len(d.got[toServer])
 	first, second := []byte("NOOP\r\n"), []byte("PORT 10,0,13,222,39,137\r\n")
@@ -61,10 +64,7 @@ func TestPacketThatWaitedWhileItsEntryWasReplacedIsDropped(t *testing.T) {
 }
 
 func TestPacketOfAnEntryThatNobodyToldOfGoesOn(t *testing.T) {
-	d := newTalk(t, snatFlow(), policy.Default()).login()
-	d.g.copied = true
-	d.c("PORT 10,0,13,222,39,136\r\n")
-	d.s("200 ok\r\n")
+	d := moved(t)
 	d.entry = d.k.flow.ID
 	d.c("PORT 10,0,13,222,39,137\r\n")
 	d.s("200 ok\r\n")
@@ -80,10 +80,7 @@ func TestPacketOfAnEntryThatNobodyToldOfGoesOn(t *testing.T) {
 // Where the kernel does not tell the entries of packets, those that were there when an entry was found
 // replaced are dropped, and those that were read next.
 func TestPacketsThatMayHaveComeBeforeTheirEntryWasReplacedAreDropped(t *testing.T) {
-	d := newTalk(t, snatFlow(), policy.Default()).login()
-	d.g.copied = true
-	d.c("PORT 10,0,13,222,39,136\r\n")
-	d.s("200 ok\r\n")
+	d := moved(t)
 	old := d.k.flow
 	d.c("PORT 10,0,13,222,39,137\r\n")
 	d.s("200 ok\r\n")

@@ -41,6 +41,14 @@ func (s *side) modes() []ftptest.Mode {
 	return []ftptest.Mode{ftptest.PORT, ftptest.PASV, ftptest.EPRT, ftptest.EPSV}
 }
 
+// edited is the first mode in which a line is edited that a client or a server of this side says.
+func (s *side) edited(p *Pair) ftptest.Mode {
+	if s.client(p) == p.Outside {
+		return s.modes()[1]
+	}
+	return s.modes()[0]
+}
+
 // session is a client that is logged in.
 type session struct {
 	*ftptest.Client

@@ -24,10 +24,7 @@ func TestEditedLineLostBehindOneGatewayComesAlikeByTheOther(t *testing.T) {
 			p := newPair(t)
 			p.Activate(0)
 			x := p.login(&s)
-			m := s.modes()[0]
-			if s.client(p) == p.Outside {
-				m = s.modes()[1]
-			}
+			m := s.edited(p)
 			for range switches {
 				d := x.lostAndFound(&s, m)
 				x.finish(x.begin(d, "small"), "small", nil)

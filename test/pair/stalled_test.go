@@ -37,10 +37,7 @@ func TestGatewayThatStoodStillDoesNothingToWhatTheOtherHas(t *testing.T) {
 			p := newPair(t)
 			p.Activate(0)
 			x := p.login(&s)
-			m := s.modes()[0]
-			if s.client(p) == p.Outside {
-				m = s.modes()[1]
-			}
+			m := s.edited(p)
 			for range 4 {
 				x.finish(x.begin(x.agree(m), "small"), "small", nil)
 				p.settled(x.original)
