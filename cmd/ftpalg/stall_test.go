@@ -51,3 +51,28 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 		})
 	}
 }
+
+func TestEventsAreReadBeforePacketsWhereTheLoopHasNotTurnedForAWhile(t *testing.T) {
+	for _, turned := range []time.Duration{0, time.Second} {
+		q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}}}
+		l := testLoop(t, q, io.Discard)
+		l.gateway.Told = true
+		e := &events{ready: make(chan happening, 1), others: true}
+		told := false
+		e.behind = func() bool {
+			if told {
+				return false
+			}
+			told = true
+			e.ready <- happening{foreign: true}
+			return true
+		}
+		l.events, l.stall.turned = e, time.Now().Add(-turned)
+		if _, err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+		if want := turned > 0; told != want || l.gateway.Alone() == want {
+			t.Errorf("it turned %v ago: read %v, want %v; alone %v", turned, told, want, l.gateway.Alone())
+		}
+	}
+}
