@@ -96,7 +96,7 @@ func TestLogSaysThatNobodyDialled(t *testing.T) {
 	d, err := c.Open(ftptest.PORT)
 	must(t, err)
 	defer d.Close()
-	g.wantFate(`outcome=expired mode=port .*waited=[1-9].*likely="the server did not dial`)
+	g.wantFate(`outcome=expired mode=port .*waited=[1-9](\.[0-9]+)?s .*likely="the server did not dial`)
 }
 
 // entryOf returns the kernel's entry of a control connection on the gateway.
