@@ -12,7 +12,7 @@ type flight struct {
 
 // inFlight tells of the edits that the receiver has not acknowledged.
 func (s *Stream) inFlight() flight {
-	if s.past == nil || !s.past.marked() {
+	if !s.past.marked() {
 		return flight{}
 	}
 	m := s.past.marks

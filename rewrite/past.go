@@ -62,7 +62,7 @@ func (h *past) clear() {
 }
 
 // marked tells whether spans say where the bytes belong, because some were edited.
-func (h *past) marked() bool { return h.marks != nil && len(h.marks.spans) > 0 }
+func (h *past) marked() bool { return h != nil && h.marks != nil && len(h.marks.spans) > 0 }
 
 // unmark takes what is remembered for bytes that were not edited.
 func (h *past) unmark() {

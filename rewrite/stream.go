@@ -1,5 +1,7 @@
 package rewrite
 
+import "slices"
+
 // Edit replaces Del bytes at offset At of a piece of new data by Text.
 type Edit struct {
 	At, Del int
@@ -98,25 +100,16 @@ func (s *Stream) plain(delta int32) bool {
 	if s.Delta() != delta || s.Behind() {
 		return false
 	}
-	var one [1]span
-	spans := s.spans(&one)
-	for i := range spans {
-		if spans[i].edited {
-			return false
-		}
-	}
-	return true
+	return !s.past.marked() || !slices.ContainsFunc(s.past.marks.spans, func(p span) bool { return p.edited })
 }
 
 // spans returns what is remembered: from the oldest byte to the edge, without a gap. It uses one if nothing
 // of that was edited.
 func (s *Stream) spans(one *[1]span) []span {
 	switch h := s.past; {
-	case h == nil:
-		return nil
 	case h.marked():
 		return h.marks.spans
-	case len(h.buf) == 0:
+	case h == nil || len(h.buf) == 0:
 		return nil
 	}
 	one[0] = s.whole()

@@ -86,7 +86,7 @@ func (a *asks) pop() ftp.Verb {
 // spare gives back what is not needed while no command waits.
 func (a *asks) spare() {
 	const small = 8
-	if len(a.waits()) > 0 || a.runs == nil {
+	if len(*a.runs) > 0 {
 		return
 	}
 	if cap(*a.runs) <= small {

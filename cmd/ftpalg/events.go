@@ -148,11 +148,12 @@ func (e *events) take(ev *conntrack.Event) {
 // catchUp gives the gateway all that has happened until now, if that is read within a moment. late: what was
 // read last may not be handed on yet.
 func (e *events) catchUp(g *alg.Gateway, j *journal, late bool) {
-	end := time.Now().Add(shortCatchUp)
+	most := shortCatchUp
 	if late {
-		end = end.Add(catchUpTime)
+		most = catchUpTime
 		time.Sleep(lull)
 	}
+	end := time.Now().Add(most)
 	for e.behind() && time.Now().Before(end) {
 		time.Sleep(lull)
 	}

@@ -47,8 +47,8 @@ func (w *World) work(n *Node, tick bool) {
 		n.queue = n.queue[1:]
 		w.handle(n, q)
 	}
-	if d, ok := n.Program.(interface{ Drained() }); ok && len(n.queue) == 0 {
-		d.Drained()
+	if r, ok := n.Program.(Replica); ok && len(n.queue) == 0 {
+		r.Drained()
 	}
 	for h, ok := n.Program.Next(); ok; h, ok = n.Program.Next() {
 		if !h.Drop {

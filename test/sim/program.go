@@ -40,6 +40,7 @@ type Replica interface {
 	Program
 	Replicated(now time.Time)
 	Deleted(now time.Time, id uint32) // the entry of that ID
+	Drained()                         // all packets that were there have been handled
 }
 
 // Watcher is a Program that can be told that the rules were gone for a while, and are there again.
