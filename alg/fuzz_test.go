@@ -37,7 +37,7 @@ var (
 	six         = regexp.MustCompile(sixNumbers)
 	lastNumber  = regexp.MustCompile(`\d+`)
 	aReply      = regexp.MustCompile(`^[1-6]\d\d`)
-	final       = regexp.MustCompile(`^([3-6]\d\d|2([013-9]\d|2[0-6]))`) // no 1xx, and nothing of 227 to 229
+	final       = regexp.MustCompile(`^([3-6]\d\d|2([013-9]\d|2[0-6]))([ \r]|$)`) // no 1xx, nor 227 to 229
 	httpRequest = regexp.MustCompile(`^(GET|POST) /`)
 )
 

@@ -166,18 +166,42 @@ func TestOneReceiveTakesAllEventsThatThereAre(t *testing.T) {
 		}
 	}
 	n := 0
-	if !l.Pending() {
-		t.Error("no events are pending")
-	}
-	if err := l.Receive(func(e *Event) {
+	count := func(e *Event) {
 		if e.PortID == c.PortID() {
 			n++
 		}
-	}); err != nil || n != updates {
+	}
+	if err := l.Receive(count); err != nil || n != updates {
 		t.Errorf("%d events of %d: %v", n, updates, err)
 	}
-	if l.Pending() {
-		t.Error("events are still pending")
+	if more, err := l.ReceiveWaiting(count); more || err != nil || n != updates {
+		t.Errorf("there are %d events now, more: %v, %v", n, more, err)
+	}
+}
+
+func TestNoEventIsWaitingWhileAnotherGoroutineHandsItOn(t *testing.T) {
+	r, c := gateway(t)
+	l := listenIn(t, r.Gateway, FlowUpdate, 1<<20)
+	client, peer := open(t, r, netnstest.Server)
+	orig := tuples(t, client, peer)[Original]
+	if err := c.Update(orig, Update{StateMask: StateBusy, State: StateBusy}); err != nil {
+		t.Fatal(err)
+	}
+	read, told := make(chan bool), false
+	received := make(chan error)
+	go func() {
+		received <- l.Receive(func(*Event) {
+			close(read)
+			time.Sleep(50 * time.Millisecond) // stands for a processor that others have
+			told = true
+		})
+	}()
+	<-read
+	if more, err := l.ReceiveWaiting(func(*Event) {}); err != nil || !more && !told {
+		t.Errorf("told %v, more %v: %v", told, more, err)
+	}
+	if err := <-received; err != nil {
+		t.Fatal(err)
 	}
 }
 

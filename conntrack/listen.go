@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,7 @@ type Event struct {
 	Expect ExpectEntry // of the expectation kinds
 }
 
-// Listener receives events of one network namespace. Receive is for one goroutine; Close, Pending and
+// Listener receives events of one network namespace. Receive is for one goroutine; Close, ReceiveWaiting and
 // SetDeadline may be called from others.
 type Listener struct {
 	file *os.File
@@ -49,14 +50,18 @@ type Listener struct {
 		Control(func(uintptr)) error
 		Read(func(uintptr) bool) error
 	}
-	buf    []byte
-	err    error
-	fn     func(*Event)
-	most   int // datagrams that one Receive reads
-	event  Event
-	dec    decoder
 	closed atomic.Bool
-	read   func(uintptr) bool
+	most   int // datagrams that are read at once
+
+	// Of Receive.
+	fn   func(*Event)
+	err  error
+	read func(uintptr) bool
+
+	mu    sync.Mutex // held from a datagram's reading until its events are handed on
+	buf   []byte
+	event Event
+	dec   decoder
 }
 
 // Listen opens a socket for the kinds of events, in the network namespace of the calling
@@ -88,7 +93,11 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 	}
 	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
 		dec: decoder{layout: l}, most: aReceive}
-	r.read = r.datagrams
+	r.read = func(fd uintptr) bool {
+		var n int
+		n, r.err = r.datagrams(fd, r.fn)
+		return n > 0 || r.err != nil
+	}
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		_ = r.file.Close()
 		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
@@ -105,16 +114,7 @@ func (r *Listener) Close() error {
 	return r.file.Close()
 }
 
-// Pending tells whether the kernel has told something that Receive has not read yet.
-func (r *Listener) Pending() bool {
-	var ready int
-	_ = r.raw.Control(func(fd uintptr) { // fails if it is closed
-		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	})
-	return ready > 0
-}
-
-// aReceive is how many datagrams one Receive reads at most.
+// aReceive is how many datagrams are read at once.
 const aReceive = 256
 
 // Receive waits for events and calls fn for each of TCP that there is. The event is valid
@@ -125,45 +125,59 @@ func (r *Listener) Receive(fn func(*Event)) error {
 	if err == nil {
 		err = r.err
 	}
+	return r.explain(err)
+}
+
+// ReceiveWaiting is Receive for the events that there are, and waits for none. When it returns false, all
+// that had happened before the call was given to a fn: also what a Receive at the same time has read. When
+// it returns true there may be more.
+func (r *Listener) ReceiveWaiting(fn func(*Event)) (more bool, err error) {
+	var n int
+	if e := r.raw.Control(func(fd uintptr) { n, err = r.datagrams(fd, fn) }); e != nil {
+		err = e
+	}
+	return n == r.most, r.explain(err)
+}
+
+// explain turns an error of reading into one of Receive.
+func (r *Listener) explain(err error) error {
 	switch {
 	case r.closed.Load():
 		return os.ErrClosed
+	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return err
 	case errors.Is(err, unix.ENOBUFS):
 		return ErrEventsLost
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return err
-	case err != nil:
-		return fmt.Errorf("receive conntrack events: %w", err)
 	}
-	return nil
+	return fmt.Errorf("receive conntrack events: %w", err)
 }
 
-// datagrams reads those that there are; false if there is none yet.
-func (r *Listener) datagrams(fd uintptr) bool {
-	for read := 0; read < r.most; {
-		var n int
-		n, r.err = unix.Read(int(fd), r.buf)
+// datagrams calls fn for the events that there are, and returns how many datagrams it read.
+func (r *Listener) datagrams(fd uintptr, fn func(*Event)) (read int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for read < r.most {
+		n, err := unix.Read(int(fd), r.buf)
 		switch {
-		case r.err == unix.EINTR:
-		case r.err == unix.EAGAIN && read > 0:
-			r.err = nil
-			return true
-		case r.err != nil:
-			return r.err != unix.EAGAIN
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return read, nil
+		case err != nil:
+			return read, err
 		default:
 			read++
-			r.each(r.buf[:n])
+			r.each(r.buf[:n], fn)
 		}
 	}
-	return true
+	return read, nil
 }
 
 // each calls fn for the events of a datagram.
-func (r *Listener) each(b []byte) {
+func (r *Listener) each(b []byte, fn func(*Event)) {
 	for len(b) > 0 {
 		var ok bool
 		if b, ok = r.dec.event(b, &r.event); ok {
-			r.fn(&r.event)
+			fn(&r.event)
 		}
 	}
 }

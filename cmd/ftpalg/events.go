@@ -25,10 +25,8 @@ const (
 	wakeEvery = 20 * time.Millisecond
 	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
 	lull = time.Millisecond
-	// catchUpTime is how long the loop waits at most for what is to be read where it is late, and
-	// shortCatchUp where it may just have had nothing to do.
-	catchUpTime  = 100 * time.Millisecond
-	shortCatchUp = 10 * time.Millisecond
+	// catchUpTime is for how long the loop reads events at most where it is late.
+	catchUpTime = 100 * time.Millisecond
 )
 
 // happening is what the gateway needs of an event.
@@ -55,15 +53,15 @@ type events struct {
 	lost   *atomic.Uint64 // counts how often events were lost
 	missed atomic.Bool    // since the loop looked last
 	told   bool           // that they can be lost
-	woken  time.Time      // when the loop was woken last; of the listening goroutine
+	woken  time.Time      // when the loop was woken last; of whoever reads events
 	broken chan error     // what ended the listening
-	behind func() bool    // tells that there is something that was not read yet
+	read   func() bool    // has all hear what waits, and tells whether there is more
 	others bool           // this worker knows the sessions of another gateway
 }
 
-func hearing(own []uint32, lost *atomic.Uint64, wake func() error, behind func() bool) *events {
+func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
 	return &events{
-		own: own, lost: lost, wake: wake, behind: behind,
+		own: own, lost: lost, wake: wake,
 		others: true,
 		ready:  make(chan happening, eventsWaiting), broken: make(chan error, 1),
 	}
@@ -83,32 +81,48 @@ func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
 	return l, nil
 }
 
-// listen receives until the listener is closed. All hear of all: whose it is tells the table of each.
-func listen(l *conntrack.Listener, all []*events) {
-	take := func(ev *conntrack.Event) {
-		for _, e := range all {
-			e.take(ev)
-		}
-	}
-	for {
-		err := l.Receive(take)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
-		for _, e := range all {
-			switch {
-			case errors.Is(err, conntrack.ErrEventsLost):
-				e.lose()
-			case err != nil:
-				e.lose()
-				e.broken <- err
-			}
-		}
-		if err != nil && !errors.Is(err, conntrack.ErrEventsLost) {
-			return
-		}
+// audience has the events of all workers. All hear of all: whose it is tells the table of each.
+type audience struct {
+	listener *conntrack.Listener
+	all      []*events
+	took     func(*conntrack.Event) // take
+}
+
+// listen receives until the listener is closed.
+func (a *audience) listen() {
+	for a.heard(a.listener.Receive(a.took)) {
 		time.Sleep(lull)
 	}
+}
+
+// read has all hear what waits, and tells whether there is more.
+func (a *audience) read() bool {
+	more, err := a.listener.ReceiveWaiting(a.took)
+	return a.heard(err) && (more || err != nil)
+}
+
+func (a *audience) take(ev *conntrack.Event) {
+	for _, e := range a.all {
+		e.take(ev)
+	}
+}
+
+// heard tells all of an error, and returns false if there will be no more events.
+func (a *audience) heard(err error) bool {
+	if err == nil || errors.Is(err, os.ErrClosed) {
+		return err == nil
+	}
+	lost := errors.Is(err, conntrack.ErrEventsLost)
+	for _, e := range a.all {
+		e.lose()
+		if !lost {
+			select {
+			case e.broken <- err:
+			default: // is told already
+			}
+		}
+	}
+	return lost
 }
 
 func (e *events) lose() {
@@ -145,19 +159,13 @@ func (e *events) take(ev *conntrack.Event) {
 	}
 }
 
-// catchUp gives the gateway all that has happened until now, if that is read within a moment. late: what was
-// read last may not be handed on yet.
-func (e *events) catchUp(g *alg.Gateway, j *journal, late bool) {
-	most := shortCatchUp
-	if late {
-		most = catchUpTime
-		time.Sleep(lull)
-	}
-	end := time.Now().Add(most)
-	for e.behind() && time.Now().Before(end) {
-		time.Sleep(lull)
-	}
-	for e.pass(g, j) {
+// catchUp gives the gateway all that has happened until now, if that is read within a moment.
+func (e *events) catchUp(g *alg.Gateway, j *journal) {
+	end := time.Now().Add(catchUpTime)
+	for more := true; more && time.Now().Before(end); {
+		more = e.read()
+		for e.pass(g, j) {
+		}
 	}
 }
 
@@ -236,16 +244,17 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	}
 	p.listener = l
 	p.undo = append(p.undo, l.Close)
-	var all []*events
+	a := &audience{listener: l}
+	a.took = a.take
 	heard, _ := p.hears()
 	for _, w := range p.workers {
-		w.events = hearing(p.own, p.eventsLost, w.queue.Wake, l.Pending)
+		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
+		w.events.read, w.events.others = a.read, len(a.all) == 0
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.gateway.Fates.Listens = true
-		w.events.others = len(all) == 0
-		all = append(all, w.events)
+		a.all = append(a.all, w.events)
 	}
-	go listen(l, all)
+	go a.listen()
 	return nil
 }
 

@@ -169,9 +169,7 @@ func (l *loop) round() (int, error) {
 		l.gateway.Damaged(now)
 	}
 	l.gateway.Unseen(l.queue.WasFull())
-	if late := l.stall.look(now, l.armed); l.events != nil && (late || n > 0 && l.stall.rested(now)) {
-		l.events.catchUp(l.gateway, l.journal, late) // it may tell of another gateway
-	}
+	l.goOn(now)
 	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
 	if !l.entries && l.gateway.Copied() {
 		l.entries = true
@@ -179,9 +177,6 @@ func (l *loop) round() (int, error) {
 	}
 	l.release(now)
 	l.take(now, n)
-	if !l.queue.More() {
-		l.gateway.Drained()
-	}
 	l.gateway.Settle(now)
 	l.flush()
 	l.observe(now, l.packets[:n])
@@ -191,8 +186,20 @@ func (l *loop) round() (int, error) {
 	if now.Sub(l.ticked) >= tickTime {
 		l.tick(now)
 	}
-	l.stall.turned = time.Now()
+	if !l.queue.More() && !l.stall.rested(time.Now()) {
+		l.gateway.Drained() // else what came since may have waited as well
+	}
 	return n, nil
+}
+
+// goOn has the gateway know what happened meanwhile, where the loop turns late or did not turn for a while:
+// another may have the sessions now. It does so without packets too, for they may come with the next round.
+func (l *loop) goOn(now time.Time) {
+	late := l.stall.look(now, l.armed)
+	if l.events != nil && (late || l.stall.rested(now)) {
+		l.events.catchUp(l.gateway, l.journal)
+	}
+	l.stall.ran = now
 }
 
 // take handles the first n packets.
@@ -200,7 +207,11 @@ func (l *loop) take(now time.Time, n int) {
 	for i := range l.packets[:n] {
 		p := &l.packets[i]
 		more := i < n-1 || l.queue.More()
-		stale, waited := l.harm.stale(time.Now(), p.Time, more), l.stall.waited(now, more)
+		at := time.Now()
+		if l.stall.rested(at) {
+			l.goOn(at)
+		}
+		stale, waited := l.harm.stale(at, p.Time, more), l.stall.waited(now, more)
 		if stale || waited && !l.gateway.Alone() {
 			l.answer(p.ID, nfqueue.Drop, nil)
 			continue

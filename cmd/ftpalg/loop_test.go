@@ -95,8 +95,9 @@ type fakeQueue struct {
 	flushed int   // answers that were sent
 	sends   int   // datagrams of answers
 	lost    uint64
-	full    bool // when the last batch was received
-	tells   int  // how often it was asked for the entries of packets
+	full    bool   // when the last batch was received
+	tells   int    // how often it was asked for the entries of packets
+	sending func() // is called before answers are sent
 }
 
 func (q *fakeQueue) SetDeadline(time.Time) error { return nil }
@@ -108,6 +109,9 @@ func (q *fakeQueue) TellEntries()                { q.tells++ }
 
 func (q *fakeQueue) Flush() error {
 	if len(q.answers) > q.flushed {
+		if q.sending != nil {
+			q.sending()
+		}
 		q.flushed = len(q.answers)
 		q.sends++
 	}

@@ -7,8 +7,8 @@ import "time"
 // would have what we write then, which is old, replicated over what the other has written. They are dropped,
 // and come again to whoever has the sessions.
 type stall struct {
-	until  time.Time
-	turned time.Time // when the last round ended
+	until time.Time
+	ran   time.Time // when the loop is known to have run last
 }
 
 const (
@@ -30,8 +30,8 @@ func (s *stall) look(now, deadline time.Time) bool {
 	return true
 }
 
-// rested tells whether the loop has not turned for a while: it had nothing to do, or was not let.
-func (s *stall) rested(now time.Time) bool { return now.Sub(s.turned) > restTime }
+// rested tells whether the loop may not have run for a while: it had nothing to do, or was not let.
+func (s *stall) rested(now time.Time) bool { return now.Sub(s.ran) > restTime }
 
 // waited tells whether the packet at hand may have waited since before the stall. more: there may be more.
 func (s *stall) waited(now time.Time, more bool) bool {

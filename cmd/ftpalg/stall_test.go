@@ -28,15 +28,8 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 			}}
 			l := testLoop(t, q, io.Discard)
 			l.gateway.Told = c.alone
-			e := &events{ready: make(chan happening, 1)}
-			e.behind = func() bool {
-				if !c.later {
-					return false
-				}
-				c.later = false
-				e.ready <- happening{foreign: true}
-				return true
-			}
+			e, told := heard()
+			*told = !c.later
 			l.events = e
 			l.armed = time.Now().Add(-c.stood)
 			for range 2 {
@@ -52,27 +45,60 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 	}
 }
 
+// heard is events of which one waits: another program wrote an entry. told: it was read.
+func heard() (e *events, told *bool) {
+	e, told = &events{ready: make(chan happening, 1), others: true}, new(bool)
+	e.read = func() bool {
+		if *told {
+			return false
+		}
+		*told = true
+		e.ready <- happening{foreign: true}
+		return true
+	}
+	return e, told
+}
+
+func TestEventsAreReadBeforePacketsWhereTheLoopStopsInARound(t *testing.T) {
+	for _, stopped := range []time.Duration{0, time.Second} {
+		l := testLoop(t, &fakeQueue{}, io.Discard)
+		l.gateway.Told = true
+		e, told := heard()
+		now := time.Now()
+		l.events, l.stall.ran = e, now.Add(-stopped)
+		l.packets[0] = nfqueue.Packet{ID: 1, Payload: command(t, startSeq, "NOOP\r\n")}
+		l.take(now.Add(-stopped), 1)
+		if want := stopped > 0; *told != want || l.gateway.Alone() == want {
+			t.Errorf("stopped for %v: read %v, want %v; alone %v", stopped, *told, want, l.gateway.Alone())
+		}
+	}
+}
+
+func TestEventsAreReadBeforePacketsWhereTheLastRoundWasLong(t *testing.T) {
+	noop := batchOrError{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}
+	q := &fakeQueue{batches: []batchOrError{noop, noop}}
+	q.sending = func() { time.Sleep(restTime + time.Millisecond) }
+	l := testLoop(t, q, io.Discard)
+	e, told := heard()
+	l.events, l.stall.ran = e, time.Now()
+	for _, want := range []bool{false, true} {
+		if _, err := l.round(); err != nil || *told != want {
+			t.Fatalf("read %v, want %v: %v", *told, want, err)
+		}
+	}
+}
+
 func TestEventsAreReadBeforePacketsWhereTheLoopHasNotTurnedForAWhile(t *testing.T) {
 	for _, turned := range []time.Duration{0, time.Second} {
-		q := &fakeQueue{batches: []batchOrError{{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}}}
-		l := testLoop(t, q, io.Discard)
+		l := testLoop(t, &fakeQueue{}, io.Discard) // they may come with the next round
 		l.gateway.Told = true
-		e := &events{ready: make(chan happening, 1), others: true}
-		told := false
-		e.behind = func() bool {
-			if told {
-				return false
-			}
-			told = true
-			e.ready <- happening{foreign: true}
-			return true
-		}
-		l.events, l.stall.turned = e, time.Now().Add(-turned)
+		e, told := heard()
+		l.events, l.stall.ran = e, time.Now().Add(-turned)
 		if _, err := l.round(); err != nil {
 			t.Fatal(err)
 		}
-		if want := turned > 0; told != want || l.gateway.Alone() == want {
-			t.Errorf("it turned %v ago: read %v, want %v; alone %v", turned, told, want, l.gateway.Alone())
+		if want := turned > 0; *told != want || l.gateway.Alone() == want {
+			t.Errorf("it turned %v ago: read %v, want %v; alone %v", turned, *told, want, l.gateway.Alone())
 		}
 	}
 }

@@ -246,6 +246,24 @@ func TestWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	}
 }
 
+func TestReceiveThatWasWokenLeavesNoPacketUnread(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	if _, err := from.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		if err := q.Wake(); err != nil {
+			t.Fatal(err)
+		}
+		pkts := make([]Packet, 8)
+		if n, err := q.Receive(pkts); n != want || q.More() || err != nil != (want == 0) {
+			t.Errorf("%d packets, more %v: %v; want %d", n, q.More(), err, want)
+		}
+	}
+}
+
 func TestReceiveEndsAtItsDeadlineAndNotLongAfter(t *testing.T) {
 	q := mustOpen(t, queued(t), Config{Queue: queue})
 	pkts := make([]Packet, 1)

@@ -3,7 +3,6 @@ package nfqueue
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -155,17 +154,18 @@ func (q *Queue) TellEntries() {
 
 // Receive sends what Flush would, waits for packets and returns how many of pkts it filled, at least
 // one. Their payload is valid until the next call. ErrOverrun is not the end:
-// call again. After the deadline or a Wake the error is os.ErrDeadlineExceeded, after
+// call again. After the deadline or a Wake, if there is no packet, the error is os.ErrDeadlineExceeded, after
 // Close os.ErrClosed.
 func (q *Queue) Receive(pkts []Packet) (int, error) {
 	q.send() // the next Flush tells if it fails
-	for {
+	for until := q.deadline; ; {
 		if q.woken.Swap(false) {
-			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, os.ErrDeadlineExceeded)
+			until = longAgo
 		}
 		most := min(len(pkts), len(q.t.slots))
-		n, err := q.t.receive(most, q.deadline)
+		n, err := q.t.receive(most, until)
 		if err != nil {
+			q.more = false
 			return 0, fmt.Errorf("receive from queue %d: %w", q.queue, q.receiveError(err))
 		}
 		q.more = n == most
@@ -176,7 +176,11 @@ func (q *Queue) Receive(pkts []Packet) (int, error) {
 	}
 }
 
-// More tells whether there was more to read than the last Receive could take.
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(0, 0)
+
+// More tells whether there was more to read than the last Receive could take. One that returned no packet has
+// seen that there was none.
 func (q *Queue) More() bool { return q.more }
 
 // decodeAll reads the n datagrams just received and returns how many packets were among them.
@@ -238,7 +242,8 @@ func (q *Queue) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// Wake ends at once a Receive that waits, or else the next one. Any goroutine may call it.
+// Wake has a Receive that waits, or else the next one, return at once, with what there is. Any goroutine may
+// call it.
 func (q *Queue) Wake() error {
 	q.woken.Store(true)
 	if err := q.t.wake(); err != nil {

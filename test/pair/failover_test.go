@@ -56,6 +56,7 @@ type session struct {
 	host     *lab.Host
 	server   *ftptest.Server
 	original conntrack.Tuple
+	agreed   int // data connections
 }
 
 // login starts a server and a client.
@@ -83,6 +84,7 @@ type door struct {
 
 func (x *session) agree(m ftptest.Mode) (d door) {
 	x.p.t.Helper()
+	x.agreed++
 	var err error
 	if m.Active() {
 		d.data, err = x.Open(m)

@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +10,6 @@ import (
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 	"github.com/ftpalg/ftpalg/test/ftptest"
 )
-
-var stalls = flag.Bool("stalls", false, "stop a gateway's program while the other takes over")
 
 // standsStill is for how long a gateway's program is stopped at least. After a second it would ask about each
 // session anyway.
@@ -32,15 +29,12 @@ func (g *Gateway) waits(t testing.TB) {
 	})
 }
 
+// doors is how many doors of its own the gateway told of.
+func (g *Gateway) doors() int { return strings.Count(g.Log.String(), `msg="data channel"`) }
+
 // The program of the active gateway is stopped. At the first time it has never heard of another that writes
 // entries: it hears of it with the packets that waited.
-//
-// Beside other tests a data connection is lost once in a while, why is not known yet: it is no condition for
-// a change until then.
 func TestGatewayThatStoodStillDoesNothingToWhatTheOtherHas(t *testing.T) {
-	if !*stalls {
-		t.Skip("NOT RUN: say -stalls: on a busy machine a door may be lost, why is not known")
-	}
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPair(t)
@@ -61,11 +55,13 @@ func TestGatewayThatStoodStillDoesNothingToWhatTheOtherHas(t *testing.T) {
 // agreeElsewhere agrees on a data connection while the gateway that has the first of its packets stands
 // still, and fetches a file when it goes on. It must not open a door of its own for what waited.
 func (x *session) agreeElsewhere(m ftptest.Mode) {
-	p, begun := x.p, time.Now()
+	p := x.p
 	p.t.Helper()
 	still := p.Gateways[p.Active]
-	doors := func() int { return strings.Count(still.Log.String(), `msg="data channel"`) }
-	had := doors()
+	eventually(p.t, "all doors are told of", func() bool {
+		return p.Gateways[0].doors()+p.Gateways[1].doors() == x.agreed
+	})
+	had, begun := still.doors(), time.Now()
 	must(p.t, still.Program.Process.Signal(unix.SIGSTOP))
 	must(p.t, unix.Waitid(unix.P_PID, still.Program.Process.Pid, nil, unix.WSTOPPED, nil))
 	agreed := make(chan door, 1)
@@ -82,7 +78,7 @@ func (x *session) agreeElsewhere(m ftptest.Mode) {
 	time.Sleep(time.Until(begun.Add(standsStill)))
 	must(p.t, still.Program.Process.Signal(unix.SIGCONT))
 	x.finish(x.begin(d, "small"), "small", nil)
-	if n := doors() - had; n > 0 {
+	if n := still.doors() - had; n > 0 {
 		p.t.Errorf("the gateway that stood still opened %d doors", n)
 	}
 }
