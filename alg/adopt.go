@@ -19,18 +19,23 @@ type Adopter interface {
 
 // home is the entry of a session as a place to live in.
 type home struct {
-	drains   uint32 // of the gateway, when another program replaced the entry last
-	id       uint32 // the kernel's of the entry; 0: there was none when it was looked for last
-	helper   bool   // a data connection can be expected
-	evicts   bool   // and the kernel drops the one before for it
-	loopback bool   // the packets travel on lo
-	tried    bool   // we replaced the entry, or could not
-	replaced bool   // another program did
-	at       moment // when either was; never: at no time
+	id       uint32       // the kernel's of the entry; 0: there was none when it was looked for last
+	helper   bool         // a data connection can be expected
+	evicts   bool         // and the kernel drops the one before for it
+	loopback bool         // the packets travel on lo
+	tried    bool         // we replaced the entry, or could not
+	replaced *replacement // the last; nil: there was none
+}
+
+// replacement of an entry by another.
+type replacement struct {
+	at      moment
+	foreign bool   // another program did it
+	drains  uint32 // of the gateway then
 }
 
 func homeOf(f *conntrack.Flow, loopback bool) home {
-	return home{id: f.ID, helper: f.Helper != "", evicts: f.EvictsOldest(), loopback: loopback, at: never}
+	return home{id: f.ID, helper: f.Helper != "", evicts: f.EvictsOldest(), loopback: loopback}
 }
 
 // carrier tells who is to carry the offsets, with this entry.
@@ -64,7 +69,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 	case err != nil:
 		g.kernelError("replace the entry of a session", err)
 		// What the kernel refuses once is not tried with a connection that works.
-		h.tried, h.at = true, g.began.at(g.now)
+		h.tried, h.replaced = true, &replacement{at: g.began.at(g.now)}
 		if f, err = g.kernel.Flow(s.original()); err == nil {
 			h.id = f.ID
 		}
@@ -77,7 +82,7 @@ func (h *home) adopt(s *session, dir rewrite.Dir, alone bool) {
 func (h *home) move(s *session, f *conntrack.Flow) {
 	g := s.gateway
 	*h = homeOf(f, h.loopback)
-	h.tried, h.at = true, g.began.at(g.now)
+	h.tried, h.replaced = true, &replacement{at: g.began.at(g.now)}
 	s.kept = keptOf(f)
 	s.kept.liberal = true // as every entry is that begins in the middle
 	s.conn.Rehouse(h.carrier(f), !f.HasState)
@@ -93,4 +98,6 @@ const oldEntryFor = time.Second
 
 // fresh tells that there may be such. The kernel does not move their numbers as it does those of others, so
 // none of them may wait until it does: it is dropped, and comes again with the new entry.
-func (h *home) fresh(now moment) bool { return now.since(h.at) < oldEntryFor }
+func (h *home) fresh(now moment) bool {
+	return h.replaced != nil && now.since(h.replaced.at) < oldEntryFor
+}

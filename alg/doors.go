@@ -46,7 +46,8 @@ func (s *session) Open(r dialogue.Request) (uint16, policy.Reason) {
 		dir = fromClient
 	}
 	port, why := s.open(&r)
-	if s.shut = why != policy.None && s.conn.Repeats(dir); s.shut {
+	s.gateway.shut = why != policy.None && s.conn.Repeats(dir)
+	if s.gateway.shut {
 		s.gateway.Stats.Refused[why].Add(1)
 		return r.Dst.Port(), policy.None
 	}
@@ -92,7 +93,7 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 		if err = g.kernel.Expect(e); err == nil {
 			s.forgetShut(policy.Superseded) // if there was one the kernel has dropped it for this one
 			x.User = s.words.user()
-			s.door, s.last = x, x
+			s.last, s.opened = x, true
 			g.Fates.Begin(x, g.now)
 			g.clients.opened(s.client)
 			g.Stats.Opened[x.Mode].Add(1)
@@ -119,7 +120,7 @@ func (s *session) Swallow(from dialogue.Side, asks bool) bool {
 // in direction dir, as far as is known, and nothing hangs on its entry.
 func (s *session) waits(dir rewrite.Dir) bool {
 	s.stand()
-	return s.counted && s.door == nil && !s.conn.Holds() && s.conn.Still(dir.Opposite())
+	return s.counted && s.door() == nil && !s.conn.Holds() && s.conn.Still(dir.Opposite())
 }
 
 // mayOpen tells which limit forbids the session another port, and takes it from the allowances if none does.
@@ -137,7 +138,7 @@ func (s *session) mayOpen(r *dialogue.Request) policy.Reason {
 		return policy.SessionLimit
 	}
 	return s.gateway.clients.take(s.client, s.policy().Limits.PerClient, s.gateway.policy.Limits.Total,
-		s.door != nil, s.gateway.now)
+		s.door() != nil, s.gateway.now)
 }
 
 // whyNot tells why the kernel does not expect a connection.
@@ -156,11 +157,11 @@ func (s *session) whyNot(err error) policy.Reason {
 
 // Shut closes the door of the session, if there is one. If its connection came there is nothing to close.
 func (s *session) Shut(why policy.Reason) {
-	if s.door == nil {
+	if s.door() == nil {
 		return
 	}
 	if why != policy.Used {
-		if err := s.gateway.kernel.Withdraw(s.door.Door); err != nil {
+		if err := s.gateway.kernel.Withdraw(s.door().Door); err != nil {
 			s.gateway.kernelError("withdraw an expectation", err)
 		}
 	}
@@ -169,10 +170,10 @@ func (s *session) Shut(why policy.Reason) {
 
 // forgetShut forgets a door that has been closed.
 func (s *session) forgetShut(why policy.Reason) {
-	if s.door == nil {
+	if s.door() == nil {
 		return
 	}
-	s.gateway.Fates.Shut(s.door, why, s.gateway.now)
+	s.gateway.Fates.Shut(s.door(), why, s.gateway.now)
 	if why != policy.Used {
 		s.gateway.Stats.Closed[why].Add(1)
 	}
@@ -181,17 +182,17 @@ func (s *session) forgetShut(why policy.Reason) {
 
 // forgetDoor leaves to the kernel what is open.
 func (s *session) forgetDoor() {
-	if s.door != nil {
+	if s.door() != nil {
 		s.gateway.orphans.remove(s.original())
 		s.gateway.clients.closed(s.client)
-		s.door = nil
+		s.opened = false
 	}
 }
 
 // lostDoor takes note that the kernel let go what was open.
 func (s *session) lostDoor(why policy.Reason) {
-	if s.door != nil {
-		s.gateway.Fates.Shut(s.door, why, s.gateway.now)
+	if s.door() != nil {
+		s.gateway.Fates.Shut(s.door(), why, s.gateway.now)
 		s.forgetDoor()
 	}
 }
@@ -204,7 +205,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		if string(n.Was) != string(n.Is) {
 			g.Stats.Rewrites[n.Mode].Add(1)
 		}
-		if d := s.door; d != nil && !s.shut && g.OnOpened != nil {
+		if d := s.door(); d != nil && !g.shut && g.OnOpened != nil {
 			x := &d.Door
 			g.OnOpened(DataChannel{
 				Mode: d.Mode, Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user(),

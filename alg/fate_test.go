@@ -280,7 +280,7 @@ func TestLateEndOfAnEarlierDoorIsNotThatOfThePresentOne(t *testing.T) {
 		x, _ := w.open()
 		x.ID = number
 		w.g.Fates.DoorGone(w.now, &x, true)
-		if door := w.g.table.find(x.Master).door; (door != nil && door.Waits()) != waits {
+		if door := w.g.table.find(x.Master).door(); (door != nil && door.Waits()) != waits {
 			t.Errorf("after the end of number %d number 7 waits: %v", number, !waits)
 		}
 	}

@@ -15,8 +15,7 @@ import (
 
 // Kernel is what the gateway asks of connection tracking; conntrack.Conn is it.
 type Kernel interface {
-	// Flow returns the entry that the tuple of either direction belongs to;
-	// conntrack.ErrNotFound if there is none.
+	// Flow returns the entry that the tuple of either direction belongs to; conntrack.ErrNotFound: none.
 	Flow(t conntrack.Tuple) (conntrack.Flow, error)
 	// Update changes the entry with this original tuple, before the packet under way goes on. What becomes
 	// known later is told to Gateway.Refused.
@@ -33,8 +32,7 @@ const (
 	maxBytes   = 64 << 20 // bytes
 )
 
-// Gateway follows control connections. It must be used from one goroutine,
-// but for Stats.
+// Gateway follows control connections. It must be used from one goroutine, but for Stats.
 type Gateway struct {
 	Stats         Stats
 	OnOpened      func(DataChannel)
@@ -74,6 +72,7 @@ type Gateway struct {
 	origin Origin
 	packet rewrite.Packet
 	draft  dialogue.Draft
+	shut   bool // nothing was opened for the line at hand, though it is edited
 	out    []byte
 }
 
@@ -83,6 +82,7 @@ func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g := &Gateway{kernel: k, clients: newClients(), began: beginning{time.Now()}, damaged: never}
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
+	g.half.init()
 	g.orphans.init()
 	g.standby.init()
 	g.Fates.Init(&g.Stats.Stats)

@@ -11,8 +11,10 @@ import (
 // whose note is gone is picked up at its first data.
 type halfOpen struct {
 	seed  maphash.Seed
-	notes []note // made with the first handshake
+	notes []note
 }
+
+func (h *halfOpen) init() { h.seed, h.notes = maphash.MakeSeed(), make([]note, halfOpenNotes) }
 
 // halfOpenNotes is how many handshakes may be under way; of 16 bytes each.
 const halfOpenNotes = 1 << 14
@@ -27,9 +29,6 @@ type note struct {
 type start struct{ client, server uint32 }
 
 func (h *halfOpen) at(t conntrack.Tuple) (*note, uint64) {
-	if h.notes == nil {
-		h.seed, h.notes = maphash.MakeSeed(), make([]note, halfOpenNotes)
-	}
 	k := t.Key()
 	sum := maphash.Bytes(h.seed, k[:]) | 1 // 0 is a note that is free
 	return &h.notes[sum>>1%halfOpenNotes], sum

@@ -64,7 +64,7 @@ func (h *home) awaited(s *session) bool {
 // came with the old one.
 func (h *home) left(s *session) {
 	g := s.gateway
-	h.replaced, h.at, h.drains = true, g.began.at(g.now), g.drains
+	h.replaced = &replacement{at: g.began.at(g.now), foreign: true, drains: g.drains}
 	g.released.leave(s, &g.room)
 }
 
@@ -78,8 +78,8 @@ func (h *home) found(s *session, id uint32) {
 
 // follow takes over what is known of the entry that was there before.
 func (h *home) follow(before *home) {
-	if before.replaced {
-		h.replaced, h.at, h.drains = true, before.at, before.drains
+	if r := before.replaced; r != nil && r.foreign {
+		h.replaced = r
 	}
 }
 
@@ -88,7 +88,8 @@ func (h *home) follow(before *home) {
 // shows that the session is here: the new entry is ours to write.
 func (h *home) judge(s *session) policy.Reason {
 	g := s.gateway
-	old := h.replaced && g.drains-h.drains < 2 && h.fresh(g.began.at(g.now)) // it was read then, or next
+	r := h.replaced
+	old := r != nil && r.foreign && g.drains-r.drains < 2 && h.fresh(g.began.at(g.now)) // read then, or next
 	if e := g.origin.Entry; e != 0 {
 		old = e != h.id
 	}

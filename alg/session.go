@@ -20,7 +20,6 @@ type session struct {
 	dialogue dialogue.Dialogue
 	kept     kept
 	home     home
-	door     *fate.Story // nil: none is open
 	last     *fate.Story // the last door; nil: there was none
 	client   *client
 
@@ -32,7 +31,7 @@ type session struct {
 	reset   uint8  // directions in which it was reset, as bits
 	counted bool   // it has a place among those of its client, and may open ports
 	ended   bool   // it is in the ring of the ended ones
-	shut    bool   // nothing was opened for the line at hand, though it is edited
+	opened  bool   // the last door is open
 	suspect bool   // its entry was written by another program, and is ours of an earlier time
 	shared  bool   // another program wrote its entry, but nothing in it that we know: it may have the session
 	gone    bool   // its entry was not there when the kernel was asked last
@@ -55,6 +54,14 @@ func (s *session) original() conntrack.Tuple {
 func (s *session) reply() conntrack.Tuple {
 	e := s.dialogue.Endpoints()
 	return conntrack.Tuple{Src: e.Server, Dst: e.Outside, Zone: s.zone.In(conntrack.Reply)}
+}
+
+// door is what is open; nil: nothing.
+func (s *session) door() *fate.Story {
+	if !s.opened {
+		return nil
+	}
+	return s.last
 }
 
 // direction tells in which direction a packet with tuple t travels.

@@ -87,8 +87,7 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 	if x.Src == e.Server.Addr() {
 		mode = dialogue.PORT
 	}
-	s.door = g.Fates.Again(fate.NewStory(mode, e.Client, e.Server, x, g.now), g.now)
-	s.last = s.door
+	s.last, s.opened = g.Fates.Again(fate.NewStory(mode, e.Client, e.Server, x, g.now), g.now), true
 	g.clients.opened(s.client)
 }
 
@@ -104,7 +103,7 @@ func (g *Gateway) Settle(now time.Time) {
 	g.now = now
 	for _, x := range g.cameNow {
 		s := g.table.find(x.Door.Master)
-		if s != nil && s.door == x && s.kept.door != doorwayOf(s) && !s.kept.settle(s) {
+		if s != nil && s.door() == x && s.kept.door != doorwayOf(s) && !s.kept.settle(s) {
 			s.forgetDoor()
 			g.drop(s)
 		}
@@ -153,7 +152,7 @@ func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
 
 // drop forgets a session.
 func (g *Gateway) drop(s *session) {
-	if d := s.door; d != nil {
+	if d := s.door(); d != nil {
 		s.forgetDoor()
 		g.orphans.add(d.Door, g.now)
 	}
@@ -326,7 +325,7 @@ func (g *Gateway) sweep() {
 		if at.since(s.lastSeen) > time.Second {
 			s.conn.Rest()
 		}
-		if d := s.door; d != nil && d.Left(now) == 0 {
+		if d := s.door(); d != nil && d.Left(now) == 0 {
 			if !d.Came() {
 				g.Stats.Closed[policy.Expired].Add(1)
 			}

@@ -33,13 +33,13 @@ type doorway struct {
 
 // doorwayOf tells of the door of a session.
 func doorwayOf(s *session) doorway {
-	if s.door == nil || !s.door.Waits() {
+	if s.door() == nil || !s.door().Waits() {
 		return doorway{}
 	}
-	x, e := &s.door.Door, s.dialogue.Endpoints()
+	x, e := &s.door().Door, s.dialogue.Endpoints()
 	at := doorway{conntrack.StateDoorPassive, [2]uint16{x.Dst.Port(), x.Target.Port()}}
 	open, led := e.Dialled.Addr(), e.Server.Addr()
-	if s.door.Mode.Active() {
+	if s.door().Mode.Active() {
 		at.state, open, led = conntrack.StateDoorActive, e.Outside.Addr(), e.Client.Addr()
 	}
 	if x.Dst.Addr() != open || x.Target.Addr() != led {

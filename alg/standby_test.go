@@ -301,7 +301,7 @@ func TestEntryThatIsReplacedByAnOlderOneCostsNoOffset(t *testing.T) {
 	d.k.flow = old
 	d.k.flow.ID++
 	d.g.Deleted(d.now, old.Tuple[0], old.ID)
-	if s := d.g.table.find(old.Tuple[0]); s == nil || s.door != nil {
+	if s := d.g.table.find(old.Tuple[0]); s == nil || s.door() != nil {
 		t.Error("the session is gone, or its door is still there, which went with the entry")
 	}
 	d.g.Changed(d.now, old.Tuple[0])

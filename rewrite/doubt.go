@@ -10,6 +10,7 @@ const maxProbes = 8
 type doubt struct {
 	held []Waiting
 
+	picked    int32  // the offset of what was edited before it was picked up; counts until proven
 	fence     uint32 // original number where what another program edited ends: see allowed
 	claimed   uint32 // original number up to which the receiver acknowledged what we never saw
 	plain     uint32 // original number: what precedes it may have arrived untouched
@@ -38,7 +39,7 @@ func (h *half) doubts() *doubt {
 // rest gives back what is needed only while packets are on the way. What was asked then is known.
 func (h *half) rest() {
 	h.stream.rest()
-	known := (h.joined || h.proven) && !h.unsure && !h.asked && !after(h.stream.sent, h.stream.acked)
+	known := (h.joined && h.picked() == 0 || h.proven) && !h.unsure && !h.asked && !after(h.stream.sent, h.stream.acked)
 	if known && h.doubt.settled() {
 		h.doubt = nil
 	}
@@ -50,6 +51,13 @@ func (d *doubt) settled() bool {
 }
 
 func (h *half) hasClaim() bool { return h.doubt != nil && h.doubt.hasClaim }
+
+func (h *half) picked() int32 {
+	if h.doubt == nil {
+		return 0
+	}
+	return h.doubt.picked
+}
 
 func (h *half) hasPlain() bool { return h.doubt != nil && h.doubt.hasPlain }
 

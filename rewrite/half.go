@@ -24,7 +24,6 @@ type half struct {
 	stream  Stream
 	carried int32 // bytes that the kernel adds to sequence numbers, after us
 	mark    Mark  // of an earlier program; since the pick-up see Conn.Keep
-	picked  int32 // the offset of what was edited before it was picked up
 
 	joint  Joint
 	unsure bool // what the receiver has is not known
@@ -76,7 +75,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	case !h.proven:
 		// The receiver turns out to have had more when we picked the direction up. It has it instead of what
 		// we made of it.
-		h.start(ack, h.picked)
+		h.start(ack, h.picked())
 	default:
 		d := h.doubts()
 		d.claimed, d.hasClaim = ack-uint32(st.Delta()), true
@@ -140,9 +139,10 @@ func (h *half) guess(seq uint32) {
 
 // pickedUp notes that the direction goes on from here, where all that was edited before has the offset delta.
 func (h *half) pickedUp(delta int32) {
-	h.unsure, h.joined, h.joint, h.picked = false, false, Resumed, delta
+	h.unsure, h.joined, h.joint = false, false, Resumed
 	h.proven, h.changed, h.crowded = false, false, false
 	d := h.doubts()
+	d.picked = delta
 	d.probes, d.mend, d.lacks, d.hasPlain, d.hasClaim = 0, 0, false, false, false
 }
 
@@ -200,7 +200,7 @@ func (h *half) notePlain(sack []byte) {
 	}
 	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
 		end := binary.BigEndian.Uint32(sack[4:])
-		at := end - uint32(h.picked)
+		at := end - uint32(h.picked())
 		if !after(end, st.FinalEdge()) || !after(at, st.Edge()) {
 			continue
 		}
