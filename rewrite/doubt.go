@@ -39,8 +39,9 @@ func (h *half) doubts() *doubt {
 // rest gives back what is needed only while packets are on the way. What was asked then is known.
 func (h *half) rest() {
 	h.stream.rest()
-	known := (h.joined && h.picked() == 0 || h.proven) && !h.unsure && !h.asked && !after(h.stream.sent, h.stream.acked)
-	if known && h.doubt.settled() {
+	known := h.joined && h.picked() == 0 || h.proven
+	quiet := !h.unsure && !h.asked && !after(h.stream.sent, h.stream.acked)
+	if known && quiet && h.doubt.settled() {
 		h.doubt = nil
 	}
 }
