@@ -58,10 +58,19 @@ type Listener struct {
 	err  error
 	read func(uintptr) bool
 
-	mu    sync.Mutex // held from a datagram's reading until its events are handed on
-	buf   []byte
-	event Event
-	dec   decoder
+	mu      sync.Mutex // held from a datagram's reading until its events are handed on
+	buf     []byte
+	event   Event
+	dec     decoder
+	waiting waiting
+}
+
+// waiting is what ReceiveWaiting has read. It is kept here so that nothing is allocated.
+type waiting struct {
+	fn   func(*Event)
+	n    int
+	err  error
+	read func(uintptr)
 }
 
 // Listen opens a socket for the kinds of events, in the network namespace of the calling
@@ -94,10 +103,14 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
 		dec: decoder{layout: l}, most: aReceive}
 	r.read = func(fd uintptr) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		var n int
 		n, r.err = r.datagrams(fd, r.fn)
 		return n > 0 || r.err != nil
 	}
+	w := &r.waiting
+	w.read = func(fd uintptr) { w.n, w.err = r.datagrams(fd, w.fn) }
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		_ = r.file.Close()
 		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
@@ -132,11 +145,14 @@ func (r *Listener) Receive(fn func(*Event)) error {
 // that had happened before the call was given to a fn: also what a Receive at the same time has read. When
 // it returns true there may be more.
 func (r *Listener) ReceiveWaiting(fn func(*Event)) (more bool, err error) {
-	var n int
-	if e := r.raw.Control(func(fd uintptr) { n, err = r.datagrams(fd, fn) }); e != nil {
-		err = e
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := &r.waiting
+	w.fn, w.n, w.err = fn, 0, nil
+	if err := r.raw.Control(w.read); err != nil {
+		return false, r.explain(err)
 	}
-	return n == r.most, r.explain(err)
+	return w.n == r.most, r.explain(w.err)
 }
 
 // explain turns an error of reading into one of Receive.
@@ -154,8 +170,6 @@ func (r *Listener) explain(err error) error {
 
 // datagrams calls fn for the events that there are, and returns how many datagrams it read.
 func (r *Listener) datagrams(fd uintptr, fn func(*Event)) (read int, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for read < r.most {
 		n, err := unix.Read(int(fd), r.buf)
 		switch {

@@ -23,8 +23,10 @@ const (
 	// wakeEvery is how often the loop is woken for events at most. Its packets and its ticks, which there are
 	// while something is open, take along what comes in between.
 	wakeEvery = 20 * time.Millisecond
-	// lull is between two looks for events. To be woken for each costs more than all that is done for it.
-	lull = time.Millisecond
+	// lull is between two looks for events, and longLull where a loop that has packets looks for them itself.
+	// To be woken for each costs more than all that is done for it.
+	lull     = time.Millisecond
+	longLull = 20 * time.Millisecond
 	// catchUpTime is for how long the loop reads events at most where it is late.
 	catchUpTime = 100 * time.Millisecond
 )
@@ -56,6 +58,7 @@ type events struct {
 	woken  time.Time      // when the loop was woken last; of whoever reads events
 	broken chan error     // what ended the listening
 	read   func() bool    // has all hear what waits, and tells whether there is more
+	looked time.Time      // when the loop had them do so last
 	others bool           // this worker knows the sessions of another gateway
 }
 
@@ -85,25 +88,37 @@ func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
 type audience struct {
 	listener *conntrack.Listener
 	all      []*events
-	took     func(*conntrack.Event) // take
+	looked   atomic.Bool // a loop has, since the listening goroutine did
 }
 
 // listen receives until the listener is closed.
 func (a *audience) listen() {
-	for a.heard(a.listener.Receive(a.took)) {
-		time.Sleep(lull)
+	take := a.taker(nil)
+	for a.heard(a.listener.Receive(take)) {
+		if a.looked.Swap(false) {
+			time.Sleep(longLull)
+		} else {
+			time.Sleep(lull)
+		}
 	}
 }
 
-// read has all hear what waits, and tells whether there is more.
-func (a *audience) read() bool {
-	more, err := a.listener.ReceiveWaiting(a.took)
-	return a.heard(err) && (more || err != nil)
+// reader returns what the loop of e calls to have all hear what waits; it tells whether there is more.
+func (a *audience) reader(e *events) func() bool {
+	take := a.taker(e)
+	return func() bool {
+		a.looked.Store(true)
+		more, err := a.listener.ReceiveWaiting(take)
+		return a.heard(err) && (more || err != nil)
+	}
 }
 
-func (a *audience) take(ev *conntrack.Event) {
-	for _, e := range a.all {
-		e.take(ev)
+// taker hands an event on to all. The loop of awake, if that is not nil, need not be woken.
+func (a *audience) taker(awake *events) func(*conntrack.Event) {
+	return func(ev *conntrack.Event) {
+		for _, e := range a.all {
+			e.take(ev, e == awake)
+		}
 	}
 }
 
@@ -130,8 +145,8 @@ func (e *events) lose() {
 	e.missed.Store(true)
 }
 
-// take hands an event on, if there is room.
-func (e *events) take(ev *conntrack.Event) {
+// take hands an event on, if there is room. awake: the loop will look without being woken.
+func (e *events) take(ev *conntrack.Event, awake bool) {
 	h := happening{kind: ev.Kind, at: time.Now()}
 	switch ev.Kind {
 	case conntrack.ExpectDestroy:
@@ -153,7 +168,7 @@ func (e *events) take(ev *conntrack.Event) {
 		e.lose()
 	}
 	// A standby has no packets and no ticks.
-	if h.foreign || h.at.Sub(e.woken) > wakeEvery {
+	if !awake && (h.foreign || h.at.Sub(e.woken) > wakeEvery) {
 		e.woken = h.at
 		_ = e.wake() // fails if the loop has ended
 	}
@@ -166,6 +181,14 @@ func (e *events) catchUp(g *alg.Gateway, j *journal) {
 		more = e.read()
 		for e.pass(g, j) {
 		}
+	}
+}
+
+// look has all hear what waits, if the loop has not done so for a while.
+func (e *events) look(now time.Time) {
+	if now.Sub(e.looked) >= lull {
+		e.looked = now
+		e.read()
 	}
 }
 
@@ -245,11 +268,10 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	p.listener = l
 	p.undo = append(p.undo, l.Close)
 	a := &audience{listener: l}
-	a.took = a.take
 	heard, _ := p.hears()
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
-		w.events.read, w.events.others = a.read, len(a.all) == 0
+		w.events.read, w.events.others = a.reader(w.events), len(a.all) == 0
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.gateway.Fates.Listens = true
 		a.all = append(a.all, w.events)

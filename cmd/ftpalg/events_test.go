@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -18,14 +19,14 @@ func newEventsOf(n int) *events {
 	return &events{
 		others: true,
 		own:    []uint32{7}, lost: &atomic.Uint64{}, wake: func() error { return nil },
-		ready: make(chan happening, n), broken: make(chan error, 1),
+		ready: make(chan happening, n), broken: make(chan error, 1), read: func() bool { return false },
 	}
 }
 
 func TestEventsBeyondTheQueueAreLostAndCountedAndToldOnce(t *testing.T) {
 	e := newEventsOf(2)
 	for range 5 {
-		e.take(&conntrack.Event{Kind: conntrack.FlowDestroy})
+		e.take(&conntrack.Event{Kind: conntrack.FlowDestroy}, false)
 	}
 	if n := e.lost.Load(); n != 3 || len(e.ready) != 2 {
 		t.Errorf("%d are lost and %d wait", n, len(e.ready))
@@ -72,7 +73,7 @@ func TestEventsBecomeAFate(t *testing.T) {
 		flow(conntrack.FlowUpdate, conntrack.TCPEstablished),
 		flow(conntrack.FlowDestroy, conntrack.TCPLastAck),
 	} {
-		l.events.take(&e)
+		l.events.take(&e, false)
 	}
 	if _, err := l.round(); err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func TestEntryThatAnotherProgramWroteIsAReplica(t *testing.T) {
 	l.events = newEventsOf(100)
 	e := conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8}
 	e.Entry.Tuple[0] = conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
-	l.events.take(&e)
+	l.events.take(&e, false)
 	if _, err := l.round(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestSessionWaitsForAnotherEntryWhereAnotherProgramDeletedIts(t *testing.T) 
 		l.events = newEventsOf(1)
 		e := conntrack.Event{Kind: conntrack.FlowDestroy, PortID: by}
 		e.Entry.Tuple[0] = conntrack.Tuple{Src: clientAddr, Dst: serverAddr}
-		l.events.take(&e)
+		l.events.take(&e, false)
 		l.events.pass(l.gateway, l.journal)
 		if n := l.gateway.Stats.Sessions.Load(); n != want {
 			t.Errorf("deleted by %d: %d sessions, want %d", by, n, want)
@@ -122,7 +123,7 @@ func TestDataConnectionThroughAnotherGatewayIsNotTakenForOneThatCameHere(t *test
 	for _, by := range []uint32{8, 0} {
 		ev := conntrack.Event{Kind: conntrack.FlowNew, PortID: by}
 		ev.Entry.Status = conntrack.StatusExpected
-		e.take(&ev)
+		e.take(&ev, false)
 	}
 	if n := len(e.ready); n != 1 {
 		t.Errorf("%d events are told", n)
@@ -132,8 +133,41 @@ func TestDataConnectionThroughAnotherGatewayIsNotTakenForOneThatCameHere(t *test
 func TestTakingAnEventAllocatesNothing(t *testing.T) {
 	e := newEventsOf(1)
 	ev := conntrack.Event{Kind: conntrack.FlowUpdate}
-	if n := testing.AllocsPerRun(100, func() { e.take(&ev); <-e.ready }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { e.take(&ev, false); <-e.ready }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestLoopThatTurnsLooksForEventsItselfButNotInEveryRound(t *testing.T) {
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	e := newEventsOf(1)
+	read := 0
+	e.read = func() bool { read++; return false }
+	l.events, l.stall.ran = e, time.Now()
+	for _, c := range []struct {
+		ago  time.Duration // it looked last
+		want int
+	}{{0, 0}, {lull, 1}} {
+		e.looked = time.Now().Add(-c.ago)
+		if c.ago == 0 {
+			e.looked = e.looked.Add(time.Minute) // however slow this machine is
+		}
+		if _, err := l.round(); err != nil || read != c.want {
+			t.Errorf("it looked %v ago, and then %d times, want %d: %v", c.ago, read, c.want, err)
+		}
+	}
+}
+
+func TestLoopIsNotWokenForWhatItHears(t *testing.T) {
+	woken := [2]int{}
+	all := []*events{newEventsOf(100), newEventsOf(100)}
+	for i, e := range all {
+		e.wake = func() error { woken[i]++; return nil }
+	}
+	a := &audience{all: all}
+	a.taker(all[1])(&conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8})
+	if woken != [2]int{1, 0} || len(all[1].ready) != 1 {
+		t.Errorf("woken %v times, %d events", woken, len(all[1].ready))
 	}
 }
 
@@ -143,7 +177,7 @@ func TestLoopIsWokenForWhatAnotherProgramWrites(t *testing.T) {
 	woken := 0
 	e.wake = func() error { woken++; return nil }
 	for range 3 {
-		e.take(&conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8})
+		e.take(&conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8}, false)
 	}
 	if woken != 3 {
 		t.Errorf("it is woken %d times for 3 events", woken)

@@ -170,7 +170,10 @@ func (l *loop) round() (int, error) {
 	}
 	l.gateway.Unseen(l.queue.WasFull())
 	l.goOn(now)
-	l.busy = l.events != nil && l.events.pass(l.gateway, l.journal)
+	if l.events != nil {
+		l.events.look(now)
+		l.busy = l.events.pass(l.gateway, l.journal)
+	}
 	if !l.entries && l.gateway.Copied() {
 		l.entries = true
 		l.queue.TellEntries()
