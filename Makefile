@@ -25,6 +25,10 @@ bench:
 bench-quick:
 	go -C test/bench run . -quick $(BENCH)
 
+# Where the processor time of the program goes, with perf, into test/bench/PROFILE.md.
+bench-profile:
+	go -C test/bench run . -quick -profile -write . $(BENCH)
+
 # Go benchmarks, most of them without a kernel.
 microbench:
 	go test -run - -bench . -benchmem ./alg/... ./rewrite ./conntrack/...
@@ -61,4 +65,4 @@ reproducible:
 processors:
 	test/processors
 
-.PHONY: build demo test model chaos fuzz bench bench-quick microbench kernels systemd compose packages release reproducible processors
+.PHONY: build demo test model chaos fuzz bench bench-quick bench-profile microbench kernels systemd compose packages release reproducible processors

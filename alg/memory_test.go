@@ -48,6 +48,25 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	}
 }
 
+func TestTableOfWhichFewSessionsAreLeftIsSmallAgain(t *testing.T) {
+	g := idle(8*fewKeys/2 + 1)
+	const left = 3
+	var stay []*session
+	for s := range g.table.all() {
+		if stay = append(stay, s); len(stay) > left {
+			g.drop(s)
+		}
+	}
+	if g.table.most > fewKeys || len(g.table.byTuple) != 2*left {
+		t.Errorf("%d places for %d keys, of %d sessions", g.table.most, len(g.table.byTuple), left)
+	}
+	for _, s := range stay[:left] {
+		if g.table.find(s.original()) != s || g.table.find(s.reply()) != s {
+			t.Errorf("session %v is not found any more", s.original())
+		}
+	}
+}
+
 // One operation makes ten thousand sessions.
 func BenchmarkIdleSessions(b *testing.B) {
 	const n = 10_000

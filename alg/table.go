@@ -3,6 +3,7 @@ package alg
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -14,6 +15,7 @@ import (
 // up again from the kernel.
 type table struct {
 	byTuple map[uint64]*session // by the hashes of both tuples: the keys themselves would take twice the room
+	most    int                 // that byTuple had, since it was made
 	seed    maphash.Seed
 	live    session  // head of the ring; next is the longest idle
 	over    session  // head of the ring of the ended ones
@@ -134,6 +136,7 @@ func (t *table) add(s *session) {
 		k := t.seen(tuple).Key()
 		t.byTuple[t.hash(&k)] = s
 	}
+	t.most = max(t.most, len(t.byTuple))
 	t.link(s, &t.live)
 	t.n++
 }
@@ -151,6 +154,21 @@ func (t *table) remove(s *session) {
 			delete(t.byTuple, h)
 		}
 	}
+	t.shrink()
+}
+
+// fewKeys is how many are copied at most to make the map of a table smaller.
+const fewKeys = 2048
+
+// shrink gives back memory where few sessions are left of many: a map keeps what it had.
+func (t *table) shrink() {
+	n := len(t.byTuple)
+	if n > fewKeys || t.most <= 8*fewKeys {
+		return
+	}
+	left := make(map[uint64]*session, n)
+	maps.Copy(left, t.byTuple)
+	t.byTuple, t.most = left, n
 }
 
 // snapshot is Gateway.Snapshot, with what makes a row of a session.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftpalg/ftpalg/test/bench/internal/engine"
+	"github.com/ftpalg/ftpalg/test/bench/internal/profile"
 	"github.com/ftpalg/ftpalg/test/bench/internal/report"
 )
 
@@ -23,6 +24,8 @@ type options struct {
 	before string
 	write  string
 	rows   string
+
+	profile bool
 }
 
 func main() {
@@ -32,6 +35,8 @@ func main() {
 	flag.StringVar(&o.before, "ftpalg", "", "another ftpalg `binary` to compare with that of this tree")
 	flag.StringVar(&o.write, "write", "", "`directory` for RESULTS.md and the plots")
 	flag.StringVar(&o.rows, "rows", "", "only rows and plots whose name matches this regular `expression`")
+	flag.BoolVar(&o.profile, "profile", false,
+		"tell where the processor time of F goes (needs perf, and costs time)")
 	flag.Parse()
 	if o.rounds == 0 {
 		o.rounds = 7
@@ -62,13 +67,20 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	var plots string
-	if o.write != "" && !o.quick {
+	if o.write != "" && !o.quick && !o.profile {
 		if plots, err = b.plots(); err != nil {
 			return err
 		}
 	}
-	fmt.Print("\n" + b.table.Text() + plots)
-	if o.write == "" {
+	fmt.Print("\n" + b.table.Text() + plots + b.stacks.Text())
+	switch {
+	case o.write == "":
+		return nil
+	case o.profile:
+		text := report.Profile(b.stacks.Text(), machine(), o.rounds)
+		if err := os.WriteFile(filepath.Join(o.write, "PROFILE.md"), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("writing the profile: %w", err)
+		}
 		return nil
 	}
 	text := report.Document(b.table.Text(), machine(), o.rounds, plots)
@@ -87,6 +99,7 @@ type bench struct {
 	table   report.Table
 	only    *regexp.Regexp // the rows and plots that are wanted
 	configs map[string]engine.Config
+	stacks  profile.Profile
 }
 
 // start builds what is compared and starts it.

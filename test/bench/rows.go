@@ -70,9 +70,15 @@ func (b *bench) measure() error {
 
 // one takes a sample. What fails is told below the table, and has no value in it.
 func (b *bench) one(p probe, e *engine.Engine, round int) {
+	take := p.take
+	if b.profile && e.Name == "F" {
+		take = func(b *bench, e *engine.Engine, round int) error {
+			return b.stacks.Take(p.name, e.PID(), func() error { return p.take(b, e, round) })
+		}
+	}
 	for _, name := range p.of {
 		if string(name) == e.Name {
-			if err := p.take(b, e, round); err != nil {
+			if err := take(b, e, round); err != nil {
 				b.table.Note("FAILED: %s, %s, round %d: %v", e.Name, p.name, round+1, err)
 			}
 		}

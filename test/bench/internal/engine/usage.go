@@ -20,6 +20,9 @@ type Usage struct {
 	RSS     uint64 // bytes
 }
 
+// PID is the number of the process of an engine that has one.
+func (e *Engine) PID() int { return e.process.Process.Pid }
+
 // Usage asks the kernel. An engine without a process has used nothing.
 func (e *Engine) Usage() (u Usage, err error) {
 	if e.process == nil {

@@ -134,3 +134,15 @@ server and gateway share this machine.
 	b.WriteString(plots)
 	return b.String()
 }
+
+// Profile is the document with the table of where the processor time goes.
+func Profile(table, machine string, rounds int) string {
+	return fmt.Sprintf(`# Where the processor time goes
+
+Written by `+"`make bench-profile`"+`; %d rounds, %s. perf takes the stacks
+of F while a row of the bench is measured; each counts for the part that it is deepest in. What the kernel
+does for the packet of a verdict, as far as its receiver, is done in the program's time, here and in the C
+program (Q) alike.
+
+%s`, rounds, machine, strings.TrimPrefix(table, "\n"))
+}
