@@ -38,10 +38,13 @@ var parts = []part{
 	{"reading events", []string{pkg + "conntrack.(*Listener).*", "main.(*events).*", "main.(*audience).*"}},
 	{"the log", []string{"log/slog.*", "main.(*journal).*"}},
 	{"Go: memory",
-		[]string{"runtime.mallocgc*", "runtime.gcBgMarkWorker*", "runtime.bgsweep", "runtime.bgscavenge"}},
+		[]string{"runtime.mallocgc*", "runtime.gcBgMarkWorker*", "runtime.bgsweep",
+			"runtime.bgscavenge"}},
 	{"Go: threads and timers",
-		[]string{"runtime.mcall", "runtime.sysmon", "runtime.schedule", "runtime.mstart*"}},
-	{"asking the kernel: messages, system calls", []string{pkg + "conntrack*", "syscall.*", "internal/poll.*"}},
+		[]string{"runtime.mcall", "runtime.sysmon", "runtime.schedule",
+			"runtime.mstart*"}},
+	{"asking the kernel: messages, system calls",
+		[]string{pkg + "conntrack*", "syscall.*", "internal/poll.*"}},
 	{"streams, dialogues, doors and their fates",
 		[]string{pkg + "alg*", pkg + "rewrite*"}},
 	{"the loop, and what is not told apart", []string{"main.*"}},
@@ -57,7 +60,8 @@ func partOf(stack []string) string {
 	for _, f := range stack {
 		for _, p := range parts {
 			for _, want := range p.funcs {
-				if prefix, ok := strings.CutSuffix(want, "*"); f == want || ok && strings.HasPrefix(f, prefix) {
+				prefix, all := strings.CutSuffix(want, "*")
+				if f == want || all && strings.HasPrefix(f, prefix) {
 					return p.name
 				}
 			}
