@@ -89,6 +89,7 @@ type audience struct {
 	listener *conntrack.Listener
 	all      []*events
 	looked   atomic.Bool // a loop has, since the listening goroutine did
+	over     atomic.Bool // there will be no more events
 }
 
 // listen receives until the listener is closed.
@@ -107,6 +108,9 @@ func (a *audience) listen() {
 func (a *audience) reader(e *events) func() bool {
 	take := a.taker(e)
 	return func() bool {
+		if a.over.Load() {
+			return false
+		}
 		a.looked.Store(true)
 		more, err := a.listener.ReceiveWaiting(take)
 		return a.heard(err) && (more || err != nil)
@@ -124,17 +128,14 @@ func (a *audience) taker(awake *events) func(*conntrack.Event) {
 
 // heard tells all of an error, and returns false if there will be no more events.
 func (a *audience) heard(err error) bool {
-	if err == nil || errors.Is(err, os.ErrClosed) {
+	lost := errors.Is(err, conntrack.ErrEventsLost)
+	if err == nil || !lost && a.over.Swap(true) || errors.Is(err, os.ErrClosed) {
 		return err == nil
 	}
-	lost := errors.Is(err, conntrack.ErrEventsLost)
 	for _, e := range a.all {
 		e.lose()
 		if !lost {
-			select {
-			case e.broken <- err:
-			default: // is told already
-			}
+			e.broken <- err
 		}
 	}
 	return lost

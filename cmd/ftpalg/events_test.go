@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -168,6 +169,31 @@ func TestLoopIsNotWokenForWhatItHears(t *testing.T) {
 	a.taker(all[1])(&conntrack.Event{Kind: conntrack.FlowUpdate, PortID: 8})
 	if woken != [2]int{1, 0} || len(all[1].ready) != 1 {
 		t.Errorf("woken %v times, %d events", woken, len(all[1].ready))
+	}
+}
+
+func TestEndOfEventsIsToldToEachLoopOnce(t *testing.T) {
+	all := []*events{newEventsOf(1), newEventsOf(1)}
+	a := &audience{all: all}
+	for _, c := range []struct {
+		err         error
+		more        bool
+		lost, ended int
+	}{
+		{nil, true, 0, 0},
+		{conntrack.ErrEventsLost, true, 1, 0},
+		{errors.New("no more"), false, 2, 1},
+		{errors.New("no more"), false, 2, 1},
+		{os.ErrClosed, false, 2, 1},
+	} {
+		if more := a.heard(c.err); more != c.more {
+			t.Errorf("%v: more %v", c.err, more)
+		}
+		for _, e := range all {
+			if lost, ended := int(e.lost.Load()), len(e.broken); lost != c.lost || ended != c.ended {
+				t.Errorf("%v: lost %d, want %d; ended %d, want %d", c.err, lost, c.lost, ended, c.ended)
+			}
+		}
 	}
 }
 
