@@ -58,7 +58,8 @@ type events struct {
 	woken  time.Time      // when the loop was woken last; of whoever reads events
 	broken chan error     // what ended the listening
 	read   func() bool    // has all hear what waits, and tells whether there is more
-	looked time.Time      // when the loop had them do so last
+	looked time.Time      // when the loop had them do so last, because it has packets
+	looks  *atomic.Bool   // a loop does, since the listening goroutine did; of all
 	others bool           // this worker knows the sessions of another gateway
 }
 
@@ -88,7 +89,7 @@ func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
 type audience struct {
 	listener *conntrack.Listener
 	all      []*events
-	looked   atomic.Bool // a loop has, since the listening goroutine did
+	looks    atomic.Bool // see events
 	over     atomic.Bool // there will be no more events
 }
 
@@ -96,7 +97,7 @@ type audience struct {
 func (a *audience) listen() {
 	take := a.taker(nil)
 	for a.heard(a.listener.Receive(take)) {
-		if a.looked.Swap(false) {
+		if a.looks.Swap(false) {
 			time.Sleep(longLull)
 		} else {
 			time.Sleep(lull)
@@ -111,7 +112,6 @@ func (a *audience) reader(e *events) func() bool {
 		if a.over.Load() {
 			return false
 		}
-		a.looked.Store(true)
 		more, err := a.listener.ReceiveWaiting(take)
 		return a.heard(err) && (more || err != nil)
 	}
@@ -185,10 +185,11 @@ func (e *events) catchUp(g *alg.Gateway, j *journal) {
 	}
 }
 
-// look has all hear what waits, if the loop has not done so for a while.
+// look has all hear what waits, if the loop, which has packets, has not done so for a while.
 func (e *events) look(now time.Time) {
 	if now.Sub(e.looked) >= lull {
 		e.looked = now
+		e.looks.Store(true)
 		e.read()
 	}
 }
@@ -272,7 +273,8 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	heard, _ := p.hears()
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
-		w.events.read, w.events.others = a.reader(w.events), len(a.all) == 0
+		w.events.read, w.events.looks = a.reader(w.events), &a.looks
+		w.events.others = len(a.all) == 0
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.gateway.Fates.Listens = true
 		a.all = append(a.all, w.events)

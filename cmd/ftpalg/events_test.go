@@ -21,6 +21,7 @@ func newEventsOf(n int) *events {
 		others: true,
 		own:    []uint32{7}, lost: &atomic.Uint64{}, wake: func() error { return nil },
 		ready: make(chan happening, n), broken: make(chan error, 1), read: func() bool { return false },
+		looks: &atomic.Bool{},
 	}
 }
 
@@ -140,21 +141,20 @@ func TestTakingAnEventAllocatesNothing(t *testing.T) {
 }
 
 func TestLoopThatTurnsLooksForEventsItselfButNotInEveryRound(t *testing.T) {
-	l := testLoop(t, &fakeQueue{}, io.Discard)
-	e := newEventsOf(1)
-	read := 0
-	e.read = func() bool { read++; return false }
-	l.events, l.stall.ran = e, time.Now()
+	noop := [][]byte{command(t, startSeq, "NOOP\r\n")}
 	for _, c := range []struct {
-		ago  time.Duration // it looked last
-		want int
-	}{{0, 0}, {lull, 1}} {
-		e.looked = time.Now().Add(-c.ago)
-		if c.ago == 0 {
-			e.looked = e.looked.Add(time.Minute) // however slow this machine is
-		}
-		if _, err := l.round(); err != nil || read != c.want {
-			t.Errorf("it looked %v ago, and then %d times, want %d: %v", c.ago, read, c.want, err)
+		packets [][]byte
+		next    time.Duration // from now on it is time to look
+		want    bool
+	}{{noop, 0, true}, {noop, time.Minute, false}, {nil, 0, false}} {
+		l := testLoop(t, &fakeQueue{batches: []batchOrError{{packets: c.packets}}}, io.Discard)
+		e := newEventsOf(1)
+		read := false
+		e.read = func() bool { read = true; return false }
+		e.looked = time.Now().Add(c.next - lull)
+		l.events, l.stall.ran = e, time.Now().Add(time.Minute) // and it did not stand still
+		if _, err := l.round(); err != nil || read != c.want || e.looks.Load() != c.want {
+			t.Errorf("%d packets, time to look in %v: it looks %v: %v", len(c.packets), c.next, read, err)
 		}
 	}
 }

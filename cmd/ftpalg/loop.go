@@ -171,7 +171,9 @@ func (l *loop) round() (int, error) {
 	l.gateway.Unseen(l.queue.WasFull())
 	l.goOn(now)
 	if l.events != nil {
-		l.events.look(now)
+		if n > 0 {
+			l.events.look(now)
+		}
 		l.busy = l.events.pass(l.gateway, l.journal)
 	}
 	if !l.entries && l.gateway.Copied() {

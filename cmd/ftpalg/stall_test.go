@@ -48,7 +48,7 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 // heard is events of which one waits: another program wrote an entry. told: it was read, though it was not
 // time to look for events.
 func heard() (e *events, told *bool) {
-	e, told = &events{ready: make(chan happening, 1), others: true}, new(bool)
+	e, told = newEventsOf(1), new(bool)
 	e.looked = time.Now().Add(time.Hour)
 	e.read = func() bool {
 		if *told {
