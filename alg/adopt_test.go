@@ -199,6 +199,7 @@ func TestEntryThatCannotBeReplacedCostsTheDoorAlone(t *testing.T) {
 		if n := d.g.Stats.Sessions.Load(); n != 1 {
 			t.Errorf("%s: the end of the old entry leaves %d sessions", c.name, n)
 		}
+		d.k.gone = true
 		d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID)
 		if n := d.g.Stats.Sessions.Load(); n != 0 {
 			t.Errorf("%s: the end of the connection leaves %d sessions", c.name, n)

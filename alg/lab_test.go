@@ -38,11 +38,12 @@ type fakeKernel struct {
 	updated func(conntrack.Update) // nil: nobody looks
 	number  uint32                 // of the next expectations
 	silent  bool                   // it makes no events of the next expectations
+	gone    bool                   // there is no entry any more
 }
 
 func (k *fakeKernel) Flow(t conntrack.Tuple) (conntrack.Flow, error) {
 	k.looks++
-	if t != k.flow.Tuple[0] && t != k.flow.Tuple[1] {
+	if k.gone || t != k.flow.Tuple[0] && t != k.flow.Tuple[1] {
 		return conntrack.Flow{}, conntrack.ErrNotFound
 	}
 	f := k.flow

@@ -139,8 +139,23 @@ func TestEndOfAnEarlierConnectionWithTheSamePortsEndsNothing(t *testing.T) {
 	if n := d.g.Stats.Sessions.Load(); n != 1 {
 		t.Errorf("%d sessions", n)
 	}
-	d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID-1)
+	d.k.flow.ID--
+	d.k.gone = true
+	d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID)
 	if n := d.g.Stats.Sessions.Load(); n != 0 {
 		t.Errorf("%d sessions after the end", n)
+	}
+}
+
+// The kernel makes the number from where the entry is in its memory, which is where the last one was.
+func TestEndOfAnEarlierConnectionWithTheSamePortsAndNumberEndsNothing(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.g.Destroyed(d.k.flow.Tuple[0], d.k.flow.ID)
+	d.wantArrived("the reply", d.s("200 ok\r\n"), "200 ok\r\n")
+	d.wantArrived("the next command", d.c("RETR a\r\n"), "RETR a\r\n")
+	n, total := d.g.Stats.Sessions.Load(), d.g.Stats.SessionsTotal.Load()
+	if len(d.k.expects) != 1 || n != 1 || total != 1 {
+		t.Errorf("%d doors, %d sessions, %d since the start", len(d.k.expects), n, total)
 	}
 }

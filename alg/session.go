@@ -94,6 +94,12 @@ func (s *session) doubt() {
 	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy(), memory, false)
 }
 
+// exists tells whether the kernel has an entry of the connection, or of another with the same ports.
+func (s *session) exists() bool {
+	f, err := s.gateway.kernel.Flow(s.original())
+	return err == nil && f.Tuple[conntrack.Original] == s.original()
+}
+
 // counts tells whether what is remembered counts although another program wrote the entry, where that is as
 // we left it: see Gateway.Changed.
 func (s *session) counts() bool {

@@ -196,10 +196,10 @@ func (g *Gateway) Refused(original conntrack.Tuple, u conntrack.Update, err erro
 
 // Destroyed tells that the kernel's entry with this original tuple and number (conntrack.Flow.ID; 0: it is
 // not known) is gone, and with it what it expected. The event may come when another connection is in its
-// place.
+// place, by the same number if it has the same place in memory (nf_ct_get_id in nf_conntrack_core.c).
 func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
 	s := g.table.find(original)
-	if s != nil && number != 0 && s.home.id != number {
+	if s != nil && number != 0 && (s.home.id != number || !s.ended && s.exists()) {
 		return
 	}
 	g.orphans.remove(original)

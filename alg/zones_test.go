@@ -111,6 +111,7 @@ func TestConnectionsWithTheSameTupleInTwoZonesAreTwoSessions(t *testing.T) {
 		if n := g.Stats.Sessions.Load(); n != 2 {
 			t.Errorf("%d sessions after the end of another zone's", n)
 		}
+		all[1].k.gone = true
 		g.Destroyed(b.Tuple[0], b.ID)
 		if !g.Has(a.Tuple[0]) || g.Has(b.Tuple[0]) {
 			t.Error("the wrong session ended")
@@ -144,6 +145,7 @@ func TestZoneThatIsNotToldIsSearchedOnce(t *testing.T) {
 		if n := d.g.Stats.Untouched[policy.UnknownFlow].Load(); n != 0 || len(d.k.expects) != 1 {
 			t.Errorf("%d packets of nobody, open is %+v", n, d.k.expects)
 		}
+		d.k.gone = true
 		d.g.Destroyed(b.Tuple[0], b.ID)
 		if n := d.g.Stats.Sessions.Load(); n != 0 {
 			t.Errorf("%d sessions after the end", n)
