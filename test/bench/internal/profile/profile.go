@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,6 +77,9 @@ type Profile struct {
 	counts  map[string]map[string]int // by column and part
 }
 
+// ready is what perf needs to begin, which it does not tell.
+const ready = 300 * time.Millisecond
+
 // Take takes the stacks of a process while f runs, for a column. Without perf there are none.
 func (p *Profile) Take(column string, pid int, f func() error) error {
 	perf, err := exec.LookPath("perf")
@@ -94,6 +98,7 @@ func (p *Profile) Take(column string, pid int, f func() error) error {
 	if err := cmd.Start(); err != nil {
 		return errors.Join(f(), fmt.Errorf("profiling: %w", err))
 	}
+	time.Sleep(ready)
 	failed := f()
 	_ = cmd.Process.Signal(unix.SIGINT) // it may have failed already, and says why
 	var exit *exec.ExitError
