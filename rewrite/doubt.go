@@ -71,10 +71,15 @@ func (h *half) answered() {
 	}
 }
 
-// mending returns the edits that make data as much longer or shorter as is due. No line end is lost.
+// mending returns the edits that make data as much longer or shorter as is due. No line end is lost: what an
+// earlier program kept back of the line may have had the carriage return in it.
 func (d *doubt) mending(data []byte) (edits []Edit) {
 	if d.mend > 0 {
-		edits = []Edit{{At: 0, Del: 1, Text: append(bytes.Repeat([]byte{'x'}, int(d.mend)), data[0])}}
+		text := append(bytes.Repeat([]byte{'x'}, int(d.mend)), data[0])
+		if data[0] == '\n' {
+			text[d.mend-1] = '\r'
+		}
+		edits = []Edit{{At: 0, Del: 1, Text: text}}
 		d.mend = 0
 	}
 	for i := 0; i < len(data) && d.mend < 0; i++ {

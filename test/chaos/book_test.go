@@ -251,8 +251,12 @@ func mended(was, is string) bool {
 		}
 	}
 	for at := 0; at <= len(was) && more != 0; at++ {
+		text := strings.Repeat("x", max(more, 0))
+		if more > 0 && was[at:] == "\n" {
+			text = text[1:] + "\r"
+		}
 		switch {
-		case more > 0 && is == was[:at]+strings.Repeat("x", more)+was[at:],
+		case more > 0 && is == was[:at]+text+was[at:],
 			more < 0 && at-more <= len(was) && is == was[:at]+was[at-more:]:
 			return true
 		}

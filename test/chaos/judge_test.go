@@ -32,6 +32,8 @@ func TestWrongCommandsAreNoticed(t *testing.T) {
 		{port, "PORT xx,0,13,66,129,225\r\n", true, true},
 		{port, "PORT xx,0,13,66,129,226\r\n", true, false},
 		{port, "POxxRT 10,0,13,66,129,225\r\n", true, true},
+		{port, "PORT 10,0,13,66,129,225\rx\r\n", true, true},
+		{port, "PORT 10,0,13,66,129,225\rxx\n", true, false},
 		{port, "PPORT 10,0,13,66,129,225\r\n", true, true},
 		{port, "PxPORT 10,0,13,66,129,225\r\n", true, true},
 		{port, "PORPORT 10,0,13,66,129,225\r\n", true, true},
