@@ -213,8 +213,9 @@ func (l *loop) take(now time.Time, n int) {
 		p := &l.packets[i]
 		more := i < n-1 || l.queue.More()
 		at := time.Now()
-		if l.stall.rested(at) {
+		if l.stall.rested(at) { // it stopped in this round
 			l.goOn(at)
+			now = at
 		}
 		stale, waited := l.harm.stale(at, p.Time, more), l.stall.waited(now, more)
 		if stale || waited && !l.gateway.Alone() {

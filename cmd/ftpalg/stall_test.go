@@ -70,6 +70,9 @@ func TestEventsAreReadBeforePacketsWhereTheLoopStopsInARound(t *testing.T) {
 		l.events, l.stall.ran = e, now.Add(-stopped)
 		l.packets[0] = nfqueue.Packet{ID: 1, Payload: command(t, startSeq, "NOOP\r\n")}
 		l.take(now.Add(-stopped), 1)
+		if rows, _ := l.gateway.Snapshot(now, nil, 1); len(rows) != 1 || rows[0].Seen.Before(now) {
+			t.Errorf("stopped for %v: the packet is taken as of then: %+v", stopped, rows)
+		}
 		if want := stopped > 0; *told != want || l.gateway.Alone() == want {
 			t.Errorf("stopped for %v: read %v, want %v; alone %v", stopped, *told, want, l.gateway.Alone())
 		}
