@@ -129,8 +129,12 @@ func (a *audience) taker(awake *events) func(*conntrack.Event) {
 // heard tells all of an error, and returns false if there will be no more events.
 func (a *audience) heard(err error) bool {
 	lost := errors.Is(err, conntrack.ErrEventsLost)
-	if err == nil || !lost && a.over.Swap(true) || errors.Is(err, os.ErrClosed) {
-		return err == nil
+	switch {
+	case err == nil:
+		return true
+	case lost: // it goes on
+	case a.over.Swap(true), errors.Is(err, os.ErrClosed): // that is told already, or wanted
+		return false
 	}
 	for _, e := range a.all {
 		e.lose()

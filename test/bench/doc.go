@@ -2,7 +2,7 @@
 // program that accepts every packet one by one (Q), each in a network of its own
 // on this machine. It needs root, and takes a few minutes.
 //
-//	go -C test/bench run . [-quick] [-ftpalg BINARY] [-write DIR]
+//	go -C test/bench run . [-quick] [-ftpalg BINARY] [-profile] [-write DIR]
 //
 // Every round takes one sample of each engine for each row, in another order each time, so that what
 // else this machine does meets all alike. What is told is the median over the rounds, and the median,

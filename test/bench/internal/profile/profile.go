@@ -80,7 +80,8 @@ type Profile struct {
 // ready is what perf needs to begin, which it does not tell.
 const ready = 300 * time.Millisecond
 
-// Take takes the stacks of a process while f runs, for a column. Without perf there are none.
+// Take takes the stacks of a process while f runs, for a column. Without perf that is an error, and f runs
+// all the same.
 func (p *Profile) Take(column string, pid int, f func() error) error {
 	perf, err := exec.LookPath("perf")
 	if err != nil {
@@ -163,19 +164,13 @@ func (p *Profile) Text() string {
 			total[column] += n
 		}
 	}
-	for _, name := range append(names(), rest) {
-		fmt.Fprintf(&b, "| %s |", name)
+	for _, of := range append(slices.Clone(parts), part{name: rest}) {
+		fmt.Fprintf(&b, "| %s |", of.name)
 		for _, column := range p.columns {
-			fmt.Fprintf(&b, " %.0f |", 100*float64(p.counts[column][name])/float64(max(total[column], 1)))
+			n := p.counts[column][of.name]
+			fmt.Fprintf(&b, " %.0f |", 100*float64(n)/float64(max(total[column], 1)))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
-}
-
-func names() (all []string) {
-	for p := range slices.Values(parts) {
-		all = append(all, p.name)
-	}
-	return all
 }
