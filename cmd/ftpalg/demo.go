@@ -29,7 +29,8 @@ touches nothing of this machine's own network and leaves nothing behind.`,
 			if err := forgetEnvironment(); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT)
+			// Of a SIGPIPE, as behind a pager, it would die at once, and leave its namespaces.
+			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGPIPE)
 			defer stop()
 			return demo.Run(ctx, c.OutOrStdout(), []string{self, "run", "--metrics-address", "off"})
 		},
