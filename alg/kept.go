@@ -117,6 +117,8 @@ func (k *kept) want(s *session, memory dialogue.Memory, door doorway, c *rewrite
 			m = m&^midLine[d] | k.state&midLine[d]
 		case c.Mark[d].End != 0:
 			m = put(m, midLine[d], c.MidLine[d])
+		case s.conn.Pending(d) == rewrite.Begun:
+			m &^= midLine[d]
 		case s.conn.Pending(d) == rewrite.Torn:
 			m |= midLine[d]
 		}

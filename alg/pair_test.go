@@ -62,6 +62,15 @@ func TestTwoGatewaysKeepBothEndsInStepWhereTheyDidNot(t *testing.T) {
 		264814: "the packets of one window are all probes",
 		74583:  "the other gateway let a line pass and wrote nothing",
 		92221:  "a reply passed untouched before the first edit in flight",
+		671277: "the sender repeats the first of what it sent, and never the rest",
+		748331: "the sender repeats the same while no acknowledgement comes back to it",
+		302908: "the receiver has what precedes a lost edit behind a gap",
+		371485: "a command that nobody read is answered before one that asks for a port",
+		803009: "what took the place of an edit is lost too",
+		681925: "the receiver has the second of two edited lines behind a gap",
+		924427: "the receiver has an edited line behind a gap that the sender sent with others",
+		383796: "the receiver has the first of two edited lines of which one came in pieces",
+		497831: "of two edits the receiver has the first, and the second is of a part of a line",
 	} {
 		t.Run(what, func(t *testing.T) { runPair(t, seed, false) })
 	}

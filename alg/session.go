@@ -120,6 +120,8 @@ func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 		switch a.Joint {
 		case rewrite.Resumed:
 			s.dialogue.Resume(side, s.kept.state&midLine[dir] == 0)
+		case rewrite.Begun:
+			s.dialogue.Resume(side, true)
 		case rewrite.Torn:
 			s.dialogue.Lost(side)
 		}

@@ -133,6 +133,9 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 		back.acked(p.Ack(), p.SACK())
 	}
 	n, fin := len(p.Payload()), p.Flags()&FIN != 0
+	if n > 0 && h.doubt != nil {
+		h.doubt.reaches(p.Seq(), p.Payload())
+	}
 	late := h.late
 	h.late = false
 	if h.unsure && n > 0 {
@@ -170,7 +173,11 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 // deliver puts what is new in a packet that is in order into a, if there is room to remember it.
 func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
 	data, cut := h.stream.Fresh(p.Seq(), p.Payload()), false
-	if most := h.allowed(data); most < len(data) {
+	most := h.allowed(data)
+	if c.carrier == Kernel && !c.blind {
+		most = min(most, h.alone(data))
+	}
+	if most < len(data) {
 		h.asked = true
 		if most == 0 {
 			if len(data) == len(p.Payload()) {

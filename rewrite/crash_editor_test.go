@@ -110,6 +110,8 @@ func (e *editor) read(dir rewrite.Dir, a *rewrite.Arrival) {
 		switch a.Joint {
 		case rewrite.Resumed:
 			*s = reader{join: true, atLine: e.kept.State&midLine[dir] == 0}
+		case rewrite.Begun:
+			*s = reader{join: true, atLine: true}
 		case rewrite.Torn:
 			*s = reader{join: true}
 		}
@@ -193,6 +195,8 @@ func (e *editor) midLine(d rewrite.Dir, c *rewrite.Kept) bool {
 		return e.kept.State&midLine[d] != 0
 	case c.Mark[d].End != 0:
 		return c.MidLine[d]
+	case e.conn.Pending(d) == rewrite.Begun:
+		return false
 	case e.conn.Pending(d) == rewrite.Torn:
 		return true
 	}

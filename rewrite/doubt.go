@@ -1,7 +1,5 @@
 package rewrite
 
-import "bytes"
-
 // maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
 // it does not count: of the packets of one window each may be a probe.
 const maxProbes = 8
@@ -16,16 +14,22 @@ type doubt struct {
 	plain     uint32 // original number: what precedes it may have arrived untouched
 	askedFrom uint32 // original number of the first packet for which probes were sent
 	askedTo   uint32 // and behind it
-	mend      int16  // by how many bytes what precedes plain is to become longer
+	reached   uint32 // original number up to which the sender was seen to send; counts if hasReached
+	mend      int16  // by how many bytes what lies from mendFrom to plain is to become longer
+	mendFrom  uint32 // original number
+	block     uint32 // final number: what the receiver has of that from here on; counts if hasBlock
 	probes    uint8  // sent in a row, and not answered
 	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
 
-	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
-	unheard  bool // the receiver acknowledged nothing since the sender strayed last: see strays
-	hasClaim bool // claimed counts
-	hasPlain bool // plain counts
-	bypassed bool // the line of the mark may have gone by untouched
-	lacks    bool // the receiver was sent a probe and answered that it has nothing of what comes next
+	endTold     bool // where stray counts: the sender told that it has sent nothing behind askedTo
+	unheard     bool // the receiver acknowledged nothing since the sender strayed last: see strays
+	hasClaim    bool // claimed counts
+	hasPlain    bool // plain counts
+	hasBlock    bool // block counts
+	hasReached  bool // something of the sender was seen
+	reachedLine bool // it ended with a line
+	bypassed    bool // the line of the mark may have gone by untouched
+	lacks       bool // the receiver was sent a probe and answered that it has nothing of what comes next
 }
 
 // doubts returns the doubt of the direction, to be changed.
@@ -69,26 +73,6 @@ func (h *half) answered() {
 	if h.doubt != nil {
 		h.doubt.probes = 0
 	}
-}
-
-// mending returns the edits that make data as much longer or shorter as is due. No line end is lost: what an
-// earlier program kept back of the line may have had the carriage return in it.
-func (d *doubt) mending(data []byte) (edits []Edit) {
-	if d.mend > 0 {
-		text := append(bytes.Repeat([]byte{'x'}, int(d.mend)), data[0])
-		if data[0] == '\n' {
-			text[d.mend-1] = '\r'
-		}
-		edits = []Edit{{At: 0, Del: 1, Text: text}}
-		d.mend = 0
-	}
-	for i := 0; i < len(data) && d.mend < 0; i++ {
-		if data[i] != '\n' {
-			edits = append(edits, Edit{At: i, Del: 1})
-			d.mend++
-		}
-	}
-	return edits
 }
 
 func (h *half) ask(p *Packet) bool {
@@ -200,6 +184,13 @@ const (
 	maxDenials = 8
 )
 
+// reaches notes that the sender sent data from original number seq on, though perhaps nothing of it is taken.
+func (d *doubt) reaches(seq uint32, data []byte) {
+	if to := seq + uint32(len(data)); !d.hasReached || after(to, d.reached) {
+		d.reached, d.hasReached, d.reachedLine = to, true, data[len(data)-1] == '\n'
+	}
+}
+
 // strays looks at a packet that the receiver has, of a sender that should know. What is kept may be older
 // than what was done: a gateway replicates a moment later what it did, and no more once it is dead. If in
 // our numbers the receiver has more than the sender ever sent, then the sender believes no acknowledgement
@@ -232,6 +223,8 @@ func (h *half) strays(p *Packet) {
 		return
 	case d.stray == 0 || seq != d.askedFrom || next != d.askedTo:
 		d.stray, d.endTold, d.askedFrom, d.askedTo = 0, false, seq, next
+	case d.unheard:
+		return // it cannot have heard more than last time
 	}
 	d.unheard = true
 	most := uint8(maxStrays)
@@ -240,6 +233,9 @@ func (h *half) strays(p *Packet) {
 	}
 	if d.stray++; d.stray >= most || d.endTold && d.stray >= sureStrays {
 		d.stray, d.endTold = 0, false
+		if d.hasReached && after(d.reached, to) {
+			to = d.reached // it repeats the first of more
+		}
 		h.start(st.acked, int32(st.acked-to))
 	}
 }

@@ -55,28 +55,3 @@ func TestWhetherAnEditedLineWentByUntouched(t *testing.T) {
 		})
 	}
 }
-
-func TestWhatTakesThePlaceOfAnUnknownEditLosesNoLineEnd(t *testing.T) {
-	for _, c := range []struct {
-		mend int16
-		data string
-		want string
-	}{
-		{3, "\n", "xx\r\n"},
-		{1, "\n", "\r\n"},
-		{2, "\r\n", "xx\r\n"},
-		{2, "9)\r\n", "xx9)\r\n"},
-		{-1, "9)\r\n", ")\r\n"},
-		{0, "9)\r\n", "9)\r\n"},
-	} {
-		d := doubt{mend: c.mend}
-		got, at := "", 0
-		for _, e := range d.mending([]byte(c.data)) {
-			got += c.data[at:e.At] + string(e.Text)
-			at = e.At + e.Del
-		}
-		if got += c.data[at:]; got != c.want || d.mend != 0 {
-			t.Errorf("%q by %d: %q, want %q; %d are left", c.data, c.mend, got, c.want, d.mend)
-		}
-	}
-}

@@ -1,5 +1,7 @@
 package rewrite
 
+import "bytes"
+
 // flight tells of the edits in flight. Numbers are original ones.
 type flight struct {
 	edits  uint32 // how many spans were edited
@@ -41,6 +43,12 @@ func (s *Stream) count(spans []span) (f flight) {
 	return f
 }
 
+// endsLine tells whether the line that began before original number o, or with it, has ended.
+func (s *Stream) endsLine(o uint32) bool {
+	_, f0 := s.oldest()
+	return bytes.IndexByte(s.past.buf[s.Final(o)-f0:], '\n') >= 0
+}
+
 // lineBefore returns how many bytes before final number f are of the same line and will be
 // repeated until they are acknowledged to us, and whether the line starts there.
 func (s *Stream) lineBefore(f uint32) (n uint32, atLine bool) {
@@ -54,5 +62,5 @@ func (s *Stream) lineBefore(f uint32) (n uint32, atLine bool) {
 		}
 		n++
 	}
-	return n, true // nothing is known from before: the line that was read first
+	return n, s.foregone != partLine
 }

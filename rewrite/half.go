@@ -46,8 +46,12 @@ type Joint uint8
 const (
 	Follows Joint = iota // they are the next ones
 	Resumed              // the stream was picked up at them, in the middle of a line or not
+	Begun                // it was picked up at them, and a line starts with them
 	Torn                 // bytes before them went by unseen, up to somewhere in a line
 )
+
+// picked tells whether the stream was picked up at them.
+func (j Joint) picked() bool { return j == Resumed || j == Begun }
 
 // begin starts the direction at its first byte.
 func (h *half) begin(seq uint32) {
@@ -115,9 +119,10 @@ func (h *half) place(ack uint32) {
 	h.stream.Acked(ack)
 	h.pickedUp(h.carried + int32(m.Grown))
 	if h.midLine {
+		h.stream.foregone = partLine
 		// How the line was edited is not known any more. Something of the same length takes its place, so
 		// that both ends stay in step and what was one line does not become two.
-		d.plain, d.hasPlain, d.mend = m.Line+uint32(m.End), true, m.Grown
+		d.plain, d.hasPlain, d.mend, d.mendFrom = m.Line+uint32(m.End), true, m.Grown, m.Line
 		return
 	}
 	// What precedes the first edit went by untouched.
@@ -143,7 +148,10 @@ func (h *half) pickedUp(delta int32) {
 	h.proven, h.changed, h.crowded = false, false, false
 	d := h.doubts()
 	d.picked = delta
-	d.probes, d.mend, d.lacks, d.hasPlain, d.hasClaim = 0, 0, false, false, false
+	if d.reachedLine && d.reached == h.stream.Edge() {
+		h.joint = Begun
+	}
+	d.probes, d.mend, d.lacks, d.hasPlain, d.hasClaim, d.hasBlock = 0, 0, false, false, false, false
 }
 
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left
@@ -173,6 +181,20 @@ func (h *half) allowed(data []byte) int {
 	return len(data)
 }
 
+// alone returns how many of the bytes of new data may be taken now beside an edit of a line of which the
+// sender will not repeat the start. How it was edited is forgotten with the program: see place. With one more
+// edit in flight it would not be known how much of both the receiver has, so that line arrives first.
+func (h *half) alone(data []byte) int {
+	st := &h.stream
+	if f := st.inFlight(); f.edits == 0 || f.atLine {
+		return len(data)
+	} else if st.endsLine(f.line) {
+		return 0
+	}
+	piece, _, _ := bytes.Cut(data, []byte{'\n'})
+	return min(len(piece)+1, len(data))
+}
+
 // behindFence tells whether what comes next is what another program edited.
 func (h *half) behindFence() bool {
 	return after(h.stream.sent, h.stream.acked) && h.doubt != nil && before(h.stream.edge, h.doubt.fence)
@@ -195,18 +217,27 @@ func (h *half) skipTo(seq uint32) {
 // so that nothing before its end can change its length any more.
 func (h *half) notePlain(sack []byte) {
 	st := &h.stream
-	if st.Behind() {
-		return // it was edited
-	}
 	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
-		end := binary.BigEndian.Uint32(sack[4:])
+		left, end := binary.BigEndian.Uint32(sack), binary.BigEndian.Uint32(sack[4:])
+		h.noteBlock(left)
 		at := end - uint32(h.picked())
-		if !after(end, st.FinalEdge()) || !after(at, st.Edge()) {
-			continue
+		if st.Behind() || !after(end, st.FinalEdge()) || !after(at, st.Edge()) {
+			continue // it was edited, or is known
 		}
 		if d := h.doubts(); !d.hasPlain || after(at, d.plain) {
 			d.plain, d.hasPlain = at, true
 		}
+	}
+}
+
+// noteBlock notes where of what is to be mended that begins which the receiver has already.
+func (h *half) noteBlock(left uint32) {
+	d := h.doubt
+	switch {
+	case d == nil || d.mend == 0 || !d.hasPlain:
+	case !after(left, h.stream.FinalEdge()) || !before(left, d.plain+uint32(d.picked)):
+	case !d.hasBlock || before(left, d.block):
+		d.block, d.hasBlock = left, true
 	}
 }
 
@@ -221,7 +252,7 @@ func (h *half) takePlain(data []byte) int {
 	if n = min(n, len(data)); n <= 0 {
 		return 0
 	}
-	h.stream.Append(data[:n], d.mending(data[:n]))
+	h.stream.Append(data[:n], d.mending(h.stream.Edge(), h.stream.Delta(), data[:n]))
 	return n
 }
 

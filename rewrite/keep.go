@@ -43,7 +43,7 @@ func (c *Conn) Keep() (k Kept) {
 	for d := range c.half {
 		h := &c.half[d]
 		f := h.stream.inFlight()
-		k.Seen = k.Seen || h.asked || h.hasPlain() || h.crowded || h.joint == Resumed && !h.unsure
+		k.Seen = k.Seen || h.asked || h.hasPlain() || h.crowded || h.joint.picked() && !h.unsure
 		switch {
 		case c.carrier == Program:
 			k.Seen = k.Seen || f.edits > 0 || h.stream.Delta() != 0

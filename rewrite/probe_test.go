@@ -105,3 +105,28 @@ func TestOffsetFollowsFromWhatASenderRepeatsInVain(t *testing.T) {
 		}
 	}
 }
+
+// What it repeats may be the first of more, which was seen when it came too early.
+func TestOffsetCountsFromTheEndOfAllThatTheSenderWasSeenToSend(t *testing.T) {
+	var c Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	c.PickUp(Kept{}, Kernel, false)
+	const line, grown = "PORT 10,0,13,66,39,18\r\n", 4
+	var first, all, reply Packet
+	end := uint32(5000 + 2*len(line))
+	first.Parse(segment(false, 5000, 1000, []byte(line), nil))
+	all.Parse(segment(false, 5000, 1000, []byte(line+line), nil))
+	reply.Parse(segment(false, 1000, end+grown, nil, nil))
+	c.Receive(Original, &all, &room)
+	for range 1 + maxStrays {
+		c.Receive(Reply, &reply, &room)
+		c.Receive(Original, &first, &room)
+		c.Receive(Original, &first, &room) // it cannot have heard anything since
+	}
+	if k := c.Keep(); k.Carried[Original] != grown {
+		t.Errorf("the offset is %d, want %d", k.Carried[Original], grown)
+	}
+	if c.Pending(Original) != Begun {
+		t.Error("it is not known that a line begins there")
+	}
+}

@@ -17,13 +17,22 @@ type Stream struct {
 	floor uint32 // final number before which the sender may have heard of an acknowledgement that we did not
 	sent  uint32 // up to which final number another editor may have sent before us: see Resume
 
-	last    byte
-	hasLast bool // there was one
-	started bool
-	edited  bool // there was an edit ever
+	last     byte
+	foregone foregone
+	started  bool
+	edited   bool // there was an edit ever
 
 	past *past // nil: nothing is remembered but the last byte
 }
+
+// foregone is what is known of what went before the bytes that are remembered.
+type foregone uint8
+
+const (
+	nothing  foregone = iota // it counts as the start of a line
+	lastByte                 // Stream.last
+	partLine                 // a part of a line
+)
 
 // Start begins the stream at original sequence number seq, which has been given
 // the offset delta (bytes) by edits before.
@@ -50,7 +59,7 @@ func (s *Stream) rest() {
 		h.clip() // nobody shows us acknowledgements while all is quiet: most of what is kept has arrived
 	default:
 		if n := len(h.buf); n > 0 {
-			s.last, s.hasLast = h.buf[n-1], true
+			s.last, s.foregone = h.buf[n-1], lastByte
 		}
 		s.past = nil
 		h.free()
@@ -61,7 +70,7 @@ func (s *Stream) rest() {
 func (s *Stream) remembered() *past {
 	if s.past == nil {
 		s.past = newPast()
-		if s.hasLast {
+		if s.foregone == lastByte {
 			s.past.begin(s.last)
 		}
 	}

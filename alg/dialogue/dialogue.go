@@ -1,6 +1,8 @@
 package dialogue
 
 import (
+	"bytes"
+
 	"github.com/ftpalg/ftpalg/alg/ftp"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
@@ -138,9 +140,17 @@ func (d *Dialogue) Resume(from Side, atLine bool) {
 // Lost says that bytes of a side went by unseen, up to somewhere in a line.
 func (d *Dialogue) Lost(from Side) { d.Resume(from, false) }
 
-// Skip says that data went by untouched: it only tells whether a line ended.
+// unread takes note of lines of which only the end is known: a command is answered whatever it was.
+func (d *Dialogue) unread(from Side, lines int) {
+	for ; from == Client && lines > 0; lines-- {
+		d.asks.push(ftp.Other)
+	}
+}
+
+// Skip says that data went by untouched: it only tells where lines end.
 func (d *Dialogue) Skip(from Side, data []byte) {
 	s := &d.side[from]
+	d.unread(from, bytes.Count(data, []byte{'\n'}))
 	d.line[from], s.join, s.skip = nil, false, data[len(data)-1] != '\n'
 }
 
@@ -177,7 +187,9 @@ func (d *Dialogue) Read(from Side, data []byte, g Gate, c *Counts, w *Draft) {
 		piece, whole := cutLine(data[at:])
 		switch {
 		case s.skip:
-			s.skip = !whole
+			if s.skip = !whole; whole {
+				d.unread(from, 1)
+			}
 		case whole && d.line[from] == nil:
 			d.wholeLine(from, piece, at, &x)
 		default:

@@ -230,6 +230,20 @@ func TestBytesThatWereNotSeenCountForNothing(t *testing.T) {
 	}
 }
 
+func TestReplyToACommandThatNobodyReadAnswersNoLaterOne(t *testing.T) {
+	for what, unread := range map[string]func(*lab){
+		"its beginning went by": func(l *lab) { l.d.Lost(Client); l.c2s("WD a\r\n") },
+		"it came untouched":     func(l *lab) { l.d.Skip(Client, []byte("CWD a\r\n")) },
+	} {
+		l := newLab(t, dnat, policy.Default()).login()
+		unread(l)
+		l.talk("c>PASV\r\n", "s>250 in a\r\n", "s>227 Entering Passive Mode (10,0,1,66,78,38).\r\n")
+		if l.open == nil {
+			t.Errorf("%s: the port that was asked for behind it is not opened", what)
+		}
+	}
+}
+
 func TestClientHasAnsweredOnlyBehindTheGreeting(t *testing.T) {
 	l := newLab(t, routed, policy.Default())
 	for _, c := range []struct {

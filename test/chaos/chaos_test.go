@@ -132,8 +132,36 @@ func (y *tally) tell(t testing.TB) {
 	}
 }
 
-func newWorld(t *testing.T, paired bool) *world {
-	t.Helper()
+// failures are what failed, told once more when all else has been said: of a long output often only the end
+// is kept.
+type failures struct {
+	testing.TB
+	mu   sync.Mutex
+	told []string
+}
+
+// retold returns t with its failures told once more behind the clean-ups that come from now on.
+func retold(t testing.TB) *failures {
+	f := &failures{TB: t}
+	t.Cleanup(func() {
+		for _, what := range f.told {
+			t.Logf("failed: %.600s", what)
+		}
+	})
+	return f
+}
+
+func (f *failures) Errorf(format string, args ...any) {
+	f.TB.Helper()
+	f.TB.Errorf(format, args...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, fmt.Sprintf(format, args...))
+}
+
+func newWorld(test *testing.T, paired bool) *world {
+	test.Helper()
+	t := retold(test)
 	w := &world{Pair: pair.New(t), t: t, ctx: context.Background(), paired: paired, sides: newSides(),
 		tally: &tally{counts: map[string]int{}}, book: newBook(), ended: make(chan struct{})}
 	logs := *keep

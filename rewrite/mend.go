@@ -1,0 +1,79 @@
+package rewrite
+
+import "bytes"
+
+// Lines that an earlier program edited are repeated, and how it edited them is not known any more, but by
+// how many bytes all of them together: see half.place. So that both ends stay in step something as long takes
+// their place, one line for one.
+
+// mending returns the edits that make data, which begins at original number seq and offset delta, as much
+// longer or shorter as is due. What precedes mendFrom has gone by as it was, and the receiver may have some
+// of it. Where it has some of the lines behind a gap, the first of these keeps its place.
+func (d *doubt) mending(seq uint32, delta int32, data []byte) (edits []Edit) {
+	at := min(max(0, int(int32(d.mendFrom-seq))), len(data))
+	if d.hasBlock {
+		had := int(int32(d.block - uint32(delta) - seq)) // where it begins if nothing grows before it
+		line, grown, ok := d.lineAt(had, at, data)
+		switch {
+		case ok:
+			edits = resize(edits, data[:line], at, grown)
+			d.mend -= int16(grown)
+			at = line
+		case had >= len(data) && before(seq+uint32(len(data)), d.plain):
+			return nil // it may come yet
+		default:
+			at = max(at, min(had, len(data)))
+		}
+		d.hasBlock = false
+	}
+	before := len(edits)
+	edits = resize(edits, data, at, int(d.mend))
+	for _, e := range edits[before:] {
+		d.mend -= int16(len(e.Text) - e.Del)
+	}
+	return edits
+}
+
+// lineAt returns where behind at the line begins that the receiver has at place had of data as it was sent,
+// and by how much what precedes it must grow: by no more than all of it, give or take a few bytes, for one
+// line may have become longer and another shorter.
+func (d *doubt) lineAt(had, at int, data []byte) (line, grown int, ok bool) {
+	const few = 4
+	least, most := min(0, int(d.mend)), max(0, int(d.mend))
+	best := few + 1
+	for i := at; i < len(data); i++ {
+		if i > 0 && data[i-1] != '\n' {
+			continue
+		}
+		k := had - i
+		off := max(least-k, k-most, 0)
+		if off < best && resizable(data[at:i], k) {
+			line, grown, best, ok = i, k, off, true
+		}
+	}
+	return line, grown, ok
+}
+
+// resizable tells whether data can be made longer by n bytes.
+func resizable(data []byte, n int) bool {
+	return n == 0 || len(data) > 0 && len(data)-bytes.Count(data, []byte{'\n'}) >= -n
+}
+
+// resize appends the edits that make what is behind at in data longer by n bytes, or as far as it goes
+// shorter. No line end is lost: what an earlier program kept back may have had the carriage return in it.
+func resize(edits []Edit, data []byte, at, n int) []Edit {
+	if n > 0 && at < len(data) {
+		text := append(bytes.Repeat([]byte{'x'}, n), data[at])
+		if data[at] == '\n' {
+			text[n-1] = '\r'
+		}
+		return append(edits, Edit{At: at, Del: 1, Text: text})
+	}
+	for ; at < len(data) && n < 0; at++ {
+		if data[at] != '\n' {
+			edits = append(edits, Edit{At: at, Del: 1})
+			n++
+		}
+	}
+	return edits
+}
