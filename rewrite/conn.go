@@ -72,7 +72,7 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.doubt.bypassed = k.Bypassed && h.mark.Grown != 0
 			if k.Lacks[d] && !k.Bypassed {
-				h.place(h.mark.Line + uint32(h.carried))
+				h.place(h.mark.Line+uint32(h.carried), nil)
 				h.doubt.lacks = true
 			}
 		}

@@ -1,5 +1,7 @@
 package rewrite
 
+import "encoding/binary"
+
 // maxProbes is how often a packet may go on as a probe before we believe that no answer comes. What follows
 // it does not count: of the packets of one window each may be a probe.
 const maxProbes = 8
@@ -124,19 +126,16 @@ const (
 	yes
 )
 
-// lineEnd is how many bytes of a line may follow what was edited in it.
-const lineEnd = 2
-
 // sureProbes is how many packets in a row must begin at the same byte, or an earlier one, for it to be the
 // oldest that the sender has no acknowledgement of: a new one, one that it repeats to learn of losses at
 // the end (RFC 8985 section 7), and one after its timeout.
 const sureProbes = 3
 
 // wentBy tells whether the line of the mark went by untouched, for a receiver that acknowledges final number
-// ack. In doubt the sender hears of no acknowledgement behind the start of that line. If it goes on behind it
-// then it has heard of one when nobody was there, in numbers that nobody translated; so from there on these
-// are the right ones, whatever became of the line.
-func (h *half) wentBy(ack uint32) answer {
+// ack and has what sack tells behind it. In doubt the sender hears of no acknowledgement behind the start of
+// that line. If it goes on behind it then it has heard of one when nobody was there, in numbers that nobody
+// translated; so from there on these are the right ones, whatever became of the line.
+func (h *half) wentBy(ack uint32, sack []byte) answer {
 	if !h.doubted() {
 		return no
 	}
@@ -144,6 +143,8 @@ func (h *half) wentBy(ack uint32) answer {
 	at := ack - uint32(h.carried) // the original number if it did
 	more := int32(at - h.mark.Line - uint32(h.mark.End))
 	switch {
+	case h.blockWentBy(sack):
+		return yes
 	case !after(at, h.mark.Line):
 		return no // nothing of it arrived
 	case d.probes > 0 && after(d.askedFrom, h.mark.Line):
@@ -154,14 +155,26 @@ func (h *half) wentBy(ack uint32) answer {
 			return no // they agree on that the line arrived as it was edited
 		}
 		return yes
-	case more >= 0 && (more <= lineEnd || more < int32(h.mark.Grown)):
-		return yes // else an edit arrived in part, or behind a short one just so many bytes
+	case more == 0, more > 0 && more < int32(h.mark.Grown):
+		return yes // else an edit arrived in part
 	case more >= 0 && d.probes > 0 && at == d.askedTo:
 		return yes // all that the sender repeats
 	case d.probes == 0:
 		return perhaps
 	}
 	return no
+}
+
+// blockWentBy tells whether what the receiver has behind a gap ends where the line of the mark does if it
+// went by untouched. Where an edit made it longer that is in the middle of what was sent at once.
+func (h *half) blockWentBy(sack []byte) bool {
+	end := h.mark.Line + uint32(h.mark.End) + uint32(h.carried)
+	for ; len(sack) >= sackUnit && h.mark.Grown > 0; sack = sack[sackUnit:] {
+		if binary.BigEndian.Uint32(sack[4:]) == end {
+			return true
+		}
+	}
+	return false
 }
 
 // doubted tells whether it is not known if the line of the mark went by untouched.

@@ -1,9 +1,12 @@
 package rewrite
 
-import "testing"
+import (
+	"encoding/binary"
+	"testing"
+)
 
-// The line begins at original number 100, its edit ends at 130 and the line at 132. In front of it the offset
-// is 5, and the edit adds 4 bytes, or takes as many away.
+// The line begins at original number 100 and ends at 132. In front of it the offset is 5, and its edit adds 4
+// bytes or one, or takes 4 away.
 func TestWhetherAnEditedLineWentByUntouched(t *testing.T) {
 	const (
 		before  = 105 // final numbers: that of its first byte,
@@ -36,22 +39,44 @@ func TestWhetherAnEditedLineWentByUntouched(t *testing.T) {
 		{"the sender went on, once", 4, edited, 1, next, false, perhaps},
 		{"the sender went on, and both agree on the edit", 4, edited, sureProbes, next, false, no},
 		{"the sender went on, and was told other numbers", 4, raw, sureProbes, next, false, yes},
+		{name: "one byte more than it has, as was edited", grown: 1, ack: raw + 1, want: perhaps},
+		{"the same, and it is repeated", 1, raw + 1, 1, line, false, no},
 		{name: "a shorter line", grown: -4, ack: shorter, want: perhaps},
 		{"a shorter line, and it is repeated", -4, shorter, 1, line, false, no},
 		{name: "a shorter line went by", grown: -4, ack: raw, want: yes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := half{
-				carried: 5, mark: Mark{Line: 100, End: 30, Grown: c.grown}, unsure: true, doubt: &doubt{
+				carried: 5, mark: Mark{Line: 100, End: 32, Grown: c.grown}, unsure: true, doubt: &doubt{
 					bypassed: !c.noOutage, probes: c.probes, askedFrom: c.repeats[0], askedTo: c.repeats[1],
 				},
 			}
-			if got := h.wentBy(c.ack); got != c.want {
+			if got := h.wentBy(c.ack, nil); got != c.want {
 				t.Errorf("it is %v, want %v", got, c.want)
 			}
 			if got := h.surely(c.ack); after(got, before) {
 				t.Errorf("the sender hears of %d, behind the line's start", got)
 			}
 		})
+	}
+}
+
+func TestLineThatTheReceiverHasUntouchedBehindAGapWentBy(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  uint32 // of what it has
+		want answer
+	}{
+		{"up to the end of the line as it was sent", 137, yes},
+		{"up to the end of the edited line", 138, no},
+		{"a part", 120, no},
+	} {
+		h := half{
+			carried: 5, mark: Mark{Line: 100, End: 32, Grown: 1}, unsure: true, doubt: &doubt{bypassed: true},
+		}
+		sack := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 115), c.end)
+		if got := h.wentBy(105, sack); got != c.want {
+			t.Errorf("%s: it is %v, want %v", c.name, got, c.want)
+		}
 	}
 }

@@ -8,7 +8,7 @@ type flight struct {
 	line   uint32 // where the line of the first starts, or what of it the sender will certainly repeat
 	atLine bool   // it is where a line starts
 	base   int32  // offset there, in bytes
-	end    uint32 // behind the last
+	end    uint32 // behind the last, and the rest of its line as far as that was sent
 	grown  int32  // how many bytes they add
 }
 
@@ -40,7 +40,24 @@ func (s *Stream) count(spans []span) (f flight) {
 		f.end = p.o + p.on
 		f.grown = int32(p.f+p.fn-f.end) - f.base
 	}
+	if f.edits > 0 {
+		f.end += s.restOfLine(f.end)
+	}
 	return f
+}
+
+// restOfLine returns how many bytes from original number o on, which was not edited, are of the same line.
+func (s *Stream) restOfLine(o uint32) uint32 {
+	_, f0 := s.oldest()
+	at := s.finalEnd(o) - f0
+	if at > 0 && s.past.buf[at-1] == '\n' {
+		return 0
+	}
+	rest, _, ended := bytes.Cut(s.past.buf[at:], []byte{'\n'})
+	if ended {
+		return uint32(len(rest)) + 1
+	}
+	return uint32(len(rest))
 }
 
 // endsLine tells whether the line that began before original number o, or with it, has ended.

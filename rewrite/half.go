@@ -68,7 +68,7 @@ func (h *half) acked(ack uint32, sack []byte) {
 	}
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
-		h.place(ack)
+		h.place(ack, sack)
 	case st.Acked(ack):
 		h.crowded = h.crowded && st.Unacked() > 0
 		if !st.Behind() {
@@ -97,10 +97,10 @@ func (h *half) acked(ack uint32, sack []byte) {
 // starts behind it.
 func (h *half) claims(seq uint32) bool { return h.hasClaim() && !before(h.doubt.claimed, seq) }
 
-// place picks the direction up where the receiver says with final number ack what it has.
-func (h *half) place(ack uint32) {
+// place picks the direction up where the receiver says with final number ack, and SACK blocks, what it has.
+func (h *half) place(ack uint32, sack []byte) {
 	m := h.mark
-	switch h.wentBy(ack) {
+	switch h.wentBy(ack, sack) {
 	case perhaps:
 		return
 	case yes:

@@ -27,7 +27,7 @@ type Kept struct {
 // Mark tells of the edits in flight in one direction. The zero value: there are none.
 type Mark struct {
 	Line  uint32 // original sequence number where the line of the first of them starts
-	End   uint16 // how many original bytes behind it the last ends; 0: no edit is in flight
+	End   uint16 // how many original bytes behind it the line of the last ends; 0: no edit is in flight
 	Grown int16  // how many bytes they add
 }
 

@@ -189,9 +189,10 @@ func (e *events) catchUp(g *alg.Gateway, j *journal) {
 	}
 }
 
-// look has all hear what waits, if the loop, which has packets, has not done so for a while.
-func (e *events) look(now time.Time) {
-	if now.Sub(e.looked) >= lull {
+// look has all hear what waits, if the loop, which has packets, has not done so for a while; or at once where
+// others put entries in the place of those that the packets came with.
+func (e *events) look(now time.Time, copied bool) {
+	if copied || now.Sub(e.looked) >= lull {
 		e.looked = now
 		e.looks.Store(true)
 		e.read()

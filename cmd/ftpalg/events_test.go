@@ -145,9 +145,16 @@ func TestLoopThatTurnsLooksForEventsItselfButNotInEveryRound(t *testing.T) {
 	for _, c := range []struct {
 		packets [][]byte
 		next    time.Duration // from now on it is time to look
+		copied  bool          // others replace entries
 		want    bool
-	}{{noop, 0, true}, {noop, time.Minute, false}, {nil, 0, false}} {
+	}{
+		{noop, 0, false, true}, {noop, time.Minute, false, false}, {nil, 0, false, false},
+		{noop, time.Minute, true, true},
+	} {
 		l := testLoop(t, &fakeQueue{batches: []batchOrError{{packets: c.packets}}}, io.Discard)
+		if c.copied {
+			l.gateway.Changed(time.Now(), conntrack.Tuple{Src: clientAddr, Dst: serverAddr})
+		}
 		e := newEventsOf(1)
 		read := false
 		e.read = func() bool { read = true; return false }

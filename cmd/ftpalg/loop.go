@@ -172,7 +172,7 @@ func (l *loop) round() (int, error) {
 	l.goOn(now)
 	if l.events != nil {
 		if n > 0 {
-			l.events.look(now)
+			l.events.look(now, l.gateway.Copied())
 		}
 		l.busy = l.events.pass(l.gateway, l.journal)
 	}
