@@ -6,19 +6,26 @@ import (
 )
 
 var (
-	bares   = flag.Int("bares", 2000, "how many random schedules the model of lost rules runs")
+	bares   = flag.Int("bares", 2000, "how many random schedules the models of lost rules run")
 	bareOne = flag.Int64("bare", -1, "seed of the only schedule to run, with a trace")
 )
 
-// runBare takes the rules away from a session for a while, in which the program may be stopped, too. What an
-// end has behind a gap then nobody can mend, so lines come whole, and the client waits for replies.
-func runBare(t testing.TB, seed uint64, trace bool) {
+// runBare takes the rules away from a session for a while, in which the program may be stopped, too. The
+// client waits for replies: of what it sends without that it may hear in numbers that nobody translated.
+func runBare(t testing.TB, seed uint64, whole, trace bool) {
 	w := newConversation(t, seed, 1)
-	w.Outages, w.Tears, w.Trace, w.Whole, w.pipelined = 1, true, trace, true, false
+	w.Outages, w.Tears, w.Trace, w.Whole, w.pipelined = 1, true, trace, whole, false
 	w.run()
 }
 
-// Of 60,000 schedules one stalls, 58904.
+// Of 70,000 schedules none fails.
 func TestSessionsGoOnAfterTheRulesWereGone(t *testing.T) {
-	schedules(t, *bareOne, *bares, runBare)
+	schedules(t, *bareOne, *bares, func(t testing.TB, seed uint64, trace bool) { runBare(t, seed, true, trace) })
+}
+
+// Of 70,000 schedules eight fail, none of the default ones: 6860, 9247, 10645, 26330, 28188, 53914, 63610 and
+// 66378. In 6860 the sender heard of an acknowledgement in numbers that nobody translated, of a byte that it
+// had not sent yet; in 10645 nobody saw what was asked for.
+func TestSessionsWithLinesInPiecesGoOnAfterTheRulesWereGone(t *testing.T) {
+	schedules(t, *bareOne, *bares, func(t testing.TB, seed uint64, trace bool) { runBare(t, seed, false, trace) })
 }

@@ -89,6 +89,9 @@ func (s *session) doubt() {
 	g.released.leave(s, &g.room)
 	k := s.kept.pickUp(s.home.id)
 	k.Bypassed, k.Untouched, s.kept.quiet = true, false, false
+	for d := range k.Reached {
+		k.Reached[d] = s.conn.Reached(rewrite.Dir(d))
+	}
 	s.conn = rewrite.Conn{}
 	s.conn.PickUp(k, rewrite.Kernel, !s.kept.labels)
 	s.dialogue = dialogue.New(s.dialogue.Endpoints(), s.policy(), memory, false)

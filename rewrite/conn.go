@@ -67,7 +67,7 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 	c.carrier, c.blind, c.untouched = carrier, blind, k.Untouched
 	for d := range c.half {
 		h := &c.half[d]
-		h.unsure, h.doubt = true, &doubt{unheard: true}
+		h.unsure, h.doubt = true, &doubt{unheard: true, reached: k.Reached[d]}
 		if carrier == Kernel {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.doubt.bypassed = k.Bypassed && h.mark.Grown != 0

@@ -16,22 +16,21 @@ type doubt struct {
 	plain     uint32 // original number: what precedes it may have arrived untouched
 	askedFrom uint32 // original number of the first packet for which probes were sent
 	askedTo   uint32 // and behind it
-	reached   uint32 // original number up to which the sender was seen to send; counts if hasReached
+	reached   Reach
 	mend      int16  // by how many bytes what lies from mendFrom to plain is to become longer
 	mendFrom  uint32 // original number
 	block     uint32 // final number: what the receiver has of that from here on; counts if hasBlock
 	probes    uint8  // sent in a row, and not answered
 	stray     uint8  // how often in a row the sender repeated just askedFrom to askedTo: see strays
 
-	endTold     bool // where stray counts: the sender told that it has sent nothing behind askedTo
-	unheard     bool // the receiver acknowledged nothing since the sender strayed last: see strays
-	hasClaim    bool // claimed counts
-	hasPlain    bool // plain counts
-	hasBlock    bool // block counts
-	hasReached  bool // something of the sender was seen
-	reachedLine bool // it ended with a line
-	bypassed    bool // the line of the mark may have gone by untouched
-	lacks       bool // the receiver was sent a probe and answered that it has nothing of what comes next
+	endTold  bool // where stray counts: the sender told that it has sent nothing behind askedTo
+	unheard  bool // the receiver acknowledged nothing since the sender strayed last: see strays
+	hasClaim bool // claimed counts
+	hasPlain bool // plain counts
+	hasBlock bool // block counts
+	blanks   bool // from mendFrom on digits are made unreadable, to the end of the line
+	bypassed bool // the line of the mark may have gone by untouched
+	lacks    bool // the receiver was sent a probe and answered that it has nothing of what comes next
 }
 
 // doubts returns the doubt of the direction, to be changed.
@@ -84,7 +83,7 @@ func (h *half) ask(p *Packet) bool {
 	}
 	seq, first := p.Seq(), d.probes == 0
 	if first || h.doubted() || !after(seq, d.askedFrom) {
-		if d.probes++; !first && after(seq, d.askedFrom) {
+		if d.probes++; h.doubted() && seq != d.askedFrom {
 			d.probes = 1 // see sureProbes
 		}
 		d.askedFrom, d.askedTo = seq, seq+uint32(len(p.Payload()))
@@ -126,9 +125,9 @@ const (
 	yes
 )
 
-// sureProbes is how many packets in a row must begin at the same byte, or an earlier one, for it to be the
-// oldest that the sender has no acknowledgement of: a new one, one that it repeats to learn of losses at
-// the end (RFC 8985 section 7), and one after its timeout.
+// sureProbes is how many packets in a row must begin at the same byte for it to be the oldest that the sender
+// has no acknowledgement of: a new one, one that it repeats to learn of losses at the end (RFC 8985 section
+// 7), and one after its timeout.
 const sureProbes = 3
 
 // wentBy tells whether the line of the mark went by untouched, for a receiver that acknowledges final number
@@ -141,20 +140,24 @@ func (h *half) wentBy(ack uint32, sack []byte) answer {
 	}
 	d := h.doubt
 	at := ack - uint32(h.carried) // the original number if it did
-	more := int32(at - h.mark.Line - uint32(h.mark.End))
+	end := h.mark.Line + uint32(h.mark.End)
+	more := int32(at - end)
 	switch {
-	case h.blockWentBy(sack):
+	case h.blockWentBy(sack), h.unlike(ack):
 		return yes
 	case !after(at, h.mark.Line):
 		return no // nothing of it arrived
-	case d.probes > 0 && after(d.askedFrom, h.mark.Line):
-		if d.probes < sureProbes {
-			return perhaps
-		}
-		if d.askedFrom == at-uint32(int32(h.mark.Grown)) {
-			return no // they agree on that the line arrived as it was edited
-		}
+	case d.probes == 0 || !after(d.askedFrom, h.mark.Line):
+	case d.probes < sureProbes:
+		return perhaps
+	case d.askedFrom == at-uint32(int32(h.mark.Grown)):
+		return no // they agree on that the line arrived as it was edited
+	case more > 0 && more == int32(h.mark.Grown) && before(d.askedFrom, end):
+		return no // it arrived as it was edited, and the sender has heard of a part
+	default:
 		return yes
+	}
+	switch {
 	case more == 0, more > 0 && more < int32(h.mark.Grown):
 		return yes // else an edit arrived in part
 	case more >= 0 && d.probes > 0 && at == d.askedTo:
@@ -165,12 +168,20 @@ func (h *half) wentBy(ack uint32, sack []byte) answer {
 	return no
 }
 
-// blockWentBy tells whether what the receiver has behind a gap ends where the line of the mark does if it
-// went by untouched. Where an edit made it longer that is in the middle of what was sent at once.
+// unlike tells that what the receiver has, up to final number end, it cannot have if it has the line as that
+// was edited: the sender sent less.
+func (h *half) unlike(end uint32) bool {
+	const fin = 1
+	r := &h.doubt.reached
+	return r.Known && after(end-uint32(h.carried)-uint32(int32(h.mark.Grown)), r.Seq+fin)
+}
+
+// blockWentBy tells whether of what the receiver has behind a gap something is like a line that went by
+// untouched. One that ends where the line does, if an edit made that longer, would end within the edit.
 func (h *half) blockWentBy(sack []byte) bool {
 	end := h.mark.Line + uint32(h.mark.End) + uint32(h.carried)
-	for ; len(sack) >= sackUnit && h.mark.Grown > 0; sack = sack[sackUnit:] {
-		if binary.BigEndian.Uint32(sack[4:]) == end {
+	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
+		if right := binary.BigEndian.Uint32(sack[4:]); right == end && h.mark.Grown > 0 || h.unlike(right) {
 			return true
 		}
 	}
@@ -199,8 +210,8 @@ const (
 
 // reaches notes that the sender sent data from original number seq on, though perhaps nothing of it is taken.
 func (d *doubt) reaches(seq uint32, data []byte) {
-	if to := seq + uint32(len(data)); !d.hasReached || after(to, d.reached) {
-		d.reached, d.hasReached, d.reachedLine = to, true, data[len(data)-1] == '\n'
+	if to := seq + uint32(len(data)); !d.reached.Known || after(to, d.reached.Seq) {
+		d.reached = Reach{Seq: to, Line: data[len(data)-1] == '\n', Known: true}
 	}
 }
 
@@ -246,8 +257,8 @@ func (h *half) strays(p *Packet) {
 	}
 	if d.stray++; d.stray >= most || d.endTold && d.stray >= sureStrays {
 		d.stray, d.endTold = 0, false
-		if d.hasReached && after(d.reached, to) {
-			to = d.reached // it repeats the first of more
+		if d.reached.Known && after(d.reached.Seq, to) {
+			to = d.reached.Seq // it repeats the first of more
 		}
 		h.start(st.acked, int32(st.acked-to))
 	}

@@ -122,7 +122,8 @@ func (h *half) place(ack uint32, sack []byte) {
 		h.stream.foregone = partLine
 		// How the line was edited is not known any more. Something of the same length takes its place, so
 		// that both ends stay in step and what was one line does not become two.
-		d.plain, d.hasPlain, d.mend, d.mendFrom = m.Line+uint32(m.End), true, m.Grown, m.Line
+		d.plain, d.hasPlain = m.Line+uint32(m.End), true
+		d.mend, d.mendFrom, d.blanks = m.Grown, m.Line, true
 		return
 	}
 	// What precedes the first edit went by untouched.
@@ -148,10 +149,11 @@ func (h *half) pickedUp(delta int32) {
 	h.proven, h.changed, h.crowded = false, false, false
 	d := h.doubts()
 	d.picked = delta
-	if d.reachedLine && d.reached == h.stream.Edge() {
+	if r := &d.reached; r.Known && r.Line && r.Seq == h.stream.Edge() {
 		h.joint = Begun
 	}
-	d.probes, d.mend, d.lacks, d.hasPlain, d.hasClaim, d.hasBlock = 0, 0, false, false, false, false
+	d.probes, d.mend, d.blanks, d.lacks = 0, 0, false, false
+	d.hasPlain, d.hasClaim, d.hasBlock = false, false, false
 }
 
 // allArrived tells whether final number ack acknowledges the last of the edits that another program left

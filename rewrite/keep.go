@@ -16,12 +16,21 @@ type Kept struct {
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 
+	Reached [2]Reach // when picked up by the program that had it: how far the sender was seen to send
+
 	// Lacks tells that the receiver answered a probe: it has all before Mark.Line and nothing behind it.
 	// Nothing may go by until what comes next is there.
 	Lacks [2]bool
 
 	Seen bool // every packet must be seen, acknowledgements too
 	Only bool // no packet may pass by unseen, even if no program is there: bytes were edited, or Lacks
+}
+
+// Reach is how far a sender was seen to send. The zero value: it was not seen.
+type Reach struct {
+	Seq   uint32 // original sequence number behind the last byte
+	Line  bool   // that was the end of a line
+	Known bool
 }
 
 // Mark tells of the edits in flight in one direction. The zero value: there are none.
@@ -67,6 +76,16 @@ func (c *Conn) Keep() (k Kept) {
 		}
 	}
 	return k
+}
+
+// Reached tells how far the sender of a direction was seen to send.
+func (c *Conn) Reached(dir Dir) Reach {
+	h := &c.half[dir]
+	if h.doubt != nil && h.doubt.reached.Known {
+		return h.doubt.reached
+	}
+	st := &h.stream
+	return Reach{Seq: st.Edge(), Line: st.lineEnds(), Known: st.Started()}
 }
 
 // Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel

@@ -4,12 +4,43 @@ import "bytes"
 
 // Lines that an earlier program edited are repeated, and how it edited them is not known any more, but by
 // how many bytes all of them together: see half.place. So that both ends stay in step something as long takes
-// their place, one line for one.
+// their place, one line for one; and so that the receiver takes no address for one that it may use, the first
+// line lacks its digits.
 
-// mending returns the edits that make data, which begins at original number seq and offset delta, as much
-// longer or shorter as is due. What precedes mendFrom has gone by as it was, and the receiver may have some
-// of it. Where it has some of the lines behind a gap, the first of these keeps its place.
-func (d *doubt) mending(seq uint32, delta int32, data []byte) (edits []Edit) {
+// mending returns the edits to make in data, which begins at original number seq and offset delta.
+func (d *doubt) mending(seq uint32, delta int32, data []byte) []Edit {
+	edits := d.resizing(seq, delta, data)
+	if !d.blanks {
+		return edits
+	}
+	from := min(max(0, int(int32(d.mendFrom-seq))), len(data))
+	line, _, ended := bytes.Cut(data[from:], []byte{'\n'})
+	d.blanks = !ended
+	return blankDigits(edits, data, from, from+len(line))
+}
+
+// blankDigits adds to edits, of a byte each, those that make the digits in a part of data unreadable.
+func blankDigits(edits []Edit, data []byte, from, to int) (all []Edit) {
+	for i := range data {
+		digit := i >= from && i < to && data[i] >= '0' && data[i] <= '9'
+		switch {
+		case len(edits) > 0 && edits[0].At == i:
+			e := edits[0]
+			if n := len(e.Text); digit && n > 0 {
+				e.Text[n-1] = 'x'
+			}
+			all, edits = append(all, e), edits[1:]
+		case digit:
+			all = append(all, Edit{At: i, Del: 1, Text: []byte{'x'}})
+		}
+	}
+	return all
+}
+
+// resizing returns the edits that make data as much longer or shorter as is due. What precedes mendFrom has
+// gone by as it was, and the receiver may have some of it. Where it has some of the lines behind a gap, the
+// first of these keeps its place.
+func (d *doubt) resizing(seq uint32, delta int32, data []byte) (edits []Edit) {
 	at := min(max(0, int(int32(d.mendFrom-seq))), len(data))
 	if d.hasBlock {
 		had := int(int32(d.block - uint32(delta) - seq)) // where it begins if nothing grows before it

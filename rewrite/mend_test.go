@@ -120,3 +120,26 @@ func TestEditOfALineThatCameInPiecesIsAloneInFlight(t *testing.T) {
 		}
 	}
 }
+
+func TestNoAddressOfAnUnknownEditIsReadable(t *testing.T) {
+	for _, c := range []struct {
+		mend int16
+		data []string // in pieces
+		want string
+	}{
+		{1, []string{"10,0,1,66,4,5).\r\n"}, "xxx,x,x,xx,x,x).\r\n"},
+		{0, []string{"10,0,1,66,4,5).\r\n"}, "xx,x,x,xx,x,x).\r\n"},
+		{-2, []string{"10,0,1,66,4,5).\r\n"}, ",x,x,xx,x,x).\r\n"},
+		{2, []string{"PORT 10,0", ",1,66,4,5\r\nCWD 7\r\n"}, "xxPORT xx,x,x,xx,x,x\r\nCWD 7\r\n"},
+		{2, []string{"\r\n", "CWD 7\r\n"}, "xx\r\nCWD 7\r\n"},
+	} {
+		d, at, got := doubt{mend: c.mend, mendFrom: 100, plain: 200, blanks: true}, uint32(100), ""
+		for _, piece := range c.data {
+			got += d.mended(at, 0, piece)
+			at += uint32(len(piece))
+		}
+		if got != c.want {
+			t.Errorf("%q by %d leaves as %q, want %q", c.data, c.mend, got, c.want)
+		}
+	}
+}

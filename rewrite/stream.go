@@ -89,6 +89,14 @@ func (s *Stream) Behind() bool { return s.started && after(s.sent, s.final) }
 // Started tells whether Start was called.
 func (s *Stream) Started() bool { return s.started }
 
+// lineEnds tells whether the last byte before the edge is known to be the end of a line.
+func (s *Stream) lineEnds() bool {
+	if h := s.past; h != nil && len(h.buf) > 0 {
+		return h.buf[len(h.buf)-1] == '\n'
+	}
+	return s.foregone == lastByte && s.last == '\n'
+}
+
 // knows tells whether the stream can say where original number o goes.
 func (s *Stream) knows(o uint32) bool { return s.started && !(s.Behind() && after(o, s.edge)) }
 

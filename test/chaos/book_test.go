@@ -241,27 +241,43 @@ func masked(was, is string) bool {
 }
 
 // mended tells whether an edited line was lost behind a program that died, and came again by the next, which
-// does not know what it was, only how long: then it was made as long, so that both ends stay in step. How it
-// began the packets of the dead one may say, if they come after the next one was told that they did not.
+// does not know what it was, only how long: then it was made as long, so that both ends stay in step, and its
+// digits unreadable. How it began the packets of the dead one may say, if they come after the next one was
+// told that they did not.
 func mended(was, is string) bool {
 	more := len(is) - len(was)
-	for begun := 1; begun < len(was)-1 && more > 0; begun++ {
-		if is == was[:begun]+(strings.Repeat("x", more) + was)[begun:] {
-			return true
-		}
+	if more == 0 {
+		return false // see masked
 	}
-	for at := 0; at <= len(was) && more != 0; at++ {
-		text := strings.Repeat("x", max(more, 0))
-		if more > 0 && was[at:] == "\n" {
-			text = text[1:] + "\r"
-		}
-		switch {
-		case more > 0 && is == was[:at]+text+was[at:],
-			more < 0 && at-more <= len(was) && is == was[:at]+was[at-more:]:
-			return true
+	for from := 0; from <= len(was); from++ {
+		// What was repeated began somewhere in the line, and there or behind it lies what is mended.
+		rest := unreadable(was, from)
+		for at := 0; at <= len(was); at++ {
+			if is == resized(rest, at, more) || more > 0 && at > 0 && at < len(was)-1 &&
+				is == was[:at]+(strings.Repeat("x", more) + rest)[at:] {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// unreadable is a line without the digits from a place on.
+func unreadable(line string, from int) string {
+	return line[:from] + digit.ReplaceAllString(line[from:], "x")
+}
+
+// resized is a line that is made longer or shorter at a place, where it is possible.
+func resized(line string, at, more int) string {
+	switch {
+	case more > 0 && line[at:] == "\n":
+		return line[:at] + strings.Repeat("x", more-1) + "\r\n"
+	case more > 0:
+		return line[:at] + strings.Repeat("x", more) + line[at:]
+	case at-more <= len(line):
+		return line[:at] + line[at-more:]
+	}
+	return ""
 }
 
 var refused = regexp.MustCompile(`^425 Data connection refused by the gateway\. *\r\n$`)
@@ -282,8 +298,10 @@ func (x *tape) replyMayBe(was, is string) bool {
 	case refused.MatchString(is):
 		return true
 	}
-	if is == was[:4]+digit.ReplaceAllString(was[4:], "x") {
-		return true
+	for from := 4; from < len(was); from++ {
+		if is == unreadable(was, from) {
+			return !ok // something of it is unreadable
+		}
 	}
 	plain := strings.TrimRight(strings.TrimSuffix(is, "\r\n"), "x")
 	return len(is) == len(was) && len(plain) >= 4 && strings.HasPrefix(was, plain)
