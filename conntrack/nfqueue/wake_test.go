@@ -3,14 +3,18 @@ package nfqueue
 import (
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestWakeAndCloseEndAReceiveThatWaits(t *testing.T) {
 	ns := queued(t)
 	q := mustOpen(t, ns, Config{Queue: queue})
-	for _, end := range []func() error{q.Wake, q.Close} {
+	for i, end := range []func() error{q.Wake, q.Wake, q.Close} {
+		q.t.eager = i > 0 // it sleeps, or looks first
 		errs := make(chan error, 1)
 		go func() {
 			_, err := q.Receive(make([]Packet, 1))
@@ -56,4 +60,47 @@ func TestReceiveThatWasWokenLeavesNoPacketUnread(t *testing.T) {
 			t.Errorf("%d packets, more %v: %v; want %d", n, q.More(), err, want)
 		}
 	}
+}
+
+func TestReaderThatJustHadAPacketLooksForTheNextAndThenSleeps(t *testing.T) {
+	ns := queued(t)
+	from, _ := sockets(t, ns)
+	q := mustOpen(t, ns, Config{Queue: queue})
+	if _, err := from.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := q.Receive(make([]Packet, 8)); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	// How long that took this machine decides.
+	q.t.eager = true
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const waits = time.Second
+	before := threadTime(t)
+	_ = q.SetDeadline(time.Now().Add(waits))
+	if n, err := q.Receive(make([]Packet, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d packets, %v", n, err)
+	}
+	if took := threadTime(t) - before; took > waits/4 {
+		t.Errorf("of the %v that it waited it ran for %v", waits, took)
+	}
+	_ = q.SetDeadline(time.Time{})
+	go func() {
+		time.Sleep(2 * longestLook)
+		_, _ = from.Write([]byte("x"))
+	}()
+	if n, err := q.Receive(make([]Packet, 8)); n != 1 || err != nil || q.t.eager {
+		t.Errorf("%d packets, %v; it looks for the next though this one came late: %v", n, err, q.t.eager)
+	}
+}
+
+// threadTime is the processor time of the calling thread.
+func threadTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
