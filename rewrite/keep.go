@@ -81,11 +81,12 @@ func (c *Conn) Keep() (k Kept) {
 // Reached tells how far the sender of a direction was seen to send.
 func (c *Conn) Reached(dir Dir) Reach {
 	h := &c.half[dir]
-	if h.doubt != nil && h.doubt.reached.Known {
-		return h.doubt.reached
-	}
 	st := &h.stream
-	return Reach{Seq: st.Edge(), Line: st.lineEnds(), Known: st.Started()}
+	taken := Reach{Seq: st.Edge(), Line: st.lineEnds(), Known: st.Started()}
+	if d := h.doubt; d != nil && d.reached.Known && (!taken.Known || after(d.reached.Seq, taken.Seq)) {
+		return d.reached
+	}
+	return taken
 }
 
 // Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel

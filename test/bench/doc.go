@@ -15,8 +15,6 @@
 //   - Packets and NOOPs: four fifths of a packet is what the kernel does to give it out and to bring it,
 //     with its verdict, to its receiver. Q pays that too. What we save is system calls, where packets
 //     come together.
-//   - A NOOP alone is two wake-ups. To wait for the next packet for 200 µs in a system call that keeps
-//     Go's processor (ppoll, raw) instead of sleeping changed nothing that stands out of the noise.
 //   - PORT: a quarter is events, which the kernel builds for those who listen: for two updates of the
 //     entry, for the expectation that goes and the one that comes. We listen for what comes of data
 //     connections and for other programs' writes; without (events: off) both stay unknown. A fifth are
