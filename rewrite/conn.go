@@ -153,7 +153,7 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 	a := Arrival{Late: late}
 	switch h.stream.Classify(p.Seq(), n) {
 	case Old:
-		h.strays(p)
+		h.strays(p, c.blind)
 		return a
 	case Gap:
 		switch {

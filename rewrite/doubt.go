@@ -143,7 +143,7 @@ func (h *half) wentBy(ack uint32, sack []byte) answer {
 	end := h.mark.Line + uint32(h.mark.End)
 	more := int32(at - end)
 	switch {
-	case h.blockWentBy(sack), h.unlike(ack):
+	case h.blockWentBy(ack, sack), h.unlike(ack):
 		return yes
 	case !after(at, h.mark.Line):
 		return no // nothing of it arrived
@@ -173,16 +173,17 @@ func (h *half) wentBy(ack uint32, sack []byte) answer {
 func (h *half) unlike(end uint32) bool {
 	const fin = 1
 	r := &h.doubt.reached
-	return r.Known && after(end-uint32(h.carried)-uint32(int32(h.mark.Grown)), r.Seq+fin)
+	return r.All && after(end-uint32(h.carried)-uint32(int32(h.mark.Grown)), r.Seq+fin)
 }
 
 // blockWentBy tells whether of what the receiver has behind a gap something is like a line that went by
 // untouched. One that ends where the line does, if an edit made that longer, would end within the edit.
-func (h *half) blockWentBy(sack []byte) bool {
+func (h *half) blockWentBy(ack uint32, sack []byte) bool {
 	end := h.mark.Line + uint32(h.mark.End) + uint32(h.carried)
 	for ; len(sack) >= sackUnit; sack = sack[sackUnit:] {
-		if right := binary.BigEndian.Uint32(sack[4:]); right == end && h.mark.Grown > 0 || h.unlike(right) {
-			return true
+		right := binary.BigEndian.Uint32(sack[4:])
+		if after(right, ack) && (right == end && h.mark.Grown > 0 || h.unlike(right)) {
+			return true // else it reports a duplicate (RFC 2883)
 		}
 	}
 	return false
@@ -211,7 +212,7 @@ const (
 // reaches notes that the sender sent data from original number seq on, though perhaps nothing of it is taken.
 func (d *doubt) reaches(seq uint32, data []byte) {
 	if to := seq + uint32(len(data)); !d.reached.Known || after(to, d.reached.Seq) {
-		d.reached = Reach{Seq: to, Line: data[len(data)-1] == '\n', Known: true}
+		d.reached = Reach{Seq: to, Line: data[len(data)-1] == '\n', Known: true, All: d.reached.All}
 	}
 }
 
@@ -221,9 +222,11 @@ func (d *doubt) reaches(seq uint32, data []byte) {
 // and repeats the same for ever. What it repeats is all that there is, and the offset follows from it. Where
 // that is its FIN the receiver may have it or not: one that has it ignores another.
 //
+// blind is as in Conn.PickUp: acknowledgements may have passed unseen.
+//
 // A sender that has nothing to repeat answers whatever acknowledges too much with where it ends, and takes no
 // data with it (RFC 9293 section 3.10.7.4).
-func (h *half) strays(p *Packet) {
+func (h *half) strays(p *Packet, blind bool) {
 	seq, to := p.Seq(), p.Seq()+uint32(len(p.Payload()))
 	next, st := to, &h.stream
 	if settled := h.proven || h.joined || st.final != st.acked || st.Behind(); settled {
@@ -247,7 +250,7 @@ func (h *half) strays(p *Packet) {
 		return
 	case d.stray == 0 || seq != d.askedFrom || next != d.askedTo:
 		d.stray, d.endTold, d.askedFrom, d.askedTo = 0, false, seq, next
-	case d.unheard:
+	case d.unheard && !blind:
 		return // it cannot have heard more than last time
 	}
 	d.unheard = true

@@ -64,19 +64,34 @@ func TestWhetherAnEditedLineWentByUntouched(t *testing.T) {
 func TestLineThatTheReceiverHasUntouchedBehindAGapWentBy(t *testing.T) {
 	for _, c := range []struct {
 		name string
+		ack  uint32
 		end  uint32 // of what it has
 		want answer
 	}{
-		{"up to the end of the line as it was sent", 137, yes},
-		{"up to the end of the edited line", 138, no},
-		{"a part", 120, no},
+		{"up to the end of the line as it was sent", 105, 137, yes},
+		{"up to the end of the edited line", 105, 138, no},
+		{"a part", 105, 120, no},
+		{"a duplicate, which it reports", 138, 137, no},
 	} {
 		h := half{
-			carried: 5, mark: Mark{Line: 100, End: 32, Grown: 1}, unsure: true, doubt: &doubt{bypassed: true},
+			carried: 5, mark: Mark{Line: 100, End: 32, Grown: 1}, unsure: true,
+			doubt: &doubt{bypassed: true, probes: 1, askedFrom: 100},
 		}
 		sack := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 115), c.end)
-		if got := h.wentBy(105, sack); got != c.want {
+		if got := h.wentBy(c.ack, sack); got != c.want {
 			t.Errorf("%s: it is %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// What a new program sees of a sender is what that repeats, and may be the first of more.
+func TestReceiverMayHaveMoreThanTheSenderWasSeenToSendSinceThePickUp(t *testing.T) {
+	for all, want := range map[bool]answer{false: perhaps, true: yes} {
+		h := half{carried: 5, mark: Mark{Line: 100, End: 32, Grown: 1}, unsure: true, doubt: &doubt{
+			bypassed: true, reached: Reach{Seq: 120, Known: true, All: all},
+		}}
+		if got := h.wentBy(138, nil); got != want {
+			t.Errorf("all that it sent was seen: %v: the line went by: %v, want %v", all, got, want)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type Reach struct {
 	Seq   uint32 // original sequence number behind the last byte
 	Line  bool   // that was the end of a line
 	Known bool
+	All   bool // whatever it sent that went on was seen
 }
 
 // Mark tells of the edits in flight in one direction. The zero value: there are none.
@@ -82,11 +83,12 @@ func (c *Conn) Keep() (k Kept) {
 func (c *Conn) Reached(dir Dir) Reach {
 	h := &c.half[dir]
 	st := &h.stream
-	taken := Reach{Seq: st.Edge(), Line: st.lineEnds(), Known: st.Started()}
-	if d := h.doubt; d != nil && d.reached.Known && (!taken.Known || after(d.reached.Seq, taken.Seq)) {
-		return d.reached
+	r := Reach{Seq: st.Edge(), Line: st.lineEnds(), Known: st.Started()}
+	r.All = r.Known && h.proven && !h.unsure && !st.Behind()
+	if d := h.doubt; d != nil && d.reached.Known && (!r.Known || after(d.reached.Seq, r.Seq)) {
+		r.Seq, r.Line, r.Known, r.All = d.reached.Seq, d.reached.Line, true, r.All || d.reached.All
 	}
-	return taken
+	return r
 }
 
 // Quiet tells whether the last call of Keep said all that is to be kept: no edit is in flight, the kernel

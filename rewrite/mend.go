@@ -53,7 +53,7 @@ func (d *doubt) resizing(seq uint32, delta int32, data []byte) (edits []Edit) {
 		case had >= len(data) && before(seq+uint32(len(data)), d.plain):
 			return nil // it may come yet
 		default:
-			at = max(at, min(had, len(data)))
+			at = max(at, min(had, len(data)-1)) // of the last piece there is at least the end of the line
 		}
 		d.hasBlock = false
 	}

@@ -130,3 +130,22 @@ func TestOffsetCountsFromTheEndOfAllThatTheSenderWasSeenToSend(t *testing.T) {
 		t.Error("it is not known that a line begins there")
 	}
 }
+
+// Where acknowledgements of their own pass unseen those that come with data are all that is heard.
+func TestOffsetFollowsFromWhatASenderRepeatsInVainThoughAcknowledgementsPassUnseen(t *testing.T) {
+	var c Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	c.PickUp(Kept{}, Kernel, true)
+	const line, grown = "PORT 10,0,13,66,39,18\r\n", 4
+	var command, reply Packet
+	end := uint32(5000 + len(line))
+	command.Parse(segment(false, 5000, 1000, []byte(line), nil))
+	reply.Parse(segment(false, 1000, end+grown, []byte("200 ok\r\n"), nil))
+	c.Receive(Reply, &reply, &room)
+	for range maxStrays {
+		c.Receive(Original, &command, &room)
+	}
+	if k := c.Keep(); k.Carried[Original] != grown {
+		t.Errorf("the offset is %d, want %d", k.Carried[Original], grown)
+	}
+}

@@ -43,7 +43,7 @@ func (d *Dialogue) command(ln []byte, x *call) (change, policy.Reason) {
 	}
 	d.asks.push(verb)
 	if isAbort(c.Name) {
-		d.waived, d.lag = d.asks.in, 1 // what follows need not wait for the transfer's reply
+		d.waive() // what follows need not wait for the transfer's reply
 	}
 	return ch, why
 }

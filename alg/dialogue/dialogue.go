@@ -63,6 +63,7 @@ func New(e Endpoints, p *policy.Policy, m Memory, running bool) Dialogue {
 	d.answered = m&(LoggedIn|LoggingIn) != 0
 	if m&AskedPassive != 0 {
 		d.asks.push(ftp.Pasv)
+		d.waive() // the command may come again
 	}
 	if running && p.TrustRunning {
 		d.memory |= Greeted | LoggedIn
@@ -143,7 +144,12 @@ func (d *Dialogue) Lost(from Side) { d.Resume(from, false) }
 // unread takes note of lines of which only the end is known: a command is answered whatever it was.
 func (d *Dialogue) unread(from Side, lines int) {
 	for ; from == Client && lines > 0; lines-- {
-		d.asks.push(ftp.Other)
+		verb := ftp.None
+		if d.asks.full(verb) {
+			verb = ftp.Other
+		}
+		d.asks.push(verb)
+		d.waive()
 	}
 }
 

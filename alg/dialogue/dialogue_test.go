@@ -244,6 +244,15 @@ func TestReplyToACommandThatNobodyReadAnswersNoLaterOne(t *testing.T) {
 	}
 }
 
+func TestLoginIsNoticedThoughNobodyReadThePassword(t *testing.T) {
+	l := newLab(t, routed, policy.Default()).talk(in[0], in[1], in[2], "c>PASS ")
+	l.d.Resume(Client, false)
+	l.talk("c>b\r\n", in[4], port)
+	if l.open == nil {
+		t.Error("the port is refused")
+	}
+}
+
 func TestClientHasAnsweredOnlyBehindTheGreeting(t *testing.T) {
 	l := newLab(t, routed, policy.Default())
 	for _, c := range []struct {

@@ -37,7 +37,10 @@ func (d *Dialogue) denies(ln []byte, c *ftp.Command) policy.Reason {
 	return policy.None
 }
 
-// replyAwaited tells whether the client should wait for a reply that was not waived by ABOR. Some
+// waive says that no reply to what came needs to be waited for, and that one of them may not come.
+func (d *Dialogue) waive() { d.waived, d.lag = d.asks.in, 1 }
+
+// replyAwaited tells whether the client should wait for a reply that was not waived, as by ABOR. Some
 // servers answer the transfer and the ABOR with one reply, so that one seems to be missing until all
 // are there.
 func (d *Dialogue) replyAwaited() bool {

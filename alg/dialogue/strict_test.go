@@ -145,3 +145,19 @@ func TestRuleWithResetBreaksTheConnectionAndEndsTheLogin(t *testing.T) {
 		t.Error("every packet is a reset")
 	}
 }
+
+// The command that waited for its reply may have been lost, and comes again: then one reply never comes.
+func TestCommandThatIsRepeatedAfterARestartDeniesNothingForEver(t *testing.T) {
+	rule := strictPolicy(policy.Strict{WaitForReply: true})
+	l := newLab(t, routed, rule).login().talk("c>PASV\r\n").restart()
+	l.talk("c>PASV\r\n", "s>227 Entering Passive Mode (10,0,1,66,78,38).\r\n", "c>NOOP\r\n", "s>200 ok\r\n",
+		"c>NOOP\r\n", "s>200 ok\r\n")
+	if len(l.said) > 0 {
+		t.Errorf("refused: %v", l.said)
+	}
+	l = newLab(t, routed, rule).login()
+	l.d.Lost(Client)
+	if l.talk("c>OP\r\n", "c>NOOP\r\n", "s>200 ok\r\n", "c>NOOP\r\n"); len(l.said) > 0 {
+		t.Errorf("behind a line that nobody read refused: %v", l.said)
+	}
+}

@@ -159,8 +159,9 @@ func (t *transport) receive(n int, until time.Time) (int, error) {
 			t.eager = time.Since(began) < longestLook
 			return got, nil
 		case errno == unix.EAGAIN && looks:
-			_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+			_, _, _ = syscall.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		case errno == unix.EAGAIN && flags == unix.MSG_DONTWAIT:
+			t.eager = false
 			return 0, os.ErrDeadlineExceeded
 		case errno != unix.EINTR && errno != unix.EAGAIN:
 			return 0, os.NewSyscallError("recvmmsg", errno)

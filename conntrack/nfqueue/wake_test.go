@@ -82,8 +82,8 @@ func TestReaderThatJustHadAPacketLooksForTheNextAndThenSleeps(t *testing.T) {
 	if n, err := q.Receive(make([]Packet, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("%d packets, %v", n, err)
 	}
-	if took := threadTime(t) - before; took > waits/4 {
-		t.Errorf("of the %v that it waited it ran for %v", waits, took)
+	if took := threadTime(t) - before; took > waits/4 || q.t.eager {
+		t.Errorf("of the %v that it waited it ran for %v; it looks again: %v", waits, took, q.t.eager)
 	}
 	_ = q.SetDeadline(time.Time{})
 	go func() {
