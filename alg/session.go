@@ -135,6 +135,7 @@ func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 	if len(a.New) > 0 {
 		s.dialogue.Read(side, a.New, s, &g.Stats.Counts, &g.draft)
 		s.conn.Take(dir, a.New, g.draft.Edits)
+		s.conn.Undecided(dir, s.dialogue.Undecided(side))
 		s.stand()
 	}
 	if a.End && dir == fromServer {

@@ -218,6 +218,10 @@ func (c *Conn) Take(dir Dir, data []byte, edits []Edit) {
 	h.crowded = h.crowded || h.stream.Unacked() > crowd
 }
 
+// Undecided tells the Conn whether a line of a direction is under way that may be edited yet. It arrives
+// before what follows it is taken: see half.alone.
+func (c *Conn) Undecided(dir Dir, is bool) { c.half[dir].undecided = is }
+
 // Pending tells how the next new bytes of a direction will join those before them.
 func (c *Conn) Pending(dir Dir) Joint { return c.half[dir].joint }
 

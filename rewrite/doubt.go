@@ -76,6 +76,17 @@ func (h *half) answered() {
 	}
 }
 
+// noteBlock notes where of what is to be mended that begins which the receiver has already.
+func (h *half) noteBlock(left uint32) {
+	d := h.doubt
+	switch {
+	case d == nil || d.mend == 0 || !d.hasPlain:
+	case !after(left, h.stream.FinalEdge()) || !before(left, d.plain+uint32(d.picked)):
+	case !d.hasBlock || before(left, d.block):
+		d.block, d.hasBlock = left, true
+	}
+}
+
 func (h *half) ask(p *Packet) bool {
 	d := h.doubts()
 	if d.probes >= maxProbes {

@@ -37,6 +37,8 @@ type half struct {
 	midLine bool // the bytes before the mark are of the same line
 	crowded bool // so much is unacknowledged that every acknowledgement counts
 
+	undecided bool // see Conn.Undecided
+
 	doubt *doubt // nil: there is none
 }
 
@@ -188,10 +190,11 @@ func (h *half) allowed(data []byte) int {
 // edit in flight it would not be known how much of both the receiver has, so that line arrives first.
 func (h *half) alone(data []byte) int {
 	st := &h.stream
-	if f := st.inFlight(); f.edits == 0 || f.atLine {
-		return len(data)
-	} else if st.endsLine(f.line) {
+	switch f := st.inFlight(); {
+	case f.edits > 0 && !f.atLine && st.endsLine(f.line):
 		return 0
+	case !h.undecided && (f.edits == 0 || f.atLine):
+		return len(data)
 	}
 	piece, _, _ := bytes.Cut(data, []byte{'\n'})
 	return min(len(piece)+1, len(data))
@@ -229,17 +232,6 @@ func (h *half) notePlain(sack []byte) {
 		if d := h.doubts(); !d.hasPlain || after(at, d.plain) {
 			d.plain, d.hasPlain = at, true
 		}
-	}
-}
-
-// noteBlock notes where of what is to be mended that begins which the receiver has already.
-func (h *half) noteBlock(left uint32) {
-	d := h.doubt
-	switch {
-	case d == nil || d.mend == 0 || !d.hasPlain:
-	case !after(left, h.stream.FinalEdge()) || !before(left, d.plain+uint32(d.picked)):
-	case !d.hasBlock || before(left, d.block):
-		d.block, d.hasBlock = left, true
 	}
 }
 

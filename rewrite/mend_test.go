@@ -143,3 +143,15 @@ func TestNoAddressOfAnUnknownEditIsReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestLineThatMayBeEditedYetIsTakenWithoutWhatFollowsIt(t *testing.T) {
+	var conn Conn
+	room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+	conn.Begin(5000, 1000)
+	conn.Undecided(Original, true)
+	var p Packet
+	p.Parse(segment(false, 5000, 1000, []byte("T 1\r\nPORT 2\r\n"), nil))
+	if a := conn.Receive(Original, &p, &room); string(a.New) != "T 1\r\n" {
+		t.Errorf("taken is %q", a.New)
+	}
+}

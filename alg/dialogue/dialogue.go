@@ -132,6 +132,21 @@ func (d *Dialogue) set(b Memory, on bool) {
 	}
 }
 
+// Undecided tells whether a line of a side has begun that may be edited yet, or is being.
+func (d *Dialogue) Undecided(from Side) bool {
+	l := d.line[from]
+	switch {
+	case l == nil:
+		return false
+	case l.mode != undecided:
+		return l.mode != pass
+	case from == Server:
+		return bytes.HasPrefix(l.buf, []byte("227")) || bytes.HasPrefix(l.buf, []byte("229"))
+	}
+	n := min(len(l.buf), len("PORT"))
+	return bytes.EqualFold(l.buf[:n], []byte("PORT")[:n]) || bytes.EqualFold(l.buf[:n], []byte("EPRT")[:n])
+}
+
 // Resume says that the next bytes of a side need not follow on the last; atLine, that a line starts with
 // them as far as is known.
 func (d *Dialogue) Resume(from Side, atLine bool) {

@@ -244,6 +244,29 @@ func TestReplyToACommandThatNobodyReadAnswersNoLaterOne(t *testing.T) {
 	}
 }
 
+func TestLineUnderWayIsUndecidedWhileItMayBeEdited(t *testing.T) {
+	for _, c := range []struct {
+		from Side
+		line string
+		want bool
+	}{
+		{Client, "", false}, {Client, "N", false}, {Client, "NOOP\r\n", false}, {Client, "P", true},
+		{Client, "PA", false}, {Client, "PASS x", false}, {Client, "PORT ", true}, {Client, "ep", true},
+		{Client, "EPRT |1|10.0", true}, {Client, "PORT 10,0,13,222,39,18\r\n", false},
+		{Server, "22", false}, {Server, "220", false}, {Server, "227", true},
+		{Server, "227 Entering (10,", true},
+		{Server, "226 do", false}, {Server, "150", false},
+	} {
+		l := newLab(t, snat, policy.Default()).login()
+		if len(c.line) > 0 {
+			l.pieces(c.from, c.line, len(c.line))
+		}
+		if got := l.d.Undecided(c.from); got != c.want {
+			t.Errorf("%q: %v", c.line, got)
+		}
+	}
+}
+
 func TestLoginIsNoticedThoughNobodyReadThePassword(t *testing.T) {
 	l := newLab(t, routed, policy.Default()).talk(in[0], in[1], in[2], "c>PASS ")
 	l.d.Resume(Client, false)

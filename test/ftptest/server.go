@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	files     map[string][]byte
+	stored    map[string]uint64 // the turns of files
+	turns     atomic.Uint64
 	sessions  []*session
 	listeners map[net.Listener]bool
 	closed    bool
@@ -82,13 +85,22 @@ type DataConn struct {
 }
 
 // Put stores a file.
-func (s *Server) Put(name string, data []byte) {
+func (s *Server) Put(name string, data []byte) { s.store(name, data, s.turn()) }
+
+// turn returns a number that is greater than all before.
+func (s *Server) turn() uint64 { return s.turns.Add(1) }
+
+// store stores a file, but not over one of a later turn: a client that gives up and stores it anew must not
+// find what came of its first attempt, which may end whenever it wants.
+func (s *Server) store(name string, data []byte, turn uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files == nil {
-		s.files = map[string][]byte{}
+		s.files, s.stored = map[string][]byte{}, map[string]uint64{}
 	}
-	s.files[name] = data
+	if s.stored[name] <= turn {
+		s.files[name], s.stored[name] = data, turn
+	}
 }
 
 // File returns a file.

@@ -112,13 +112,14 @@ func (x *session) mover(verb, name string, rest int64) (mover, error) {
 	s := x.server
 	switch verb {
 	case "STOR", "APPE":
+		turn := s.turn()
 		return func(c net.Conn) (int64, error) {
 			data, err := io.ReadAll(c)
 			old, _ := s.File(name)
 			if verb == "STOR" {
 				old = old[:min(rest, int64(len(old)))]
 			}
-			s.Put(name, append(bytes.Clone(old), data...))
+			s.store(name, append(bytes.Clone(old), data...), turn)
 			return int64(len(data)), err
 		}, nil
 	case "RETR":
