@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -86,9 +87,11 @@ func (b *standby) follow(g *Gateway, f *conntrack.Flow) {
 		return
 	}
 	want.Timeout = g.policy.Timeout
-	if err := g.kernel.Expect(&want); err != nil {
+	switch err := g.kernel.Expect(&want); {
+	case err == nil:
+		g.orphans.add(want, g.now)
+	case errors.Is(err, conntrack.ErrNotFound): // the control connection has ended meanwhile
+	default:
 		g.kernelError("make an expectation for the other gateway", err)
-		return
 	}
-	g.orphans.add(want, g.now)
 }

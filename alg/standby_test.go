@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -322,5 +323,23 @@ func TestSessionWhoseEntryIsDeletedIsForgotten(t *testing.T) {
 	d.g.Deleted(d.now, tuple, d.k.flow.ID)
 	if d.g.Tick(d.now); d.g.Stats.Sessions.Load() != 0 || d.g.Stats.Vanished.Load() != 1 {
 		t.Errorf("%d sessions, %d vanished", d.g.Stats.Sessions.Load(), d.g.Stats.Vanished.Load())
+	}
+}
+
+// What ended on the other gateway may have gone here before its door is made.
+func TestDoorOfAConnectionThatIsGoneIsNoErrorOfTheKernel(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	for _, c := range []struct {
+		err  error
+		told int
+	}{{conntrack.ErrNotFound, 0}, {conntrack.ErrTableFull, 1}} {
+		k := &fakeKernel{flow: d.k.flow, taken: map[uint16]bool{}, fail: fmt.Errorf("expect: %w", c.err)}
+		g, told := New(k, policy.Default()), 0
+		g.OnKernelError = func(string, error) { told++ }
+		g.Changed(d.now, k.flow.Tuple[0])
+		if told != c.told {
+			t.Errorf("%v is told %d times, want %d", c.err, told, c.told)
+		}
 	}
 }
