@@ -15,6 +15,8 @@
 //   - Packets and NOOPs: four fifths of a packet is what the kernel does to give it out and to bring it,
 //     with its verdict, to its receiver. Q pays that too. What we save is system calls, where packets
 //     come together.
+//   - A NOOP alone was two wake-ups. The reader looks for the next packet for 100 µs before it sleeps,
+//     where the last came as fast: that is a tenth of the processor time of a session.
 //   - PORT: a quarter is events, which the kernel builds for those who listen: for two updates of the
 //     entry, for the expectation that goes and the one that comes. We listen for what comes of data
 //     connections and for other programs' writes; without (events: off) both stay unknown. A fifth are
