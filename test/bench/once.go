@@ -37,7 +37,7 @@ func (b *bench) once() error {
 
 // idle looks at programs that were just started, for what others did may still be tidied up.
 func (b *bench) idle() (err error) {
-	const looked = 10 * time.Second
+	const looked = time.Minute // what comes every half minute counts as what it is
 	var fresh []*engine.Engine
 	defer func() {
 		for _, e := range fresh {

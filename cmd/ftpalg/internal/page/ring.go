@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	sampleEvery = 10 * time.Second
+	sampleEvery = 30 * time.Second // each wakes the program, which else sleeps while nothing comes
 	hour        = int(time.Hour / sampleEvery)
 )
 
