@@ -2,6 +2,7 @@ package alg
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -19,6 +20,7 @@ func newSteady(t testing.TB) *steady {
 	s.d.g.OnOpened, s.d.g.OnRefused = nil, nil
 	s.payload = []byte("NOOP\r\n")
 	s.seq = s.d.seq[toServer]
+	s.d.now = time.Now() // as in the program: its clock is monotonic
 	return s
 }
 

@@ -190,6 +190,9 @@ func (h *half) allowed(data []byte) int {
 // edit in flight it would not be known how much of both the receiver has, so that line arrives first.
 func (h *half) alone(data []byte) int {
 	st := &h.stream
+	if !h.undecided && !st.past.marked() {
+		return len(data) // nothing was edited
+	}
 	switch f := st.inFlight(); {
 	case f.edits > 0 && !f.atLine && st.endsLine(f.line):
 		return 0
