@@ -16,7 +16,7 @@ type doubt struct {
 	plain     uint32 // original number: what precedes it may have arrived untouched
 	askedFrom uint32 // original number of the first packet for which probes were sent
 	askedTo   uint32 // and behind it
-	reached   Reach
+	reached   Reach  // how far the sender was seen to send
 	mend      int16  // by how many bytes what lies from mendFrom to plain is to become longer
 	mendFrom  uint32 // original number
 	block     uint32 // final number: what the receiver has of that from here on; counts if hasBlock
@@ -158,7 +158,7 @@ func (h *half) wentBy(ack uint32, sack []byte) answer {
 		return yes
 	case !after(at, h.mark.Line):
 		return no // nothing of it arrived
-	case d.probes == 0 || !after(d.askedFrom, h.mark.Line):
+	case d.probes == 0 || !after(d.askedFrom, h.mark.Line): // the sender does not tell where it is
 	case d.probes < sureProbes:
 		return perhaps
 	case d.askedFrom == at-uint32(int32(h.mark.Grown)):

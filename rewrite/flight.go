@@ -53,11 +53,15 @@ func (s *Stream) restOfLine(o uint32) uint32 {
 	if at > 0 && s.past.buf[at-1] == '\n' {
 		return 0
 	}
-	rest, _, ended := bytes.Cut(s.past.buf[at:], []byte{'\n'})
-	if ended {
-		return uint32(len(rest)) + 1
+	return uint32(lineLen(s.past.buf[at:]))
+}
+
+// lineLen returns the length of the first line of b with its end, or that of b if there is no line end.
+func lineLen(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
 	}
-	return uint32(len(rest))
+	return len(b)
 }
 
 // endsLine tells whether the line that began before original number o, or with it, has ended.

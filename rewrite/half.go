@@ -121,9 +121,9 @@ func (h *half) place(ack uint32, sack []byte) {
 	h.stream.Acked(ack)
 	h.pickedUp(h.carried + int32(m.Grown))
 	if h.midLine {
-		h.stream.foregone = partLine
 		// How the line was edited is not known any more. Something of the same length takes its place, so
 		// that both ends stay in step and what was one line does not become two.
+		h.stream.foregone = partLine
 		d.plain, d.hasPlain = m.Line+uint32(m.End), true
 		d.mend, d.mendFrom, d.blanks = m.Grown, m.Line, true
 		return
@@ -199,8 +199,7 @@ func (h *half) alone(data []byte) int {
 	case !h.undecided && (f.edits == 0 || f.atLine):
 		return len(data)
 	}
-	piece, _, _ := bytes.Cut(data, []byte{'\n'})
-	return min(len(piece)+1, len(data))
+	return lineLen(data)
 }
 
 // behindFence tells whether what comes next is what another program edited.

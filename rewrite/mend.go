@@ -9,11 +9,11 @@ import "bytes"
 
 // mending returns the edits to make in data, which begins at original number seq and offset delta.
 func (d *doubt) mending(seq uint32, delta int32, data []byte) []Edit {
-	edits := d.resizing(seq, delta, data)
+	from := min(max(0, int(int32(d.mendFrom-seq))), len(data))
+	edits := d.resizing(seq, delta, from, data)
 	if !d.blanks {
 		return edits
 	}
-	from := min(max(0, int(int32(d.mendFrom-seq))), len(data))
 	line, _, ended := bytes.Cut(data[from:], []byte{'\n'})
 	d.blanks = !ended
 	return blankDigits(edits, data, from, from+len(line))
@@ -37,11 +37,10 @@ func blankDigits(edits []Edit, data []byte, from, to int) (all []Edit) {
 	return all
 }
 
-// resizing returns the edits that make data as much longer or shorter as is due. What precedes mendFrom has
-// gone by as it was, and the receiver may have some of it. Where it has some of the lines behind a gap, the
-// first of these keeps its place.
-func (d *doubt) resizing(seq uint32, delta int32, data []byte) (edits []Edit) {
-	at := min(max(0, int(int32(d.mendFrom-seq))), len(data))
+// resizing returns the edits that make data as much longer or shorter as is due, behind at. What precedes
+// that has gone by as it was, and the receiver may have some of it. Where it has some of the lines behind a
+// gap, the first of these keeps its place.
+func (d *doubt) resizing(seq uint32, delta int32, at int, data []byte) (edits []Edit) {
 	if d.hasBlock {
 		had := int(int32(d.block - uint32(delta) - seq)) // where it begins if nothing grows before it
 		line, grown, ok := d.lineAt(had, at, data)
