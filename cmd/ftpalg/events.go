@@ -288,13 +288,20 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	return nil
 }
 
+// kernelTells says whether the kernel tells of new connections at all. A kernel without the setting has no
+// events.
+func kernelTells() bool {
+	n, err := sysctl("nf_conntrack_events")
+	return err == nil && n != 0
+}
+
 // hears says whether it will be known what comes of open ports, and how many bytes passed.
 func (p *program) hears() (events, bytes string) {
 	events, bytes = "on", "on"
 	if p.listener == nil {
 		return "off", "off"
 	}
-	if n, err := sysctl("nf_conntrack_events"); err == nil && n == 0 {
+	if !kernelTells() {
 		events = "off by net.netfilter.nf_conntrack_events"
 	}
 	if n, err := sysctl("nf_conntrack_acct"); err == nil && n == 0 {

@@ -145,7 +145,8 @@ func (p *program) choose() error {
 func rulesFor(c config.Config, choice probe.Choice, ports []uint16) ruleset.Config {
 	return ruleset.Config{
 		Table: c.Table, Ports: ports, Queue: c.Queue, Helper: choice.Helper,
-		Workers: workersFor(c, choice), NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader,
+		Workers: workersFor(c, choice), Listened: c.Events && kernelTells(),
+		NativeQueue: choice.NativeQueue, InnerHeader: choice.InnerHeader,
 	}
 }
 

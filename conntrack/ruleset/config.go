@@ -21,6 +21,7 @@ type Config struct {
 	Workers     int      // how many workers, each with a queue of its own from Queue on; 0: 1
 	Helper      string   // conntrack helper to attach; empty: none, and then no data connection passes
 	Priority    int32    // of the hooks; 0: DefaultPriority. Only -199 to -101 makes sense
+	Listened    bool     // the program listens to the kernel's events, which the kernel has
 	NativeQueue bool     // the kernel has the queue statement (CONFIG_NFT_QUEUE); else xt's NFQUEUE is used
 	InnerHeader bool     // the kernel can load payload (Linux 5.16); else pure ACKs are queued too
 }

@@ -117,6 +117,12 @@ func control(c Config) []rule {
 			join(isNew(), setHelper()),
 		})
 	}
+	if c.Listened {
+		rules = append(rules, rule{
+			"ct state new ct event set " + strings.Join(eventNames, ","),
+			join(isNew(), setEvents(1<<len(eventNames)-1)),
+		})
+	}
 	rules = append(rules,
 		// A first packet is never queued: its entry cannot be looked up yet.
 		rule{"ct state new return", join(isNew(), verdict(expr.VerdictReturn))},
@@ -214,6 +220,21 @@ func hasPayload() []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: reg, Base: payloadInner, Offset: 0, Len: 1},
 		&expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: []byte{0}},
+	}
+}
+
+// eventNames are what the kernel tells of a control connection, as nft calls it; the place of a name is its
+// number (enum ip_conntrack_events). That a label was changed is not among them: a change by a message is
+// told at once, with all that changed. The kernel would tell of the label alone once more, with the next
+// packet, and listeners would read everything twice.
+var eventNames = []string{
+	"new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "seqadj", "secmark",
+}
+
+func setEvents(mask uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: reg, Data: binary.NativeEndian.AppendUint32(nil, mask)},
+		&expr.Ct{Key: expr.CtKeyEVENTMASK, Register: reg, SourceRegister: true},
 	}
 }
 

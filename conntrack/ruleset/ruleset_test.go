@@ -27,6 +27,7 @@ func TestTextIsTheGoldenTable(t *testing.T) {
 	for file, c := range map[string]ruleset.Config{
 		"inner.nft": {
 			Ports: []uint16{2121, 21, 21}, Queue: queue, Helper: conntrack.HelperOwn, InnerHeader: true,
+			Listened: true,
 		},
 		"workers.nft": {
 			Ports: []uint16{21}, Queue: queue, Workers: 3, Helper: conntrack.HelperCarrier, InnerHeader: true,

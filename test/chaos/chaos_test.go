@@ -24,6 +24,7 @@ var (
 	lasts    = flag.Duration("for", 0, "how long each world is disturbed; 0: the worlds are left out")
 	seed     = flag.Uint64("seed", 0, "of what happens, as an earlier run told it; 0: another one")
 	apart    = flag.Bool("apart", false, "one thing at a time, the next when nobody notices it any more")
+	only     = flag.String("only", "", "the `events` that there are, as kill,switch; empty: all")
 	visitors = flag.Int("sessions", 44, "how many clients of the test's own there are at once")
 	keep     = flag.String("logs", "", "`directory` for the logs of the gateways; empty: they are not kept")
 )
@@ -174,6 +175,9 @@ func newWorld(test *testing.T, paired bool) *world {
 		w.capture(logs)
 	}
 	for i, g := range w.Gateways[:1+btoi(paired)] {
+		if *keep != "" {
+			record(t, g, filepath.Join(logs, g.String()+".events"))
+		}
 		w.watches = append(w.watches, newWatch(t, w, g))
 		w.gateways = append(w.gateways, newGateway(t, g, logs))
 		if paired {

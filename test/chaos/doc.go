@@ -7,5 +7,6 @@
 //
 // What happens when is different each time, and many minutes of it still find faults where one thing happens
 // while another goes on: that is for people who look at what it says. One thing at a time (-apart), for two
-// minutes, is a condition for a change. Without -for only the judging is tested.
+// minutes, is a condition for a change. Without -for only the judging is tested. With -logs what the programs
+// say, what the ends send and who changes the kernel's entries is written down.
 package chaos

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -112,10 +113,13 @@ const (
 
 // run has storms until a time. It ends when the world is in order again.
 func (c *chaos) run(until time.Time) {
-	events := always
+	events := slices.Clone(always)
 	if c.paired {
-		events = append(append([]event{}, always...), ofPair...)
+		events = append(events, ofPair...)
 	}
+	events = slices.DeleteFunc(events, func(e event) bool {
+		return *only != "" && !slices.Contains(strings.Split(*only, ","), e.name)
+	})
 	for time.Now().Before(until) {
 		long := shortestStorm + time.Duration(c.rng.Int64N(int64(longestStorm-shortestStorm)))
 		if *apart {
