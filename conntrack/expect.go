@@ -46,8 +46,12 @@ func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
 		made, err = c.makeExpectation(e, made.ID)
 	}
 	if err != nil {
+		err = ExpectError(err)
+		if made.ID != 0 {
+			err = fmt.Errorf("%w, for the control connection %v", err, made.Master)
+		}
 		return false, fmt.Errorf("expect a connection from %v to %v for the control connection %v: %w",
-			e.Src, e.Dst, e.Master, ExpectError(err))
+			e.Src, e.Dst, e.Master, err)
 	}
 	e.ID, e.Told = made.ID, made.Told
 	want := time.Duration(seconds(e.Timeout)) * time.Second

@@ -119,8 +119,7 @@ func control(c Config) []rule {
 	}
 	if c.Listened {
 		rules = append(rules, rule{
-			"ct state new ct event set " + strings.Join(eventNames, ","),
-			join(isNew(), setEvents(1<<len(eventNames)-1)),
+			"ct event set " + strings.Join(eventNames, ","), setEvents(1<<len(eventNames) - 1),
 		})
 	}
 	rules = append(rules,
@@ -226,7 +225,10 @@ func hasPayload() []expr.Any {
 // eventNames are what the kernel tells of a control connection, as nft calls it; the place of a name is its
 // number (enum ip_conntrack_events). That a label was changed is not among them: a change by a message is
 // told at once, with all that changed. The kernel would tell of the label alone once more, with the next
-// packet, and listeners would read everything twice.
+// packet: listeners would read everything twice, and where that packet is one that strays to a standby,
+// conntrackd takes it for news there and sends its copy back over what the active gateway has written since
+// (nf_connlabels_replace in net/netfilter/nf_conntrack_labels.c). So the rule is for every packet: what
+// conntrackd has made never was new here.
 var eventNames = []string{
 	"new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "seqadj", "secmark",
 }

@@ -40,6 +40,7 @@ func (p *peer) visit(user string) {
 	up := fmt.Sprintf("from%d", p.n)
 	stored := ftptest.Random(1+p.rng.IntN(300_000), p.rng.Uint64())
 	must(p.w.t, os.WriteFile(filepath.Join(p.dir, up), stored, 0o644))
+	p.side.server.Put(up, nil) // lftp goes on where a file ends, also one of an earlier visit
 	for _, name := range []string{"one", "two"} {
 		_ = os.Remove(filepath.Join(p.dir, name))
 	}

@@ -187,6 +187,14 @@ func (p *Pair) Activate(i int) {
 	p.move(p.Gateways[1-i], (*netlink.Handle).AddrDel)
 	p.move(p.Gateways[i], (*netlink.Handle).AddrReplace)
 	p.Active = i
+	p.Lead(i)
+	p.Standby().notify(p.t, "backup")
+	p.Gateways[i].notify(p.t, "primary")
+}
+
+// Lead has the hosts send to a gateway what is for the virtual addresses, whoever has them.
+func (p *Pair) Lead(i int) {
+	p.t.Helper()
 	for _, h := range p.ends {
 		mac, err := p.Gateways[i].Netlink().LinkByName(h.dev)
 		must(p.t, err)
@@ -199,8 +207,6 @@ func (p *Pair) Activate(i int) {
 			}))
 		}
 	}
-	p.Standby().notify(p.t, "backup")
-	p.Gateways[i].notify(p.t, "primary")
 }
 
 func (p *Pair) move(g *Gateway, f func(*netlink.Handle, netlink.Link, *netlink.Addr) error) {
