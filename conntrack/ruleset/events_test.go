@@ -43,8 +43,8 @@ func TestWhoListensIsToldOnceOfALabelThatIsWritten(t *testing.T) {
 			client, peer := connect(t, r, netnstest.Server, "21")
 			rules.Listened = c.passes
 			install(t, r.Gateway, rules)
-			set(t, ct, conntrack.Tuple{Src: addrPort(t, client.LocalAddr()), Dst: addrPort(t, client.RemoteAddr())},
-				conntrack.StateBusy)
+			from, to := addrPort(t, client.LocalAddr()), addrPort(t, client.RemoteAddr())
+			set(t, ct, conntrack.Tuple{Src: from, Dst: to}, conntrack.StateBusy)
 			say(t, client, peer, "USER") // the kernel tells with a packet
 			_ = client.Close()
 			if told := labelsTold(t, l); told != c.want {

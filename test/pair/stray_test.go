@@ -36,8 +36,8 @@ func TestPacketThatStraysToTheStandbyBringsNoOldEntryBack(t *testing.T) {
 // there after it: when the active gateway is told of that one, it was told of all that the packet did.
 func (p *Pair) stray(s *side, x *session) conntrack.Tuple {
 	p.t.Helper()
-	p.Standby().Run(p.t, "nft", "add table inet seen; "+
-		"add chain inet seen on { type filter hook forward priority 0; }; add rule inet seen on tcp dport 21 counter")
+	p.Standby().Run(p.t, "nft", "add table inet seen; add chain inet seen on "+
+		"{ type filter hook forward priority 0; }; add rule inet seen on tcp dport 21 counter")
 	p.Lead(1 - p.Active)
 	defer p.Lead(p.Active)
 	alive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Hour}
@@ -64,8 +64,8 @@ func (g *Gateway) counted(t testing.TB) int {
 	return n
 }
 
-// writes counts from now on, until another connection is told of, how often programs write or replace an entry
-// of a gateway.
+// writes counts from now on, until another connection is told of, how often programs write or replace an
+// entry of a gateway.
 func writes(t testing.TB, g *Gateway, original conntrack.Tuple) (until func(conntrack.Tuple) int) {
 	t.Helper()
 	var l *conntrack.Listener
