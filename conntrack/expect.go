@@ -33,6 +33,10 @@ func (c *Conn) Expect(e *Expectation) error {
 	return err
 }
 
+// creations is how often an expectation is tried to be made while others make and withdraw the same one, as
+// with an entry that another program replaces again and again.
+const creations = 8
+
 // Create is Expect but for the timeout: timeout tells that the kernel gave the expectation another, so
 // that AppendExpectTimeout must follow.
 //
@@ -41,9 +45,12 @@ func (c *Conn) Expect(e *Expectation) error {
 // for the port: the kernel goes by the tuple alone. Its answer need not be waited for: all that can be is
 // that the connection came meanwhile.
 func (c *Conn) Create(e *Expectation) (timeout bool, err error) {
-	made, err := c.makeExpectation(e, 0)
-	if errors.Is(err, unix.EEXIST) && made.ID != 0 && made.Master == e.Master {
+	var made Expectation
+	for range creations {
 		made, err = c.makeExpectation(e, made.ID)
+		if !errors.Is(err, unix.EEXIST) || made.ID != 0 && made.Master != e.Master {
+			break
+		} // else it is our own, or who had the port has left it meanwhile
 	}
 	if err != nil {
 		err = ExpectError(err)

@@ -221,6 +221,39 @@ func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 	}
 }
 
+// The program makes an expectation anew whenever conntrackd has replaced the entry, and the kernel takes the old
+// one away with the old entry: the port may be left between the two questions to the kernel.
+func TestExpectationIsMadeThoughWhoHasThePortLeavesItJustNow(t *testing.T) {
+	r, c := gateway(t)
+	client, peer := open(t, r, netnstest.Server)
+	e := active(flow(t, c, client, peer), 40004)
+	other := dialIn(t, r.Gateway)
+	end, ended := make(chan struct{}), make(chan error)
+	go func() {
+		var err error
+		for err == nil {
+			select {
+			case <-end:
+				ended <- nil
+				return
+			default:
+				err = errors.Join(expect(other, e), other.Withdraw(e))
+			}
+		}
+		ended <- err
+	}()
+	for range 5000 {
+		if err := expect(c, e); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(end)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // expect is c.Expect for a value.
 func expect(c *Conn, e Expectation) error { return c.Expect(&e) }
 
