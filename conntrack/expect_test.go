@@ -221,8 +221,8 @@ func TestCarrierHelperKeepsOnlyTheNewestExpectation(t *testing.T) {
 	}
 }
 
-// The program makes an expectation anew whenever conntrackd has replaced the entry, and the kernel takes the old
-// one away with the old entry: the port may be left between the two questions to the kernel.
+// The program makes an expectation anew whenever conntrackd has replaced the entry, and the kernel takes the
+// old one away with the old entry: the port may be left between the two questions to the kernel.
 func TestExpectationIsMadeThoughWhoHasThePortLeavesItJustNow(t *testing.T) {
 	r, c := gateway(t)
 	client, peer := open(t, r, netnstest.Server)
