@@ -38,6 +38,7 @@ const (
 	idFlowtables    = "flowtables"
 	idLegacy        = "legacy_iptables"
 	idPair          = "masquerade_pair"
+	idPickUp        = "pickup_pair"
 	idDockerProxy   = "docker_proxy"
 	idCilium        = "cilium"
 	idIPv4          = "ipv4_forwarding"
@@ -204,6 +205,13 @@ var checks = []Check{
 		"masquerade takes the address of the machine itself, so connections do not survive their " +
 			"takeover by another machine.",
 		"Use snat to the address that both machines share.",
+	},
+	{
+		idPickUp, "connections picked up on a pair",
+		"A packet that comes to one of a pair before conntrackd has brought its entry makes a new entry " +
+			"there, which knows nothing of what was rewritten in its session.",
+		"sysctl -w net.netfilter.nf_conntrack_tcp_loose=0, and drop what is ct state invalid, as " +
+			"deploy/ha does: the packet comes again.",
 	},
 	{
 		idDockerProxy, "docker-proxy",

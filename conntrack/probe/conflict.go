@@ -206,11 +206,16 @@ func (p *prober) neighbours() {
 	}
 }
 
-// pair looks for masquerade on a gateway that hands its connections to another.
+// pair looks for what keeps connections from going on at the other machine, on one of a pair.
 func (p *prober) pair(rules *firewall.Ruleset) {
 	what := conntrackd()
 	if what == "" {
 		return
+	}
+	if sysctl("netfilter/nf_conntrack_tcp_loose") != "0" {
+		p.add(Item{ID: idPickUp, Status: Note,
+			Detail: what + ", and the kernel begins a connection with a packet from the middle of one",
+			Fix:    "sysctl -w net.netfilter.nf_conntrack_tcp_loose=0, and drop what is ct state invalid"})
 	}
 	i := Item{ID: idPair, Status: Found, Detail: what + ", and no rule masquerades"}
 	var acts []firewall.Act

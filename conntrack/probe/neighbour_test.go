@@ -55,6 +55,14 @@ func TestMasqueradeOnOneOfAPairIsNoted(t *testing.T) {
 	wantItem(t, run(r.Server, Options{}), ruleCase{id: idPair, status: Found, detail: "no rule masquerades"})
 }
 
+func TestConnectionsPickedUpOnOneOfAPairAreNoted(t *testing.T) {
+	n := netnstest.New(t)
+	pretend(t, n, "/usr/sbin/conntrackd", "-C", "/etc/conntrackd/conntrackd.conf")
+	wantItem(t, run(n, Options{}), ruleCase{id: idPickUp, status: Note, detail: "from the middle"})
+	n.Sysctl("netfilter/nf_conntrack_tcp_loose", "0")
+	wantItem(t, run(n, Options{}), ruleCase{id: idPickUp, status: none})
+}
+
 func TestCiliumIsWarnedOf(t *testing.T) {
 	n := netnstest.New(t)
 	wantItem(t, run(n, Options{}), ruleCase{id: idCilium, status: none})

@@ -57,6 +57,7 @@ type Gateway struct {
 	Dir     string   // for what its programs write, and their sockets
 	Log     Output   // of its programs
 	Program *lab.Cmd // ftpalg, if a test runs it here
+	carrier *lab.Cmd // conntrackd
 }
 
 // New makes the network and the gateways, with their settings and rules. No program runs yet, and none of
@@ -147,6 +148,7 @@ func (g *Gateway) Replicate(t testing.TB, second bool) {
 	d := g.Command(context.Background(), "conntrackd", "-C", g.Dir+"/conntrackd.conf")
 	d.Stdout, d.Stderr = &g.Log, &g.Log
 	must(t, d.Start())
+	g.carrier = d
 	eventually(t, "conntrackd is there", func() bool {
 		c, err := net.Dial("unix", g.Dir+"/conntrackd.ctl")
 		if err == nil {

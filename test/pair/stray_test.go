@@ -36,8 +36,7 @@ func TestPacketThatStraysToTheStandbyBringsNoOldEntryBack(t *testing.T) {
 // there after it: when the active gateway is told of that one, it was told of all that the packet did.
 func (p *Pair) stray(s *side, x *session) conntrack.Tuple {
 	p.t.Helper()
-	p.Standby().Run(p.t, "nft", "add table inet seen; add chain inet seen on "+
-		"{ type filter hook forward priority 0; }; add rule inet seen on tcp dport 21 counter")
+	p.Standby().count(p.t, "forward priority 0")
 	p.Lead(1 - p.Active)
 	defer p.Lead(p.Active)
 	alive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Hour}
@@ -54,7 +53,13 @@ func (p *Pair) stray(s *side, x *session) conntrack.Tuple {
 
 var packets = regexp.MustCompile(`counter packets (\d+)`)
 
-// counted is what the rule of stray has counted.
+// count counts from now on what comes to a gateway for servers.
+func (g *Gateway) count(t testing.TB, hook string) {
+	t.Helper()
+	g.Run(t, "nft", "add table inet seen; add chain inet seen on { type filter hook "+hook+"; }; "+
+		"add rule inet seen on tcp dport 21 counter")
+}
+
 func (g *Gateway) counted(t testing.TB) int {
 	t.Helper()
 	out, err := g.Command(context.Background(), "nft", "list", "table", "inet", "seen").Output()
