@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ftpalg/ftpalg/test/bench/internal/engine"
@@ -31,6 +33,14 @@ var probes = []probe{
 	{"flood", "FBQKN", (*bench).flood},
 }
 
+// names are those of all that can be measured.
+func names() (all []string) {
+	for _, p := range probes {
+		all = append(all, p.name)
+	}
+	return append(all, "idle", "memory", "engine", "latency.svg", "ports.svg", "workers.svg")
+}
+
 // sample is how long a sample takes.
 func (b *bench) sample() time.Duration {
 	if b.quick {
@@ -46,6 +56,9 @@ func (b *bench) measure() error {
 		return fmt.Errorf("-rows: %w", err)
 	}
 	b.only = only
+	if names := names(); !slices.ContainsFunc(names, only.MatchString) {
+		return fmt.Errorf("-rows %s: there are only %s", b.rows, strings.Join(names, ", "))
+	}
 	for _, e := range b.engines {
 		if err := e.Wire.Open(wireSessions, e.Settle); err != nil {
 			return fmt.Errorf("%s: %w", e.Name, err)
