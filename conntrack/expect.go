@@ -33,9 +33,9 @@ func (c *Conn) Expect(e *Expectation) error {
 	return err
 }
 
-// creations is how often an expectation is tried to be made while others make and withdraw the same one, as
-// with an entry that another program replaces again and again.
-const creations = 8
+// creations is how often an expectation is tried to be made while one of its own, or who has its port, goes:
+// as with an entry that another program replaces again and again.
+const creations = 4
 
 // Create is Expect but for the timeout: timeout tells that the kernel gave the expectation another, so
 // that AppendExpectTimeout must follow.

@@ -12,16 +12,20 @@ import (
 // net/netfilter/nf_queue.c): while one more hook is before it, it comes to the same
 // chain again, rewritten as it is, and if one less is, it leaves out the next one,
 // which translates addresses.
+//
+// So does the helper: with an object for one the kernel drops what waits in all queues
+// (nft_ct_helper_obj_destroy in net/netfilter/nft_ct.c).
 func build(c Config, comment string, counted Counters, there contents) *batch {
 	b := &batch{}
 	keep := there.hooked(c)
+	helped := len(keep) > 0 && there.helped(c.Helper)
 	if len(keep) == 0 {
 		b.renewTable(c.Table)
 	} else {
 		b.addTable(c.Table)
-		b.emptyTable(there, keep)
+		b.emptyTable(there, keep, c.Helper)
 	}
-	if c.Helper != "" {
+	if c.Helper != "" && !helped {
 		b.addHelper(c.Table, c.Helper)
 	}
 	b.addPorts(c.Table, c.Ports, comment)

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/ftpalg/ftpalg/conntrack/internal/nlread"
 	"golang.org/x/sys/unix"
@@ -24,8 +25,9 @@ type hook struct {
 }
 
 type object struct {
-	name string
-	kind uint32
+	name   string
+	kind   uint32
+	helper string // whose it is, if it is one for TCP over IPv4 and IPv6
 }
 
 // contents reads what stands in a table; nothing, if there is none.
@@ -52,11 +54,32 @@ func (s *socket) contents(table string) (contents, error) {
 			}
 		}),
 		s.dump(unix.NFT_MSG_GETOBJ, table, func(b []byte) {
-			name, kind := nlread.Attr(b, unix.NFTA_OBJ_NAME), nlread.Attr(b, unix.NFTA_OBJ_TYPE)
-			c.objects = append(c.objects, object{text(name), nlread.U32(kind)})
+			c.objects = append(c.objects, parseObject(b))
 		}),
 	)
 	return c, err
+}
+
+func parseObject(b []byte) object {
+	name, kind := nlread.Attr(b, unix.NFTA_OBJ_NAME), nlread.Attr(b, unix.NFTA_OBJ_TYPE)
+	o := object{name: text(name), kind: nlread.U32(kind)}
+	data := nlread.Attr(b, unix.NFTA_OBJ_DATA)
+	l3, l4 := nlread.Attr(data, unix.NFTA_CT_HELPER_L3PROTO), nlread.Attr(data, unix.NFTA_CT_HELPER_L4PROTO)
+	if o.kind == unix.NFT_OBJECT_CT_HELPER && nlread.U16(l3) == unix.NFPROTO_INET &&
+		len(l4) == 1 && l4[0] == unix.IPPROTO_TCP {
+		o.helper = text(nlread.Attr(data, unix.NFTA_CT_HELPER_NAME))
+	}
+	return o
+}
+
+// helps tells whether an object is as [batch.addHelper] makes it.
+func (o object) helps(helper string) bool {
+	return o.name == helperObject && o.helper == helper && helper != ""
+}
+
+// helped tells whether there is such an object.
+func (t contents) helped(helper string) bool {
+	return slices.ContainsFunc(t.objects, func(o object) bool { return o.helps(helper) })
 }
 
 // hooked returns the chains with a hook that are as c wants them, if all are.

@@ -54,5 +54,19 @@ func (t *Table) ChainHandles() (map[string]uint64, error) {
 	return handles, err
 }
 
+// HelperHandle is the number that the kernel gives the table's object for a helper; 0: there is none.
+func (t *Table) HelperHandle() (handle uint64, err error) {
+	const handleOf = 6 // NFTA_OBJ_HANDLE
+	err = t.sock.dump(unix.NFT_MSG_GETOBJ, t.name, func(b []byte) {
+		if o := parseObject(b); o.name == helperObject {
+			handle = nlread.U64(nlread.Attr(b, handleOf))
+		}
+	})
+	return handle, err
+}
+
+// Generation is another one with each change of the ruleset.
+func (t *Table) Generation() (uint32, error) { return t.sock.generation() }
+
 // BitNumber is what nft calls a bit of the state on a machine of the given byte order.
 func BitNumber(s conntrack.State, order binary.ByteOrder) int { return bitNumber(s, order) }

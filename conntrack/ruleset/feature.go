@@ -45,8 +45,16 @@ func Try(table string, f Feature) error {
 	})
 }
 
-// TryHelper asks for a conntrack helper by its name, in the same way.
+// TryHelper asks for a conntrack helper by its name, in the same way; but not if some table has
+// one: with the trial's own the kernel would drop what waits in the queues of all programs
+// (nft_ct_helper_obj_destroy in net/netfilter/nft_ct.c).
 func TryHelper(table, helper string) error {
+	if s, err := openSocket(0); err == nil {
+		defer func() { _ = s.close() }()
+		if s.helps(helper) {
+			return nil
+		}
+	}
 	return try(table, func(b *batch) { b.addHelper(table, helper) })
 }
 

@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/nftables"
 
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/internal/netnstest"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
+	"github.com/ftpalg/ftpalg/conntrack/ruleset"
 )
 
 // A packet that waits in the queue goes on by its place among the hooks.
@@ -32,6 +34,47 @@ func TestTableInstalledAnewKeepsItsHooks(t *testing.T) {
 		if before[chain] != after[chain] || after[chain] == 0 {
 			t.Errorf("chain %s was number %d and is %d", chain, before[chain], after[chain])
 		}
+	}
+}
+
+// With the object for a helper the kernel drops what waits in all queues.
+func TestTableInstalledAnewKeepsItsHelper(t *testing.T) {
+	n := netnstest.New(t)
+	table := open(t, n, owner(t), nil)
+	c := config(t, n)
+	must(t, table.Install(c))
+	before, err := table.HelperHandle()
+	must(t, err)
+	other := open(t, n, owner(t), nil)
+	c.Ports = append(c.Ports, 2121)
+	if _, err := other.TakeOver(c); err != nil {
+		t.Fatal(err)
+	}
+	after, err := other.HelperHandle()
+	must(t, err)
+	if before != after || after == 0 {
+		t.Errorf("it was number %d and is %d", before, after)
+	}
+	c.Helper = ""
+	must(t, other.Install(c))
+	if left, err := other.HelperHandle(); left != 0 || err != nil {
+		t.Errorf("without a helper there is number %d, %v", left, err)
+	}
+}
+
+func TestHelperThatATableHasIsNotTried(t *testing.T) {
+	n := netnstest.New(t)
+	table := open(t, n, owner(t), nil)
+	must(t, table.Install(config(t, n)))
+	before, err := table.Generation()
+	must(t, err)
+	n.Do(func() {
+		if err := ruleset.TryHelper("try", conntrack.HelperCarrier); err != nil {
+			t.Error(err)
+		}
+	})
+	if after, err := table.Generation(); after != before || err != nil {
+		t.Errorf("the ruleset was changed: %d, then %d, %v", before, after, err)
 	}
 }
 

@@ -94,8 +94,8 @@ func (b *batch) renewTable(name string) {
 }
 
 // emptyTable removes the rules of a table, and all that is in it but for the
-// chains to keep.
-func (b *batch) emptyTable(c contents, keep map[string]bool) {
+// chains to keep and the helper.
+func (b *batch) emptyTable(c contents, keep map[string]bool, helper string) {
 	b.flushRules(c.table)
 	for _, name := range c.chains {
 		if !keep[name] {
@@ -106,6 +106,9 @@ func (b *batch) emptyTable(c contents, keep map[string]bool) {
 		b.remove(unix.NFT_MSG_DELSET, c.table, unix.NFTA_SET_NAME, name)
 	}
 	for _, o := range c.objects {
+		if o.helps(helper) {
+			continue
+		}
 		b.add(unix.NFT_MSG_DELOBJ, 0, func(e *attrs) {
 			e.String(unix.NFTA_OBJ_TABLE, c.table)
 			e.String(unix.NFTA_OBJ_NAME, o.name)

@@ -62,6 +62,14 @@ func (s *socket) dump(typ uint16, table string, f func(body []byte)) error {
 	return err
 }
 
+// helps tells whether any table has an object for a helper, as far as can be found out.
+func (s *socket) helps(helper string) (found bool) {
+	err := s.request(unix.NFT_MSG_GETOBJ, unix.NLM_F_DUMP, func(*attrs) {}, func(m message) {
+		found = found || parseObject(m.body).helper == helper
+	})
+	return found && err == nil
+}
+
 // emptyDigest is that of a table without rules, or of none.
 const emptyDigest = 0
 
