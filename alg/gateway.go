@@ -44,6 +44,8 @@ type Gateway struct {
 	// Told says that Changed or NotAlone is called within milliseconds of what they tell of.
 	Told bool
 
+	Succeeds bool // another program had the packets until this one had them: none went by unseen
+
 	Fates fate.Book // what comes of the doors; the kernel's events go there
 	Names Names     // what is kept of names
 
@@ -200,6 +202,7 @@ func (g *Gateway) handle(now time.Time, id uint32, data []byte) (Verdict, policy
 // pass takes a packet through the connection and the dialogue of its session.
 func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32) (Verdict, policy.Reason, []byte) {
 	p := &g.packet
+	s.confirm(dir, p)
 	a := s.conn.Receive(dir, p, &g.room)
 	switch a.Fate {
 	case rewrite.Wait:
@@ -232,16 +235,6 @@ func (g *Gateway) pass(s *session, dir rewrite.Dir, id uint32) (Verdict, policy.
 	return Rewrite, policy.None, out
 }
 
-func whyAsked(a *rewrite.Arrival) policy.Reason {
-	switch {
-	case a.Fate == rewrite.Full:
-		return policy.HistoryFull
-	case a.Late:
-		return policy.HoldExpired
-	}
-	return policy.OutOfOrder
-}
-
 // asReset makes a reset of the packet p, or of what was to leave in its place, so that its
 // receiver closes and the violation never arrives. There is one verdict for one packet, so
 // the sender is not told: it repeats the packet, which goes on with the line refused
@@ -260,6 +253,9 @@ func (g *Gateway) asReset(p *rewrite.Packet, out []byte, changed bool) []byte {
 
 // Next returns a held packet that can be handled again now.
 func (g *Gateway) Next() (Held, bool) { return g.released.next(&g.room) }
+
+// justBegun tells whether what went by while no program was there may still be on its way.
+func (g *Gateway) justBegun() bool { return !g.Succeeds && g.began.at(g.now) < underWay }
 
 // Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
 func (g *Gateway) Idle() bool {

@@ -159,3 +159,56 @@ func TestEndOfAnEarlierConnectionWithTheSamePortsAndNumberEndsNothing(t *testing
 		t.Errorf("%d doors, %d sessions, %d since the start", len(d.k.expects), n, total)
 	}
 }
+
+// A line that went by while no program was there is kept by the kernel where the next hop is not known, and
+// repeated meanwhile. It arrives before what would be made of the repetition.
+func TestLineThatWentByAndIsOnItsWayIsNotEditedWhenItIsRepeated(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	d.s("200 ok\r\n")
+	d.restart()
+	d.s("226 it has nothing of it yet\r\n")
+	const line = "PORT 10,0,13,222,39,137\r\n"
+	d.rcv[toServer] += uint32(len(line))
+	d.wantArrived("the repetition", d.c(line), "")
+	d.wantArrived("what follows", d.c("NOOP\r\n"), "NOOP\r\n")
+
+	d = newTalk(t, dnatFlow(), policy.Default()).login()
+	d.c("PASV\r\n")
+	d.s("227 x (10,0,1,66,39,136)\r\n")
+	d.restart()
+	d.c("PASV\r\n")
+	const reply = "227 x (10,0,1,66,39,137)\r\n"
+	d.rcv[toClient] += uint32(len(reply))
+	d.wantArrived("the repeated reply", d.s(reply), "")
+	d.wantArrived("what follows", d.s("200 ok\r\n"), "200 ok\r\n")
+}
+
+func TestSessionWhoseBeginningWasSeenIsAskedForNothing(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default())
+	d.k.flow.State = conntrack.StateControl
+	d.restart()
+	d.packet(toClient, d.seq[toClient]-1, rewrite.SYN, nil)
+	d.s("220 ready\r\n")
+	p := tcpPacket(d.k.flow.Tuple[toServer], d.seq[toServer], d.ackOf(toServer), rewrite.ACK, []byte("P"))
+	if v, out := d.g.Handle(d.now, 1, p, false); v != Accept {
+		t.Errorf("it is asked with %x", out)
+	}
+}
+
+// A program that takes the packets over from another asks nobody for what that one let pass.
+func TestSuccessorEditsTheFirstLineAtOnce(t *testing.T) {
+	for _, succeeds := range []bool{false, true} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		d.c("PORT 10,0,13,222,39,136\r\n")
+		d.s("200 ok\r\n")
+		d.restart()
+		d.g.Succeeds = succeeds
+		d.s("226 done\r\n")
+		p := tcpPacket(d.k.flow.Tuple[toServer], d.seq[toServer], d.ackOf(toServer), rewrite.ACK,
+			[]byte("PORT 10,0,13,222,39,137\r\n"))
+		if _, out := d.g.Handle(d.now, 1, p, false); strings.Contains(string(out), "PORT 203,") != succeeds {
+			t.Errorf("succeeds %v: it goes on as %q", succeeds, out)
+		}
+	}
+}

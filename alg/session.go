@@ -112,6 +112,23 @@ func (s *session) counts() bool {
 	return k.unsaved || k.flight[0].End != 0 || k.flight[1].End != 0 || recent && known
 }
 
+// confirm has the receiver asked where something may be edited of which it may yet get what went by unseen.
+func (s *session) confirm(dir rewrite.Dir, p *rewrite.Packet) {
+	if s.conn.Hearsay(dir) {
+		s.conn.Confirm(dir, s.dialogue.Edits(dialogue.Side(dir), p.Payload()))
+	}
+}
+
+func whyAsked(a *rewrite.Arrival) policy.Reason {
+	switch {
+	case a.Fate == rewrite.Full:
+		return policy.HistoryFull
+	case a.Late:
+		return policy.HoldExpired
+	}
+	return policy.OutOfOrder
+}
+
 // read passes what is new in a packet to the dialogue, and the edits to the stream.
 func (s *session) read(dir rewrite.Dir, a *rewrite.Arrival) {
 	g, side := s.gateway, dialogue.Side(dir)

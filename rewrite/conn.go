@@ -71,6 +71,7 @@ func (c *Conn) PickUp(k Kept, carrier Carrier, blind bool) {
 		if carrier == Kernel {
 			h.carried, h.mark, h.midLine = k.Carried[d], k.Mark[d], k.MidLine[d]
 			h.doubt.bypassed = k.Bypassed && h.mark.Grown != 0
+			h.doubt.hearsay = k.Recent && !blind && !k.Lacks[d]
 			if k.Lacks[d] && !k.Bypassed {
 				h.place(h.mark.Line+uint32(h.carried), nil)
 				h.doubt.lacks = true
@@ -172,6 +173,10 @@ func (c *Conn) Receive(dir Dir, p *Packet, r *Room) Arrival {
 
 // deliver puts what is new in a packet that is in order into a, if there is room to remember it.
 func (c *Conn) deliver(h *half, p *Packet, r *Room, a *Arrival) {
+	if h.confirm && h.hearsay() && h.ask(p) {
+		a.Fate = Ask
+		return
+	}
 	data, cut := h.stream.Fresh(p.Seq(), p.Payload()), false
 	most := h.allowed(data)
 	if c.carrier == Kernel && !c.blind {
@@ -217,6 +222,14 @@ func (c *Conn) Take(dir Dir, data []byte, edits []Edit) {
 	h.stream.Append(data, edits)
 	h.crowded = h.crowded || h.stream.Unacked() > crowd
 }
+
+// Confirm tells the Conn whether an edit may begin in what a direction sends next, so that Receive asks the
+// receiver for what it has, if it did not tell since what went by unseen was under way: the question comes
+// behind that.
+func (c *Conn) Confirm(dir Dir, is bool) { c.half[dir].confirm = is }
+
+// Hearsay tells whether Confirm makes a difference.
+func (c *Conn) Hearsay(dir Dir) bool { return c.half[dir].hearsay() }
 
 // Undecided tells the Conn whether a line of a direction is under way that may be edited yet. It arrives
 // before what follows it is taken: see half.alone.

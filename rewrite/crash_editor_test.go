@@ -50,7 +50,7 @@ var midLine = [2]conntrack.State{1 << 6, 1 << 7}
 
 func startEditor(k *sim.Kernel) sim.Program {
 	e := &editor{kernel: k, kept: k.Entry, room: rewrite.Room{MaxPackets: 1024, MaxBytes: 1 << 20}}
-	var was rewrite.Kept
+	was := rewrite.Kept{Recent: true}
 	for d, a := range k.Entry.Seq {
 		was.Carried[d] = a.After
 		was.Mark[d] = rewrite.Mark{Line: a.Pos, End: k.Entry.Flight[d].End, Grown: k.Entry.Flight[d].Base}
@@ -71,6 +71,7 @@ func (e *editor) Handle(now time.Time, id, _ uint32, b []byte) (sim.Verdict, []b
 		return sim.Accept, nil
 	}
 	dir := rewrite.Dir(e.kernel.Entry.Direction(conntrack.Tuple{Src: p.Src(), Dst: p.Dst()}))
+	e.conn.Confirm(dir, true)
 	a := e.conn.Receive(dir, &p, &e.room)
 	switch a.Fate {
 	case rewrite.Wait:

@@ -29,6 +29,7 @@ type doubt struct {
 	hasPlain bool // plain counts
 	hasBlock bool // block counts
 	blanks   bool // from mendFrom on digits are made unreadable, to the end of the line
+	hearsay  bool // the receiver was not asked yet for what it has: see Conn.Confirm
 	bypassed bool // the line of the mark may have gone by untouched
 	lacks    bool // the receiver was sent a probe and answered that it has nothing of what comes next
 }
@@ -53,7 +54,7 @@ func (h *half) rest() {
 
 // settled tells whether all that it was about is known.
 func (d *doubt) settled() bool {
-	return d != nil && !d.hasClaim && !d.hasPlain && !d.lacks && d.probes == 0 && d.held == nil
+	return d != nil && !d.hearsay && !d.hasClaim && !d.hasPlain && !d.lacks && d.probes == 0 && d.held == nil
 }
 
 func (h *half) hasClaim() bool { return h.doubt != nil && h.doubt.hasClaim }
@@ -63,6 +64,15 @@ func (h *half) picked() int32 {
 		return 0
 	}
 	return h.doubt.picked
+}
+
+func (h *half) hearsay() bool { return h.doubt != nil && h.doubt.hearsay }
+
+// confirmed takes note that what the receiver tells counts.
+func (h *half) confirmed() {
+	if h.doubt != nil {
+		h.doubt.hearsay = false
+	}
 }
 
 func (h *half) hasPlain() bool { return h.doubt != nil && h.doubt.hasPlain }

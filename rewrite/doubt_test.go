@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 )
 
@@ -93,5 +94,55 @@ func TestReceiverMayHaveMoreThanTheSenderWasSeenToSendSinceThePickUp(t *testing.
 		if got := h.wentBy(138, nil); got != want {
 			t.Errorf("all that it sent was seen: %v: the line went by: %v, want %v", all, got, want)
 		}
+	}
+}
+
+// A line that went by untouched may still be on its way when the receiver tells what it has, and arrive
+// before what is made of it when it is repeated. A question is behind it.
+func TestReceiverIsAskedBeforeAnEditOfWhatMayHaveGoneBy(t *testing.T) {
+	const line = "PORT 1,2,3,4,5,6\r\n"
+	for _, c := range []struct {
+		name           string
+		recent, edited bool
+		answer         uint32 // how much it has of the line when it is asked
+		want           []Fate
+		fresh          string // what is taken when the line comes for the last time
+	}{
+		{"nothing went by lately", false, true, 0, []Fate{Go}, line},
+		{"nothing is edited", true, false, 0, []Fate{Go}, line},
+		{"it has nothing of it", true, true, 0, []Fate{Ask, Go}, line},
+		{"it went by", true, true, uint32(len(line)), []Fate{Ask, Go}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var conn Conn
+			room := Room{MaxPackets: 100, MaxBytes: 1 << 20}
+			conn.PickUp(Kept{Carried: [2]int32{3, 0}, Recent: c.recent}, Kernel, false)
+			receive := func(dir Dir, seq, ack uint32, data string) Arrival {
+				var p Packet
+				p.Parse(segment(dir == Reply, seq, ack, []byte(data), nil))
+				return conn.Receive(dir, &p, &room)
+			}
+			receive(Reply, 1000, 5003, "500 What?\r\n")
+			var fates []Fate
+			var last Arrival
+			for range c.want {
+				if conn.Hearsay(Original) {
+					conn.Confirm(Original, c.edited)
+				}
+				last = receive(Original, 5000, 1011, line)
+				fates = append(fates, last.Fate)
+				if last.Fate == Ask {
+					receive(Reply, 1011, 5003+c.answer, "")
+				}
+			}
+			if !slices.Equal(fates, c.want) || string(last.New) != c.fresh {
+				t.Errorf("it goes on as %v with %q, want %v with %q", fates, last.New, c.want, c.fresh)
+			}
+			conn.Take(Original, last.New, nil)
+			receive(Reply, 1011, 5003+uint32(len(line)), "")
+			if conn.Hearsay(Original) {
+				t.Error("it is asked once more, though what came behind has arrived")
+			}
+		})
 	}
 }

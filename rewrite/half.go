@@ -38,6 +38,7 @@ type half struct {
 	crowded bool // so much is unacknowledged that every acknowledgement counts
 
 	undecided bool // see Conn.Undecided
+	confirm   bool // see Conn.Confirm
 
 	doubt *doubt // nil: there is none
 }
@@ -59,15 +60,16 @@ func (j Joint) picked() bool { return j == Resumed || j == Begun }
 func (h *half) begin(seq uint32) {
 	h.stream.Start(seq, 0)
 	h.unsure, h.proven, h.joint = false, true, Follows
+	h.confirmed()
 }
 
 // acked takes an acknowledgement of this direction, final number ack, with its SACK blocks.
 func (h *half) acked(ack uint32, sack []byte) {
 	st, known, lacks := &h.stream, h.proven, h.asked && h.unsure
-	h.asked = false
 	if h.doubt != nil {
-		h.doubt.unheard = false
+		h.doubt.unheard, h.doubt.hearsay = false, h.doubt.hearsay && !h.asked
 	}
+	h.asked = false
 	switch {
 	case h.unsure, st.Behind() && h.allArrived(ack):
 		h.place(ack, sack)
@@ -77,6 +79,9 @@ func (h *half) acked(ack uint32, sack []byte) {
 			h.answered() // what is missing did not arrive
 		}
 		h.proven = h.proven || h.changed && st.inFlight().edits == 0
+		if h.joined && st.Unacked() == 0 {
+			h.confirmed() // what came behind what went by has arrived
+		}
 	case h.ended && ack == st.FinalEdge()+1: // of the FIN
 	case !h.proven:
 		// The receiver turns out to have had more when we picked the direction up. It has it instead of what

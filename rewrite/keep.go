@@ -16,6 +16,10 @@ type Kept struct {
 	// when picked up: nothing was edited ever, so nothing needs to be known of what the receiver has
 	Untouched bool
 
+	// when picked up: what went by untouched may still be on its way, so that what the receivers tell counts
+	// for an edit only if they are asked, see Conn.Confirm
+	Recent bool
+
 	Reached [2]Reach // when picked up by the program that had it: how far the sender was seen to send
 
 	// Lacks tells that the receiver answered a probe: it has all before Mark.Line and nothing behind it.

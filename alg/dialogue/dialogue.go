@@ -147,6 +147,21 @@ func (d *Dialogue) Undecided(from Side) bool {
 	return bytes.EqualFold(l.buf[:n], []byte("PORT")[:n]) || bytes.EqualFold(l.buf[:n], []byte("EPRT")[:n])
 }
 
+// Edits tells whether something may be edited in what a side says next, data, that changes its length.
+func (d *Dialogue) Edits(from Side, data []byte) bool {
+	if from == Server {
+		return d.asks.passive()
+	}
+	for ln := range bytes.Lines(data) {
+		c := ftp.ParseCommand(ln)
+		grows := c.NameEnd == len(ln) // it may be the beginning of any
+		if grows || c.Verb == ftp.Port || c.Verb == ftp.EPRT {
+			return true
+		}
+	}
+	return false
+}
+
 // Resume says that the next bytes of a side need not follow on the last; atLine, that a line starts with
 // them as far as is known.
 func (d *Dialogue) Resume(from Side, atLine bool) {

@@ -146,6 +146,7 @@ func (q *fakeQueue) Verdict(id uint32, v nfqueue.Verdict, payload []byte) error 
 // testLoop returns a loop whose gateway has heard from the server what it has of the client.
 func testLoop(t testing.TB, q packetQueue, log io.Writer) *loop {
 	g := alg.New(newFlow(), policy.Default())
+	g.Succeeds = true // it need not ask the server once more
 	g.Handle(time.Now(), 0, packet(t, serverAddr, outsideAddr, 1, startSeq, ""), false)
 	j := newJournal(log, false, slog.LevelInfo)
 	g.OnOpened, g.OnRefused, g.OnKernelError = j.opened, j.refused, j.kernelError

@@ -77,6 +77,9 @@ func (p *program) installRules(ports []uint16) error {
 	p.takeOver = false // from now on it is ours
 	from, err := p.rules.TakeOver(c)
 	if err == nil {
+		for _, w := range p.workers {
+			w.gateway.Succeeds = from.ID != ""
+		}
 		p.awaitEnd(from)
 	}
 	return err
