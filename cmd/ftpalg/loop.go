@@ -75,6 +75,7 @@ func newLoop() *loop { return &loop{calls: make(chan func(), 1), ended: make(cha
 // run handles packets until stop or an error.
 func (l *loop) run() error {
 	defer close(l.ended)
+	l.begin()
 	for {
 		select {
 		case f := <-l.calls:
@@ -111,6 +112,16 @@ func (l *loop) call(f func()) bool {
 		return true
 	case <-l.ended:
 		return false
+	}
+}
+
+// begin makes sure that nothing that came while the program began is taken for what waited too long: the
+// first deadline is no earlier than now (see stall), and what the former program wrote was before that.
+func (l *loop) begin() {
+	l.ticked = time.Now()
+	if l.gateway.Succeeds && l.events != nil {
+		l.events.catchUp(l.gateway, l.journal)
+		l.gateway.Drained()
 	}
 }
 

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"testing"
 	"time"
 
+	"github.com/ftpalg/ftpalg/alg"
+	"github.com/ftpalg/ftpalg/alg/policy"
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/conntrack/nfqueue"
 )
 
@@ -28,7 +32,7 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 			}}
 			l := testLoop(t, q, io.Discard)
 			l.gateway.Told = c.alone
-			e, told := heard()
+			e, told := heard(conntrack.Tuple{})
 			*told = !c.later
 			l.events = e
 			l.armed = time.Now().Add(-c.stood)
@@ -45,9 +49,32 @@ func TestPacketsThatWaitedWhileTheProgramStoodStillAreDroppedWhereAnotherGateway
 	}
 }
 
+// What waits for a program that begins did so while it began, or while the former one ended.
+func TestProgramThatBeginsDropsNothingThatWaited(t *testing.T) {
+	for _, succeeds := range []bool{false, true} {
+		end := errors.New("the end")
+		q := &fakeQueue{batches: []batchOrError{
+			{packets: [][]byte{command(t, startSeq, "NOOP\r\n")}}, {err: end},
+		}}
+		l := testLoop(t, q, io.Discard)
+		l.gateway.NotAlone() // the former program wrote entries,
+		if succeeds {
+			l.gateway = alg.New(newFlow(), policy.Default())
+			l.gateway.Succeeds = true
+			l.events, _ = heard(newFlow().flow.Tuple[0]) // and of this one the event waits
+		}
+		if err := l.run(); !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+		if len(q.answers) != 1 || q.answers[0].v == nfqueue.Drop {
+			t.Errorf("succeeds %v: answers %+v", succeeds, q.answers)
+		}
+	}
+}
+
 // heard is events of which one waits: another program wrote an entry. told: it was read, though it was not
 // time to look for events.
-func heard() (e *events, told *bool) {
+func heard(of conntrack.Tuple) (e *events, told *bool) {
 	e, told = newEventsOf(1), new(bool)
 	e.looked = time.Now().Add(time.Hour)
 	e.read = func() bool {
@@ -55,7 +82,7 @@ func heard() (e *events, told *bool) {
 			return false
 		}
 		*told = true
-		e.ready <- happening{foreign: true}
+		e.ready <- happening{kind: conntrack.FlowUpdate, foreign: true, tuple: of}
 		return true
 	}
 	return e, told
@@ -65,7 +92,7 @@ func TestEventsAreReadBeforePacketsWhereTheLoopStopsInARound(t *testing.T) {
 	for _, stopped := range []time.Duration{0, time.Second} {
 		l := testLoop(t, &fakeQueue{}, io.Discard)
 		l.gateway.Told = true
-		e, told := heard()
+		e, told := heard(conntrack.Tuple{})
 		now := time.Now()
 		l.events, l.stall.ran = e, now.Add(-stopped)
 		l.packets[0] = nfqueue.Packet{ID: 1, Payload: command(t, startSeq, "NOOP\r\n")}
@@ -84,7 +111,7 @@ func TestEventsAreReadBeforePacketsWhereTheLastRoundWasLong(t *testing.T) {
 	q := &fakeQueue{batches: []batchOrError{noop, noop}}
 	q.sending = func() { time.Sleep(restTime + time.Millisecond) }
 	l := testLoop(t, q, io.Discard)
-	e, told := heard()
+	e, told := heard(conntrack.Tuple{})
 	l.events, l.stall.ran = e, time.Now()
 	for _, want := range []bool{false, true} {
 		if _, err := l.round(); err != nil || *told != want {
@@ -97,7 +124,7 @@ func TestEventsAreReadBeforePacketsWhereTheLoopHasNotTurnedForAWhile(t *testing.
 	for _, turned := range []time.Duration{0, time.Second} {
 		l := testLoop(t, &fakeQueue{}, io.Discard) // they may come with the next round
 		l.gateway.Told = true
-		e, told := heard()
+		e, told := heard(conntrack.Tuple{})
 		l.events, l.stall.ran = e, time.Now().Add(-turned)
 		if _, err := l.round(); err != nil {
 			t.Fatal(err)
