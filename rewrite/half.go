@@ -19,7 +19,8 @@ import (
 //
 // What nobody can know: a line that passed by untouched while no program was there, and is
 // repeated to us after an acknowledgement from before it, is edited. If that makes it longer then
-// its end arrives as a line of its own.
+// its end arrives as a line of its own. While such a line may be on its way yet the receiver is asked:
+// what it answers it says behind that line, unless the network changed their order (see Conn.Confirm).
 type half struct {
 	stream  Stream
 	carried int32 // bytes that the kernel adds to sequence numbers, after us
