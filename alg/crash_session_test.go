@@ -124,6 +124,7 @@ func newConversation(t testing.TB, seed uint64, gateways int) *conversation {
 
 func (w *conversation) start(k *sim.Kernel) sim.Program {
 	g := alg.New(k, w.policy)
+	g.BeginAt(w.Now())
 	g.Told = w.told
 	g.Adopt(k.Expects)
 	if w.Swaps > 0 {

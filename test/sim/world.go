@@ -115,7 +115,8 @@ func (w *World) Tracef(format string, args ...any) {
 	}
 }
 
-func (w *World) now() time.Time { return time.Unix(1e9, 0).Add(time.Duration(w.Step) * stepTime) }
+// Now is the time in the world.
+func (w *World) Now() time.Time { return time.Unix(1e9, 0).Add(time.Duration(w.Step) * stepTime) }
 
 func (w *World) calm() bool { return w.settling || w.Step > patience/2 }
 
