@@ -16,7 +16,32 @@ func (d *doubt) mending(seq uint32, delta int32, data []byte) []Edit {
 	}
 	line, _, ended := bytes.Cut(data[from:], []byte{'\n'})
 	d.blanks = !ended
-	return blankDigits(edits, data, from, from+len(line))
+	return blankDigits(edits, data, from+codeRest(line), from+len(line))
+}
+
+// codeRest returns how much of a line's part is the rest of a reply's code, of which the receiver has the
+// beginning.
+func codeRest(part []byte) int {
+	for i, b := range part[:min(len(part), len("229"))] {
+		switch {
+		case i > 0 && (b == ' ' || b == '-'):
+			return i
+		case b < '0' || b > '9':
+			return 0
+		}
+	}
+	return 0
+}
+
+// cutFrom returns where behind at data is cut that is to lose n bytes of what ends at end. Of a line that
+// had not ended an earlier program kept the last bytes back, the beginning of an address. Where that cannot
+// be, or the end is not there yet, it is cut at once.
+func cutFrom(data []byte, at, end, n int) int {
+	from := end - n
+	if end > len(data) || from < at || bytes.IndexByte(data[from:end], '\n') >= 0 {
+		return at
+	}
+	return from
 }
 
 // blankDigits adds to edits, of a byte each, those that make the digits in a part of data unreadable.
@@ -55,6 +80,9 @@ func (d *doubt) resizing(seq uint32, delta int32, at int, data []byte) (edits []
 			at = max(at, min(had, len(data)-1)) // of the last piece there is at least the end of the line
 		}
 		d.hasBlock = false
+	}
+	if d.blanks && d.mend < 0 {
+		at = cutFrom(data, at, int(int32(d.plain-seq)), -int(d.mend))
 	}
 	before := len(edits)
 	edits = resize(edits, data, at, int(d.mend))

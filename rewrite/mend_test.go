@@ -121,6 +121,27 @@ func TestEditOfALineThatCameInPiecesIsAloneInFlight(t *testing.T) {
 	}
 }
 
+// Of a line in pieces the program that died had kept the beginning of an address back, and of that line the
+// receiver has "22": the rest is repeated whole.
+func TestLineThatWasCutBeforeItsEndIsCutThereAgain(t *testing.T) {
+	for _, c := range []struct {
+		mend int16
+		end  uint32 // of what was edited
+		data string
+		want string
+	}{
+		{-3, 28, "7 Entering Passive Mode (10,0,1,66,4,5).\r\n", "7 Entering Passive Mode (x,x,xx,x,x).\r\n"},
+		{-3, 28, "7 Entering Passive", "ntering Passive"}, // the end is not there yet
+		{-2, 7, "EPRT |1|10.0.1.66|1025|\r\n", "EPRT |xx.x.x.xx|xxxx|\r\n"},
+		{-2, 9, "|10,1,2\r\n", "x,x,x\r\n"}, // its end is among what was edited
+	} {
+		d := doubt{mend: c.mend, mendFrom: 100, blanks: true, plain: 100 + c.end}
+		if got := d.mended(100, 0, c.data); got != c.want || d.mend != 0 {
+			t.Errorf("%q by %d: %q, want %q; %d are left", c.data, c.mend, got, c.want, d.mend)
+		}
+	}
+}
+
 func TestNoAddressOfAnUnknownEditIsReadable(t *testing.T) {
 	for _, c := range []struct {
 		mend int16
