@@ -254,9 +254,6 @@ func (g *Gateway) asReset(p *rewrite.Packet, out []byte, changed bool) []byte {
 // Next returns a held packet that can be handled again now.
 func (g *Gateway) Next() (Held, bool) { return g.released.next(&g.room) }
 
-// justBegun tells whether what went by while no program was there may still be on its way.
-func (g *Gateway) justBegun() bool { return !g.Succeeds && g.began.at(g.now) < underWay }
-
 // Idle tells that there is nothing that time changes: no Tick is needed before the next packet.
 func (g *Gateway) Idle() bool {
 	return g.table.n+g.table.ended+g.transfers.n == 0 && g.clients.none() && g.orphans.none() &&

@@ -141,7 +141,7 @@ func (g *Gateway) startConn(s *session, f *conntrack.Flow) {
 		k.Lacks = [2]bool{} // the entry may be older than what the other gateway did last
 	}
 	k.Bypassed = k.Bypassed || g.began.at(g.now).since(g.damaged) < bypassedFor
-	k.Recent = g.justBegun()
+	k.Recent = !g.Succeeds && g.began.at(g.now) < underWay
 	s.conn.PickUp(k, s.home.carrier(f), !f.HasState)
 	if from, ok := g.half.take(g.table.seen(f.Tuple[conntrack.Reply])); ok && k.Untouched {
 		s.begun, s.first = true, from.server

@@ -17,18 +17,12 @@ func record(t testing.TB, g *pair.Gateway, file string) {
 	t.Helper()
 	to, err := os.Create(file)
 	must(t, err)
-	var l *conntrack.Listener
-	must(t, g.Do(func() (err error) {
-		l, err = conntrack.Listen(conntrack.FlowNew|conntrack.FlowUpdate|conntrack.FlowDestroy, 32<<20,
-			conntrack.DefaultLayout)
-		return err
-	}))
 	ended := make(chan struct{})
 	t.Cleanup(func() {
-		_ = l.Close()
 		<-ended
 		_ = to.Close()
 	})
+	l := g.Listen(t, conntrack.FlowNew|conntrack.FlowUpdate|conntrack.FlowDestroy, 32<<20)
 	go func() {
 		defer close(ended)
 		for {

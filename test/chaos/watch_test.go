@@ -37,12 +37,7 @@ type opening struct {
 func newWatch(t testing.TB, w *world, g *pair.Gateway) *watch {
 	t.Helper()
 	h := &watch{t: t, g: g}
-	var l *conntrack.Listener
-	must(t, g.Do(func() (err error) {
-		l, err = conntrack.Listen(conntrack.FlowNew|conntrack.ExpectNew, 16<<20, conntrack.DefaultLayout)
-		return err
-	}))
-	t.Cleanup(func() { _ = l.Close() })
+	l := g.Listen(t, conntrack.FlowNew|conntrack.ExpectNew, 16<<20)
 	go func() {
 		for {
 			switch err := l.Receive(h.hear); {

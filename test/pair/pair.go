@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/test/lab"
 )
 
@@ -173,6 +174,17 @@ func (g *Gateway) Run(t testing.TB, name string, args ...string) string {
 		t.Fatalf("%s %v on %s: %v\n%s", name, args, g, err, out)
 	}
 	return string(out)
+}
+
+// Listen listens to what happens to the connections of the gateway, until the test ends.
+func (g *Gateway) Listen(t testing.TB, kinds conntrack.Kind, buffer int) (l *conntrack.Listener) {
+	t.Helper()
+	must(t, g.Do(func() (err error) {
+		l, err = conntrack.Listen(kinds, buffer, conntrack.DefaultLayout)
+		return err
+	}))
+	t.Cleanup(func() { _ = l.Close() })
+	return l
 }
 
 func (g *Gateway) notify(t testing.TB, what string) {

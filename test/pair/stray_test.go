@@ -73,13 +73,7 @@ func (g *Gateway) counted(t testing.TB) int {
 // entry of a gateway.
 func writes(t testing.TB, g *Gateway, original conntrack.Tuple) (until func(conntrack.Tuple) int) {
 	t.Helper()
-	var l *conntrack.Listener
-	must(t, g.Do(func() (err error) {
-		l, err = conntrack.Listen(conntrack.FlowNew|conntrack.FlowUpdate|conntrack.FlowDestroy, 1<<20,
-			conntrack.DefaultLayout)
-		return err
-	}))
-	t.Cleanup(func() { _ = l.Close() })
+	l := g.Listen(t, conntrack.FlowNew|conntrack.FlowUpdate|conntrack.FlowDestroy, 1<<20)
 	must(t, l.SetDeadline(time.Now().Add(patience)))
 	return func(later conntrack.Tuple) (n int) {
 		t.Helper()
