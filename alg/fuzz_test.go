@@ -177,6 +177,7 @@ func FuzzNoPortOpensWithoutAReason(f *testing.F) {
 
 func converse(t *testing.T, flow conntrack.Flow, input []byte) {
 	d := newTalk(t, flow, policy.Default())
+	d.holes = true
 	r := &recorder{fakeKernel: *d.k}
 	d.k = &r.fakeKernel
 	d.g.kernel = r
