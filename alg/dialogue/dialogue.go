@@ -33,7 +33,7 @@ type Dialogue struct {
 	multi    uint16 // code of the multi-line reply under way; 0: none
 	side     [2]side
 	running  bool // its beginning was not seen
-	welcomed bool // the server's first reply was seen
+	welcomed bool // the server's first reply was seen, or was before what was
 	answered bool // the client said something after the greeting
 	bareLF   bool // the last command ended in a line feed alone
 	over     bool // 221 or 421 was sent, or the connection ends

@@ -169,6 +169,8 @@ func TestDialogueOlderThanTheProgramOpensOnlyIfTrustedOrSeenToLogIn(t *testing.T
 		{"unseen", false, []string{port}, []policy.Reason{policy.LoginUnseen}},
 		{"a reply is no greeting", false, []string{"s>226 done\r\n", port},
 			[]policy.Reason{policy.LoginUnseen}},
+		{"a 230 after another reply is no greeting that takes a client for logged in", false,
+			[]string{"s>331 password\r\n", "s>230 in\r\n", port}, []policy.Reason{policy.LoginUnseen}},
 		{"the greeting came late", false, []string{in[0], port}, []policy.Reason{policy.LoginUnseen}},
 		{"greeted and logging in", false, append(in[:4:4], port), []policy.Reason{policy.NotLoggedIn}},
 		{"greets and logs in", false, append(in[:5:5], port), nil},

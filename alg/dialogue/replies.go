@@ -77,6 +77,7 @@ func (d *Dialogue) final(ln []byte, code int, multi bool, x *call) (change, poli
 		}
 		return change{}, policy.None
 	}
+	d.welcomed = true // the greeting was before, seen or not
 	verb := d.asks.pop()
 	x.gate.Tell(Notice{What: Reply, Verb: verb, Code: code, Line: ln})
 	d.answer(verb, code, x)
