@@ -67,12 +67,12 @@ func TestFloodOfConnectionsKeepsTheTableWithinItsLimit(t *testing.T) {
 			}
 			for _, ok := g.Next(); ok; _, ok = g.Next() {
 			}
-			if g.table.n > limit || len(g.table.byTuple) > 2*limit || len(g.clients.byNet) > limit ||
+			if g.table.n > limit || len(g.table.byTuple) > 2*limit || g.clients.byNet.Len() > limit ||
 				g.room.Packets() > maxWaiting || g.room.Bytes() > 1<<20 || len(g.released.dropped) > 0 ||
 				len(g.released.ready) > limit {
 				t.Fatalf("%s: after %d connections %d sessions, %d tuples, %d clients, %d packets wait, %d "+
 					"ready",
-					c.name, i+1, g.table.n, len(g.table.byTuple), len(g.clients.byNet), g.room.Packets(),
+					c.name, i+1, g.table.n, len(g.table.byTuple), g.clients.byNet.Len(), g.room.Packets(),
 					len(g.released.ready))
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ftpalg/ftpalg/alg/internal/elastic"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
@@ -12,7 +13,7 @@ import (
 // lock is taken when a session or a door comes or goes, and for a command only if commands are limited.
 type clients struct {
 	mu    sync.Mutex
-	byNet map[netip.Prefix]*client
+	byNet elastic.Map[netip.Prefix, *client]
 	all   client
 }
 
@@ -28,23 +29,21 @@ type client struct {
 	logins   allowance
 }
 
-func newClients() *clients { return &clients{byNet: map[netip.Prefix]*client{}} }
-
 // none tells that nothing needs to be remembered.
 func (c *clients) none() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.byNet) == 0
+	return c.byNet.Len() == 0
 }
 
 // of returns the counts of a network, for one more session.
 func (c *clients) of(net netip.Prefix) *client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := c.byNet[net]
+	k := c.byNet.At(net)
 	if k == nil {
 		k = &client{net: net}
-		c.byNet[net] = k
+		c.byNet.Set(net, k)
 	}
 	k.known++
 	return k
@@ -55,7 +54,7 @@ func (c *clients) leave(k *client, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k.known--; k.forgettable(now) {
-		delete(c.byNet, k.net)
+		c.byNet.Delete(k.net)
 	}
 }
 
@@ -63,9 +62,9 @@ func (c *clients) leave(k *client, now time.Time) {
 func (c *clients) sweep(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for net, k := range c.byNet {
+	for net, k := range c.byNet.All() {
 		if k.forgettable(now) {
-			delete(c.byNet, net)
+			c.byNet.Delete(net)
 		}
 	}
 }

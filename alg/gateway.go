@@ -81,13 +81,11 @@ type Gateway struct {
 // New returns a gateway with the policy p, but for the control connections that lie between
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
-	g := &Gateway{kernel: k, clients: newClients(), began: beginning{time.Now()}, damaged: never}
+	g := &Gateway{kernel: k, clients: &clients{}, began: beginning{time.Now()}, damaged: never}
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
 	g.half.init()
-	g.orphans.init()
-	g.standby.init()
-	g.Fates.Init(&g.Stats.Stats)
+	g.Fates.Stats = &g.Stats.Stats
 	g.Fates.Update, g.Fates.OnCame, g.Fates.OnKernelError = k.Update, g.came, g.kernelError
 	g.SetPolicy(p, between...)
 	return g

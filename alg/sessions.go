@@ -38,7 +38,7 @@ func (g *Gateway) countSessions() {
 	}
 	g.Stats.Sessions.Store(int64(g.table.n))
 	g.Stats.Ended.Store(int64(g.table.ended))
-	g.Stats.Standby.Store(int64(len(g.standby.known)))
+	g.Stats.Standby.Store(int64(g.standby.known.Len()))
 }
 
 // add makes the session of the flow of the packet at hand, with what the kernel remembers of it. before is
@@ -205,7 +205,7 @@ func (g *Gateway) Destroyed(original conntrack.Tuple, number uint32) {
 	}
 	g.orphans.remove(original)
 	g.standby.remove(original)
-	g.Stats.Standby.Store(int64(len(g.standby.known)))
+	g.Stats.Standby.Store(int64(g.standby.known.Len()))
 	if s != nil && s.original() == original {
 		s.lostDoor(policy.SessionEnded)
 		g.drop(s)

@@ -4,25 +4,24 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/ftpalg/ftpalg/alg/internal/elastic"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
 // standby knows the control connections that another gateway of a pair has, as far as their entries are
 // replicated into this kernel. They are no sessions, and count nowhere, until their packets come here.
 type standby struct {
-	known map[conntrack.Key]uint32 // by original tuple: Gateway.drains when they were written last
+	known elastic.Map[conntrack.Key, uint32] // by original tuple: Gateway.drains when they were written last
 }
 
-func (b *standby) init() { b.known = map[conntrack.Key]uint32{} }
-
-func (b *standby) add(original conntrack.Tuple, drains uint32) { b.known[original.Key()] = drains }
-func (b *standby) remove(original conntrack.Tuple)             { delete(b.known, original.Key()) }
+func (b *standby) add(original conntrack.Tuple, drains uint32) { b.known.Set(original.Key(), drains) }
+func (b *standby) remove(original conntrack.Tuple)             { b.known.Delete(original.Key()) }
 
 // written tells whether the other gateway wrote an entry, as far as was told, since packets were read last.
 // One that was read with them may have waited while the other took its repetition: here it is of no use.
 func (b *standby) written(original conntrack.Tuple, drains uint32) bool {
-	at, ok := b.known[original.Key()]
-	return ok && at == drains
+	k := original.Key()
+	return b.known.Has(k) && b.known.At(k) == drains
 }
 
 // doorway is what the label tells of a door, so that a gateway that has nothing but the entry can open it.

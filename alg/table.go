@@ -3,9 +3,9 @@ package alg
 import (
 	"hash/maphash"
 	"iter"
-	"maps"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/internal/elastic"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
 )
@@ -154,21 +154,7 @@ func (t *table) remove(s *session) {
 			delete(t.byTuple, h)
 		}
 	}
-	t.shrink()
-}
-
-// fewKeys is how many are copied at most to make the map of a table smaller.
-const fewKeys = 2048
-
-// shrink gives back memory where few sessions are left of many: a map keeps what it had.
-func (t *table) shrink() {
-	n := len(t.byTuple)
-	if n > fewKeys || t.most <= 8*fewKeys {
-		return
-	}
-	left := make(map[uint64]*session, n)
-	maps.Copy(left, t.byTuple)
-	t.byTuple, t.most = left, n
+	t.byTuple = elastic.Fit(t.byTuple, &t.most)
 }
 
 // snapshot is Gateway.Snapshot, with what makes a row of a session.

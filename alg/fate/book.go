@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/internal/elastic"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
@@ -43,11 +44,11 @@ type Book struct {
 	// Update changes the entry with an original tuple.
 	Update func(original conntrack.Tuple, u conntrack.Update) error
 
-	waiting map[waitingKey]*Story    // whose connection has not come
-	zoned   map[uint32]*Story        // those of them in a conntrack zone, by the number of the expectation
-	flowing map[conntrack.Key]*Story // by the original tuple of the data connection
-	shut    []*Story                 // those of waiting that are shut, the oldest first
-	asks    []*Story                 // those of flowing of which events may have been lost
+	waiting elastic.Map[waitingKey, *Story]    // whose connection has not come
+	zoned   elastic.Map[uint32, *Story]        // those in a conntrack zone, by the expectation's number
+	flowing elastic.Map[conntrack.Key, *Story] // by the original tuple of the data connection
+	shut    []*Story                           // those of waiting that are shut, the oldest first
+	asks    []*Story                           // those of flowing of which events may have been lost
 	swept   time.Time
 }
 
@@ -57,33 +58,27 @@ type waitingKey struct {
 	open   netip.AddrPort
 }
 
-// Init makes b empty; it must come first.
-func (b *Book) Init(s *Stats) {
-	b.Stats, b.waiting, b.flowing = s, map[waitingKey]*Story{}, map[conntrack.Key]*Story{}
-	b.zoned = map[uint32]*Story{}
-}
-
 // None tells that there is no story that waits for its end.
-func (b *Book) None() bool { return len(b.waiting)+len(b.flowing)+len(b.shut) == 0 }
+func (b *Book) None() bool { return b.waiting.Len()+b.flowing.Len()+len(b.shut) == 0 }
 
 // Begin adds the story of a door that has been opened.
 func (b *Book) Begin(s *Story, now time.Time) {
 	s.Open, s.watched = s.Door.Dst, s.Door.Told && b.Listens
 	k := waitingKey{s.Door.Master.Key(), s.Door.Dst}
-	if old := b.waiting[k]; old != nil {
+	if old := b.waiting.At(k); old != nil {
 		b.decide(old, now)
 	}
-	b.waiting[k] = s
+	b.waiting.Set(k, s)
 	if s.Door.Master.Zone != 0 && s.Door.ID != 0 {
-		b.zoned[s.Door.ID] = s
+		b.zoned.Set(s.Door.ID, s)
 	}
 }
 
 // leave takes a story from those whose connection has not come.
 func (b *Book) leave(s *Story) {
-	delete(b.waiting, waitingKey{s.Door.Master.Key(), s.Open})
-	if b.zoned[s.Door.ID] == s {
-		delete(b.zoned, s.Door.ID)
+	b.waiting.Delete(waitingKey{s.Door.Master.Key(), s.Open})
+	if b.zoned.At(s.Door.ID) == s {
+		b.zoned.Delete(s.Door.ID)
 	}
 }
 
@@ -98,7 +93,7 @@ func (b *Book) Again(s *Story, now time.Time) *Story {
 
 // find returns what waits at an address for a control connection.
 func (b *Book) find(master conntrack.Tuple, open netip.AddrPort) *Story {
-	return b.waiting[waitingKey{master.Key(), open}]
+	return b.waiting.At(waitingKey{master.Key(), open})
 }
 
 // Shut notes that a door is shut, and why, if it is open.
@@ -113,12 +108,12 @@ func (b *Book) Shut(s *Story, why policy.Reason, at time.Time) {
 // toldOf returns the story of an expectation of which the kernel tells. What it tells may be late, of an
 // earlier one at the same address; and it does not tell the zone. The number is no other's.
 func (b *Book) toldOf(x *conntrack.Expectation) *Story {
-	if s := b.zoned[x.ID]; s != nil {
+	if s := b.zoned.At(x.ID); s != nil {
 		return s
 	}
 	s := b.find(x.Master, x.Dst)
 	known := x.ID != 0 && s != nil && s.Door.ID != 0
-	if s != nil && x.ID != s.Door.ID && (known || len(b.zoned) > 0) {
+	if s != nil && x.ID != s.Door.ID && (known || b.zoned.Len() > 0) {
 		return nil
 	}
 	return s
@@ -149,10 +144,10 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 	b.leave(s)
 	s.watched, s.data, s.came, s.state = true, data, at, conntrack.TCPSynSent
 	s.Waited, s.Why = max(0, at.Sub(s.Opened)), policy.None
-	if old := b.flowing[data.Key()]; old != nil {
+	if old := b.flowing.At(data.Key()); old != nil {
 		b.finish(old, at)
 	}
-	b.flowing[data.Key()] = s
+	b.flowing.Set(data.Key(), s)
 	b.Stats.Data.Add(1)
 	if b.OnCame != nil {
 		b.OnCame(s)
@@ -162,7 +157,7 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 // DataChanged tells of another state of a data connection. When both sides have closed it the kernel is
 // asked for what passed, because it keeps the entry for minutes.
 func (b *Book) DataChanged(at time.Time, data conntrack.Tuple, to conntrack.TCPState) {
-	s := b.flowing[data.Key()]
+	s := b.flowing.At(data.Key())
 	if s == nil || to == 0 {
 		return
 	}
@@ -184,7 +179,7 @@ func (b *Book) Count(s *Story) {
 
 // DataEnded tells that the entry e of a data connection is gone.
 func (b *Book) DataEnded(at time.Time, e *conntrack.Entry) {
-	s := b.flowing[e.Tuple[conntrack.Original].Key()]
+	s := b.flowing.At(e.Tuple[conntrack.Original].Key())
 	if s == nil {
 		return
 	}
@@ -197,7 +192,7 @@ func (b *Book) DataEnded(at time.Time, e *conntrack.Entry) {
 
 // finish ends the story of a data connection.
 func (b *Book) finish(s *Story, at time.Time) {
-	delete(b.flowing, s.data.Key())
+	b.flowing.Delete(s.data.Key())
 	b.Stats.Data.Add(-1)
 	s.flowed(at)
 	b.tell(s)

@@ -20,14 +20,14 @@ func (b *Book) Sweep(now time.Time) {
 	b.shut = b.shut[:copy(b.shut, b.shut[n:])]
 	if now.Sub(b.swept) >= time.Minute {
 		b.swept = now
-		for _, x := range b.waiting {
+		for _, x := range b.waiting.All() {
 			if now.Sub(x.Opened) > x.Door.Timeout+settleTime {
 				b.Shut(x, policy.Expired, now) // the kernel says nothing of it
 			}
 		}
 	}
 	b.askMissed(now)
-	for _, x := range b.flowing {
+	for _, x := range b.flowing.All() {
 		b.renew(x, now)
 	}
 }
@@ -35,11 +35,11 @@ func (b *Book) Sweep(now time.Time) {
 // EventsLost tells that events of the kernel may have been missed: what is open is not known to be watched
 // any more, and the kernel is asked for the data connections.
 func (b *Book) EventsLost() {
-	for _, x := range b.waiting {
+	for _, x := range b.waiting.All() {
 		x.watched = false
 	}
 	b.asks = b.asks[:0]
-	for _, x := range b.flowing {
+	for _, x := range b.flowing.All() {
 		b.asks = append(b.asks, x)
 	}
 }

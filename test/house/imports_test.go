@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"alg":          {"rewrite", "conntrack"},
 	"alg/ftp":      {},
 	"alg/policy":   {"alg/ftp"},
-	"alg/fate":     {"alg/dialogue", "alg/policy", "conntrack"},
+	"alg/fate":     {"alg/dialogue", "alg/policy", "alg/internal/elastic", "conntrack"},
 	"alg/dialogue": {"alg/policy", "alg/ftp", "rewrite"},
 	"rewrite":      {},
 	"conntrack":    {},

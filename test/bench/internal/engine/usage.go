@@ -106,7 +106,8 @@ func (e *Engine) Settle() error {
 // Metrics are the program's own, by name and labels.
 func (e *Engine) Metrics() (map[string]float64, error) {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives:  true,
+		DisableCompression: true, // the program's heap is measured, without what it compresses with
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return e.Net.Gateway.DialContext(ctx, network, address)
 		},
