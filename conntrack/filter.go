@@ -3,6 +3,7 @@ package conntrack
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,27 +17,18 @@ const maxFiltered = 64
 // of the ports their end, and what a program wrote in them; but nothing of what was done by one whose netlink
 // port id is among own. The rest is not even queued then. It can be called again, also while Receive waits.
 func (r *Listener) Filter(ports []uint16, own ...uint32) error {
-	prog := eventFilter(ports, own)
-	var err error
-	ctlErr := r.control(func(fd uintptr) {
-		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-			&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
-	})
-	if ctlErr != nil {
-		err = ctlErr
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() {
+		return fmt.Errorf("filter conntrack events: %w", os.ErrClosed)
 	}
+	prog := eventFilter(ports, own)
+	err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
 	if err != nil {
 		return fmt.Errorf("filter conntrack events: %w", err)
 	}
 	return nil
-}
-
-func (r *Listener) control(f func(fd uintptr)) error {
-	c, err := r.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return c.Control(f)
 }
 
 // Where a classic BPF program finds a netlink attribute: in X its type, in A where to look, afterwards where

@@ -45,32 +45,16 @@ type Event struct {
 // Listener receives events of one network namespace. Receive is for one goroutine; Close, ReceiveWaiting and
 // SetDeadline may be called from others.
 type Listener struct {
-	file *os.File
-	raw  interface {
-		Control(func(uintptr)) error
-		Read(func(uintptr) bool) error
-	}
+	fd     int
+	wait   waiter
 	closed atomic.Bool
 	most   int // datagrams that are read at once
 
-	// Of Receive.
-	fn   func(*Event)
-	err  error
-	read func(uintptr) bool
-
-	mu      sync.Mutex // held from a datagram's reading until its events are handed on
-	buf     []byte
-	event   Event
-	dec     decoder
-	waiting waiting
-}
-
-// waiting is what ReceiveWaiting has read. It is kept here so that nothing is allocated.
-type waiting struct {
-	fn   func(*Event)
-	n    int
-	err  error
-	read func(uintptr)
+	receiving sync.Mutex // held by Receive
+	mu        sync.Mutex // held from a datagram's reading until its events are handed on
+	buf       []byte
+	event     Event
+	dec       decoder
 }
 
 // Listen opens a socket for the kinds of events, in the network namespace of the calling
@@ -100,31 +84,31 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("set up the netlink socket for conntrack events: %w", err)
 	}
-	r := &Listener{file: os.NewFile(uintptr(fd), "conntrack events"), buf: make([]byte, maxAnswer),
-		dec: decoder{layout: l}, most: aReceive}
-	r.read = func(fd uintptr) bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		var n int
-		n, r.err = r.datagrams(fd, r.fn)
-		return n > 0 || r.err != nil
-	}
-	w := &r.waiting
-	w.read = func(fd uintptr) { w.n, w.err = r.datagrams(fd, w.fn) }
-	if r.raw, err = r.file.SyscallConn(); err != nil {
-		_ = r.file.Close()
+	r := &Listener{fd: fd, buf: make([]byte, maxAnswer), dec: decoder{layout: l}, most: aReceive}
+	if err := r.wait.init(fd); err != nil {
+		_ = unix.Close(fd)
 		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
 	}
 	return r, nil
 }
 
 // SetDeadline makes Receive return os.ErrDeadlineExceeded at t; never if t is zero.
-func (r *Listener) SetDeadline(t time.Time) error { return r.file.SetReadDeadline(t) }
+func (r *Listener) SetDeadline(t time.Time) error {
+	r.wait.setDeadline(t)
+	return nil
+}
 
 // Close closes the socket and wakes Receive, which then returns os.ErrClosed.
 func (r *Listener) Close() error {
-	r.closed.Store(true)
-	return r.file.Close()
+	if r.closed.Swap(true) {
+		return os.ErrClosed
+	}
+	r.wait.wake()
+	r.receiving.Lock()
+	defer r.receiving.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Join(os.NewSyscallError("close", unix.Close(r.fd)), r.wait.close())
 }
 
 // aReceive is how many datagrams are read at once.
@@ -133,34 +117,32 @@ const aReceive = 256
 // Receive waits for events and calls fn for each of TCP that there is. The event is valid
 // during the call. After ErrEventsLost and os.ErrDeadlineExceeded it can be called again.
 func (r *Listener) Receive(fn func(*Event)) error {
-	r.fn = fn
-	err := r.raw.Read(r.read)
-	if err == nil {
-		err = r.err
+	r.receiving.Lock()
+	defer r.receiving.Unlock()
+	for !r.wait.over() {
+		n, err := r.datagrams(fn)
+		if n > 0 || err != nil {
+			return r.explain(err)
+		}
+		if err := r.wait.sleep(); err != nil {
+			return r.explain(err)
+		}
 	}
-	return r.explain(err)
+	return os.ErrDeadlineExceeded
 }
 
 // ReceiveWaiting is Receive for the events that there are, and waits for none. When it returns false, all
 // that had happened before the call was given to a fn: also what a Receive at the same time has read. When
 // it returns true there may be more.
 func (r *Listener) ReceiveWaiting(fn func(*Event)) (more bool, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := &r.waiting
-	w.fn, w.n, w.err = fn, 0, nil
-	if err := r.raw.Control(w.read); err != nil {
-		return false, r.explain(err)
-	}
-	return w.n == r.most, r.explain(w.err)
+	n, err := r.datagrams(fn)
+	return n == r.most, r.explain(err)
 }
 
 // explain turns an error of reading into one of Receive.
 func (r *Listener) explain(err error) error {
 	switch {
-	case r.closed.Load():
-		return os.ErrClosed
-	case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil, errors.Is(err, os.ErrClosed):
 		return err
 	case errors.Is(err, unix.ENOBUFS):
 		return ErrEventsLost
@@ -169,9 +151,14 @@ func (r *Listener) explain(err error) error {
 }
 
 // datagrams calls fn for the events that there are, and returns how many datagrams it read.
-func (r *Listener) datagrams(fd uintptr, fn func(*Event)) (read int, err error) {
+func (r *Listener) datagrams(fn func(*Event)) (read int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() {
+		return 0, os.ErrClosed
+	}
 	for read < r.most {
-		n, err := unix.Read(int(fd), r.buf)
+		n, err := unix.Read(r.fd, r.buf)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
