@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -111,6 +112,13 @@ func (e *Engine) tune() error {
 	}
 	for _, state := range []string{"time_wait", "close", "last_ack", "close_wait", "fin_wait"} {
 		errs = append(errs, e.Net.Gateway.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_"+state, "1"))
+	}
+	// The networks are bridges, whose packets the rules of a router do not concern.
+	for _, family := range []string{"ip", "ip6"} {
+		name := "net.bridge.bridge-nf-call-" + family + "tables"
+		if err := e.Net.Gateway.Sysctl(name, "0"); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
