@@ -50,10 +50,10 @@ func (w *watched) open() (conntrack.Expectation, conntrack.Tuple) {
 	return x, conntrack.Tuple{Src: serverAddr, Dst: x.Dst}
 }
 
-// starts tells of a data connection, as the loop does that finds no packet with it.
+// starts tells of a data connection, and of the next tick.
 func (w *watched) starts(at time.Time, data, master conntrack.Tuple) {
 	w.g.Fates.DataStarted(at, data, master)
-	w.g.Settle(w.now)
+	w.g.settle()
 }
 
 // later lets time pass, and ticks.
@@ -187,7 +187,7 @@ func TestFateIsUnknownWhereTheKernelTellsNothing(t *testing.T) {
 	}
 }
 
-// A packet that comes together with the event writes it; without one the kernel is looked at before.
+// The packet that comes next writes it; without one before the next tick the kernel is looked at before.
 func TestConnectionThatCameIsWrittenOnce(t *testing.T) {
 	for packet, want := range map[bool]int{true: 0, false: 1} {
 		w := newWatched(t)
@@ -198,8 +198,8 @@ func TestConnectionThatCameIsWrittenOnce(t *testing.T) {
 		if packet {
 			w.c("RETR f\r\n")
 		}
-		w.g.Settle(w.now)
-		w.g.Settle(w.now)
+		w.g.settle()
+		w.g.settle()
 		if got := w.k.looks - looks; got != want || updates != 1 {
 			t.Errorf("with a packet %v: %d looks, want %d, and %d updates", packet, got, want, updates)
 		}

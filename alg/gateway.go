@@ -67,7 +67,7 @@ type Gateway struct {
 	copied    bool   // one did
 	drains    uint32 // how often all packets that there were had been handled
 	deleted   deleted
-	cameNow   []*fate.Story // their data connections came: see Settle
+	cameNow   []*fate.Story // their data connections came: see settle
 
 	// Used anew for each packet.
 	now    time.Time
@@ -261,7 +261,8 @@ func (g *Gateway) Idle() bool {
 // Tick lets go of held packets whose predecessor never came, and forgets sessions that ended or
 // are gone. It is to be called about every second, and Next after it.
 func (g *Gateway) Tick(now time.Time) {
-	g.Settle(now)
+	g.now = now
+	g.settle()
 	g.released.expire(now)
 	g.deleted.sweep(g)
 	g.sweep()

@@ -95,12 +95,11 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 // label.
 func (g *Gateway) came(x *fate.Story) { g.cameNow = append(g.cameNow, x) }
 
-// Settle writes what the kernel's events changed, but for sessions that had a packet since: with that it was
-// written. It is to be called after the packets that were there together with them; Tick does it at the
-// latest. Where another gateway may have the session nothing is written: what we know of it is old, and would
-// be replicated over what the other has written since.
-func (g *Gateway) Settle(now time.Time) {
-	g.now = now
+// settle writes what the kernel's events changed, but for sessions that had a packet since: with that it was
+// written, without a look at the entry. Nearly all have: a command or a reply comes with the connection. Where
+// another gateway may have the session nothing is written: what we know of it is old, and would be replicated
+// over what the other has written since.
+func (g *Gateway) settle() {
 	for _, x := range g.cameNow {
 		s := g.table.find(x.Door.Master)
 		if s != nil && s.door() == x && s.kept.door != doorwayOf(s) && !s.kept.settle(s) {

@@ -193,7 +193,6 @@ func (l *loop) round() (int, error) {
 	}
 	l.release(now)
 	l.take(now, n)
-	l.gateway.Settle(now)
 	l.flush()
 	l.observe(now, l.packets[:n])
 	if l.snapshots != nil && l.snapshots.step(l.gateway, now) {
