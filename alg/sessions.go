@@ -96,9 +96,9 @@ func (g *Gateway) inherit(s *session, x *conntrack.Expectation) {
 func (g *Gateway) came(x *fate.Story) { g.cameNow = append(g.cameNow, x) }
 
 // settle writes what the kernel's events changed, but for sessions that had a packet since: with that it was
-// written, without a look at the entry. Nearly all have: a command or a reply comes with the connection. Where
-// another gateway may have the session nothing is written: what we know of it is old, and would be replicated
-// over what the other has written since.
+// written, without a look at the entry. Nearly all have one: a command or a reply comes with the connection.
+// Where another gateway may have the session nothing is written: what we know of it is old, and would be
+// replicated over what the other has written since.
 func (g *Gateway) settle() {
 	for _, x := range g.cameNow {
 		s := g.table.find(x.Door.Master)

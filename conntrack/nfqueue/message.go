@@ -15,9 +15,10 @@ import (
 const (
 	subsysQueue = 3 << 8 // NFNL_SUBSYS_QUEUE
 
-	msgPacket  = subsysQueue
-	msgVerdict = subsysQueue | 1
-	msgConfig  = subsysQueue | 2
+	msgPacket   = subsysQueue
+	msgVerdict  = subsysQueue | 1
+	msgConfig   = subsysQueue | 2
+	msgVerdicts = subsysQueue | 3 // NFQNL_MSG_VERDICT_BATCH: on all packets until one
 
 	attrPacketHeader  = 1
 	attrVerdictHeader = 2
@@ -117,6 +118,12 @@ func appendVerdict(b []byte, queue uint16, id uint32, v Verdict, payload []byte)
 	}
 	setLen(b[at:], len(b)-at)
 	return b
+}
+
+// acceptUntil makes of a message that accepts a packet one that accepts all until a later one.
+func acceptUntil(msg []byte, id uint32) {
+	binary.NativeEndian.PutUint16(msg[4:], msgVerdicts)
+	binary.BigEndian.PutUint32(msg[messageStart+unix.SizeofNlAttr+4:], id)
 }
 
 // verdictID returns the packet of a message that appendVerdict wrote.

@@ -77,6 +77,7 @@ type Queue struct {
 	queue    uint16
 	zoned    bool
 	out      outbox
+	order    order
 	drop     []byte // scratch space of replace
 	gone     uint64
 	pressure pressure
@@ -170,6 +171,7 @@ func (q *Queue) Receive(pkts []Packet) (int, error) {
 		}
 		q.more = n == most
 		if filled := q.decodeAll(pkts, n); filled > 0 {
+			q.order.received(pkts[:filled])
 			q.pressure.noteBatch(q.queue, n, most)
 			return filled, nil
 		}
