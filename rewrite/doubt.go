@@ -31,6 +31,7 @@ type doubt struct {
 	blanks   bool // from mendFrom on digits are made unreadable, to the end of the line
 	hearsay  bool // the receiver was not asked yet for what it has: see Conn.Confirm
 	bypassed bool // the line of the mark may have gone by untouched
+	mends    bool // of what is in flight something took the place of unknown edits: see mending
 	lacks    bool // the receiver was sent a probe and answered that it has nothing of what comes next
 }
 
@@ -54,7 +55,8 @@ func (h *half) rest() {
 
 // settled tells whether all that it was about is known.
 func (d *doubt) settled() bool {
-	return d != nil && !d.hearsay && !d.hasClaim && !d.hasPlain && !d.lacks && d.probes == 0 && d.held == nil
+	open := d == nil || d.hearsay || d.mends || d.hasClaim || d.hasPlain || d.lacks
+	return !open && d.probes == 0 && d.held == nil
 }
 
 func (h *half) hasClaim() bool { return h.doubt != nil && h.doubt.hasClaim }
@@ -72,6 +74,15 @@ func (h *half) hearsay() bool { return h.doubt != nil && h.doubt.hearsay }
 func (h *half) confirmed() {
 	if h.doubt != nil {
 		h.doubt.hearsay = false
+	}
+}
+
+func (h *half) mends() bool { return h.doubt != nil && h.doubt.mends }
+
+// arrived takes note that no edit is in flight.
+func (h *half) arrived() {
+	if h.doubt != nil {
+		h.doubt.mends = false
 	}
 }
 

@@ -35,7 +35,7 @@ type half struct {
 	changed bool // there was one
 	ended   bool // its FIN came in order
 	late    bool // the next packet that waits has waited too long
-	midLine bool // the bytes before the mark are of the same line
+	midLine bool // see Kept.MidLine
 	crowded bool // so much is unacknowledged that every acknowledgement counts
 
 	undecided bool // see Conn.Undecided

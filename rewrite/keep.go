@@ -8,7 +8,7 @@ type Kept struct {
 	// takes from the acknowledgements of the other. It is the offset in front of the oldest edit in flight.
 	Carried [2]int32
 	Mark    [2]Mark
-	MidLine [2]bool // where Mark is not zero: the bytes before it are of the same line
+	MidLine [2]bool // where Mark is not zero: the first edit cannot be made again, as that of half a line
 
 	// when picked up: packets may have gone by untouched since, although Only was asked for
 	Bypassed bool
@@ -67,9 +67,10 @@ func (c *Conn) Keep() (k Kept) {
 			h.remark()
 		case f.edits > 0:
 			h.mark = Mark{Line: f.line, End: bounded(f.end - f.line), Grown: int16(f.grown)}
-			h.carried, h.midLine = f.base, !f.atLine
+			h.carried, h.midLine = f.base, !f.atLine || h.mends()
 		default:
 			h.mark = Mark{}
+			h.arrived()
 			h.carried = h.stream.Delta()
 		}
 		if h.mark.End != 0 || h.lacks() {
@@ -116,7 +117,7 @@ func (h *half) remark() {
 	}
 	if seq != h.mark.Line {
 		_, atLine := h.stream.lineBefore(seq + uint32(delta))
-		h.midLine = !atLine
+		h.midLine = !atLine || h.mends()
 	}
 	end, grown := h.mark.Line+uint32(h.mark.End), h.carried+int32(h.mark.Grown)
 	h.mark = Mark{Line: seq, End: max(1, bounded(end-seq)), Grown: int16(grown - delta)}

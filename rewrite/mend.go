@@ -11,6 +11,7 @@ import "bytes"
 func (d *doubt) mending(seq uint32, delta int32, data []byte) []Edit {
 	from := min(max(0, int(int32(d.mendFrom-seq))), len(data))
 	edits := d.resizing(seq, delta, from, data)
+	d.mends = d.mends || len(edits) > 0
 	if !d.blanks {
 		return edits
 	}
