@@ -12,15 +12,14 @@
 //
 // With -profile perf tells where the program's processor time goes (PROFILE.md). From that:
 //
-//   - Packets and NOOPs: four fifths of a packet is what the kernel does to give it out and to bring it,
-//     with its verdict, to its receiver. Q pays that too. What we save is system calls, where packets
+//   - Packets and NOOPs: nine tenths of a packet are the kernel's, which gives it out and brings it, with its
+//     verdict, to its receiver. Q pays that too. What we save is system calls and messages, where packets
 //     come together.
-//   - PORT: 23 of 100 are events, which the kernel builds for those who listen: for two updates of the
-//     entry, for the expectation that goes and the one that comes. We listen for what comes of data
-//     connections and for other programs' writes; without (events: off) both stay unknown. A fifth are
-//     the verdicts. The expectation must be there before the line goes on, so that answer is waited for.
-//   - Whole sessions: Q, which does nothing at all, has 0.66 to 0.78 of what the kernel's helper has.
-//     That is as far as anything can get that sees each packet. A tenth of their processor time is that
-//     the reader looks for the next packet for 100 µs before it sleeps, where the last came as fast:
-//     it is what a NOOP alone, and sessions one at a time, are fast by.
+//   - PORT: a quarter are events, which the kernel builds for those who listen: for two updates of the entry,
+//     for the expectation that goes and the one that comes. We listen for what comes of data connections and
+//     for other programs' writes; without (events: off) both stay unknown. Another quarter are the verdicts.
+//     The expectation must be there before the line goes on, so that answer is waited for.
+//   - Whole sessions: Q, which does nothing at all, has 0.66 to 0.7 of what the kernel's helper has. That is as
+//     far as anything can get that sees each packet. Without events a session costs the program a fifth less,
+//     and there are no more of them a second: both processors are busy with client, server and kernel.
 package main

@@ -33,7 +33,7 @@ var parts = []part{
 	{"kernel: entries looked up and updated",
 		[]string{"ctnetlink_new_conntrack", "ctnetlink_get_conntrack"}},
 	{"kernel: packets on their way to the queue", []string{"nfqnl_enqueue_packet"}},
-	{"kernel: verdicts, and their packets' way to the receiver", []string{"nfqnl_recv_verdict"}},
+	{"kernel: verdicts, and their packets' way to the receiver", []string{"nfqnl_recv_verdict", "nfqnl_recv_verdict_batch"}},
 	{"reading packets", []string{"__sys_recvmmsg", "do_recvmmsg",
 		pkg + "conntrack/nfqueue.(*Queue).Receive"}},
 	{"reading events", []string{pkg + "conntrack.(*Listener).*", "main.(*events).*", "main.(*audience).*"}},
