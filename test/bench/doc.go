@@ -19,7 +19,7 @@
 //     for the expectation that goes and the one that comes. We listen for what comes of data connections and
 //     for other programs' writes; without (events: off) both stay unknown. Another quarter are the verdicts.
 //     The expectation must be there before the line goes on, so that answer is waited for.
-//   - Whole sessions: Q, which does nothing at all, has 0.66 to 0.7 of what the kernel's helper has. That is as
-//     far as anything can get that sees each packet. Without events a session costs the program a fifth less,
-//     and there are no more of them a second: both processors are busy with client, server and kernel.
+//   - Whole sessions: Q, which does nothing at all, has 0.66 to 0.7 of what the kernel's helper has. That is
+//     as far as anything can get that sees each packet. Without events a session costs the program a fifth
+//     less, and there are no more of them a second: both processors are busy with client, server and kernel.
 package main
