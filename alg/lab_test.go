@@ -220,15 +220,11 @@ func (d *talk) deliver(v Verdict, out, pkt []byte, dir conntrack.Dir) {
 	}
 	seq := adjusted(d.k.flow.Seq[dir], p.Seq())
 	old := int(int32(d.rcv[dir] - seq))
-	d.asked = old > 1<<15
-	pl := p.Payload()
-	if len(pl) == 0 {
-		return // it may be ahead of what arrived: its sender still has that, and repeats it
-	}
 	if old < 0 && !d.holes {
-		d.t.Fatalf("a hole of %d bytes before %q", -old, pl)
+		d.t.Fatalf("a hole of %d bytes before %q", -old, p.Payload())
 	}
-	if old >= 0 && old < len(pl) {
+	d.asked = old > 1<<15
+	if pl := p.Payload(); old >= 0 && old < len(pl) {
 		d.got[dir] = append(d.got[dir], pl[old:]...)
 		d.rcv[dir] += uint32(len(pl) - old)
 	}

@@ -1,6 +1,7 @@
 package alg
 
 import (
+	"runtime"
 	"testing"
 	"time"
 	"unsafe"
@@ -50,6 +51,8 @@ func TestIdleSessionIsSmall(t *testing.T) {
 
 func TestSessionsGiveBackWhatTheyTook(t *testing.T) {
 	const n, left = 10_000, 3
+	start := heap()
+	none := idle(0)
 	before := heap()
 	g := idle(n)
 	full := heap()
@@ -60,10 +63,15 @@ func TestSessionsGiveBackWhatTheyTook(t *testing.T) {
 		}
 	}
 	g.Tick(time.Unix(1e9, 0).Add(time.Minute))
-	const own = 600_000 // what a gateway has for half-open connections, and some air
-	if after := heap(); after > before+own+(full-before)/100 {
-		t.Errorf("%d bytes for %d sessions, and %d for %d", after-before, left, full-before, n)
+	if after := heap(); after > before+(before-start)+(full-before)/100 {
+		t.Errorf("%d bytes for %d sessions, %d for %d and %d for none",
+			after-before, left, full-before, n, before-start)
 	}
+	const few = 2048
+	if g.table.most > few || len(g.table.byTuple) != 2*left {
+		t.Errorf("%d places for %d keys, of %d sessions", g.table.most, len(g.table.byTuple), left)
+	}
+	runtime.KeepAlive(none)
 	for s := range g.table.all() {
 		if g.table.find(s.original()) != s || g.table.find(s.reply()) != s {
 			t.Errorf("session %v is not found any more", s.original())

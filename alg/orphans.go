@@ -18,7 +18,7 @@ type orphans struct {
 func (o *orphans) none() bool { return o.byMaster.Len() == 0 }
 
 func (o *orphans) of(master conntrack.Tuple) (conntrack.Expectation, bool) {
-	return o.byMaster.At(master), o.byMaster.Has(master)
+	return o.byMaster.Get(master)
 }
 
 func (o *orphans) add(e conntrack.Expectation, now time.Time) {

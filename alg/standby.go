@@ -20,8 +20,8 @@ func (b *standby) remove(original conntrack.Tuple)             { b.known.Delete(
 // written tells whether the other gateway wrote an entry, as far as was told, since packets were read last.
 // One that was read with them may have waited while the other took its repetition: here it is of no use.
 func (b *standby) written(original conntrack.Tuple, drains uint32) bool {
-	k := original.Key()
-	return b.known.Has(k) && b.known.At(k) == drains
+	at, ok := b.known.Get(original.Key())
+	return ok && at == drains
 }
 
 // doorway is what the label tells of a door, so that a gateway that has nothing but the entry can open it.

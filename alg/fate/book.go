@@ -29,7 +29,7 @@ type Stats struct {
 
 // Book holds the stories that have no end yet. It must be used from one goroutine, but for Stats.
 type Book struct {
-	Stats         *Stats
+	Stats         *Stats       // must be set
 	OnFate        func(*Fate)  // valid during the call; nil: nobody wants to know
 	OnCame        func(*Story) // its data connection came; nil: nobody wants to know
 	OnKernelError func(doing string, err error)

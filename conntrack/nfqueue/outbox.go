@@ -18,15 +18,13 @@ const maxDatagram = 60_000
 // handles them in this order (netlink_rcv_skb).
 type outbox struct {
 	b      []byte
-	accept int   // where the last message of b lies, if it can accept more packets; or less than 0
+	accept int   // how long b was behind a message that can accept more packets, if it is the last; 0: none
 	each   bool  // a message for each packet from now on: something else becomes of an earlier one
 	limit  int   // bytes; less than maxDatagram where the send buffer is small
 	failed error // the first that the next Flush has to tell
 }
 
-func newOutbox() outbox {
-	return outbox{b: make([]byte, 0, packetRoom), accept: -1, limit: maxDatagram}
-}
+func newOutbox() outbox { return outbox{b: make([]byte, 0, packetRoom), limit: maxDatagram} }
 
 // fits tells whether a message of n bytes can be added.
 func (o *outbox) fits(n int) bool { return len(o.b) == 0 || len(o.b)+n <= o.limit }
@@ -39,29 +37,17 @@ func (q *Queue) Verdict(id uint32, v Verdict, payload []byte) error {
 		return fmt.Errorf("verdict in queue %d: a packet of %d bytes does not fit into a message",
 			q.queue, len(payload))
 	}
-	inOrder := q.order.answered(id)
-	if v != Accept || len(payload) > 0 {
-		q.add(id, v, payload)
-		q.out.each = true
+	inOrder, accepts := q.order.answered(id), v == Accept && len(payload) == 0
+	if o := &q.out; accepts && inOrder && o.accept > 0 && o.accept == len(o.b) {
+		acceptUntil(o.b[o.accept-verdictRoom:], id)
 		return nil
 	}
-	switch {
-	case !inOrder || q.out.each:
-		q.add(id, v, nil)
-	case q.out.accept >= 0:
-		acceptUntil(q.out.b[q.out.accept:], id)
-	default:
-		q.add(id, v, nil)
-		q.out.accept = len(q.out.b) - verdictRoom
-	}
-	return nil
-}
-
-// add appends the message of a verdict.
-func (q *Queue) add(id uint32, v Verdict, payload []byte) {
 	q.makeRoom(verdictRoom + len(payload))
 	q.out.b = appendVerdict(q.out.b, q.queue, id, v, payload)
-	q.out.accept = -1
+	if q.out.each = q.out.each || !accepts; inOrder && !q.out.each {
+		q.out.accept = len(q.out.b)
+	}
+	return nil
 }
 
 // Append puts another message to netfilter before the verdicts that follow, so that the
@@ -78,7 +64,6 @@ func (q *Queue) Append(msg []byte) error {
 	}
 	q.makeRoom(len(msg))
 	q.out.b = appendPadded(q.out.b, msg)
-	q.out.accept = -1
 	return nil
 }
 
@@ -109,7 +94,7 @@ func (q *Queue) send() {
 	if len(b) == 0 {
 		return
 	}
-	q.out.b, q.out.accept, q.out.each = b[:0], -1, false
+	q.out.b, q.out.accept, q.out.each = b[:0], 0, false
 	if err := q.deliver(b); err != nil && q.out.failed == nil {
 		q.out.failed = err
 	}

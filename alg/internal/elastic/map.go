@@ -14,10 +14,10 @@ type Map[K comparable, V any] struct {
 // At returns what is at a key, the zero value if there is nothing.
 func (m *Map[K, V]) At(k K) V { return m.m[k] }
 
-// Has tells whether there is something at a key.
-func (m *Map[K, V]) Has(k K) bool {
-	_, ok := m.m[k]
-	return ok
+// Get returns what is at a key, and whether there is something.
+func (m *Map[K, V]) Get(k K) (v V, ok bool) {
+	v, ok = m.m[k]
+	return v, ok
 }
 
 // Len returns how many there are.
@@ -27,7 +27,7 @@ func (m *Map[K, V]) Len() int { return len(m.m) }
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for k, v := range m.m {
-			if m.Has(k) && !yield(k, v) { // else it was deleted, and the map has become another
+			if _, ok := m.m[k]; ok && !yield(k, v) { // else it was deleted, and the map has become another
 				return
 			}
 		}

@@ -19,7 +19,8 @@ func TestMapHasWhatWasSetAndNotWhatWasDeleted(t *testing.T) {
 			m.Set(k, step+1)
 			has[k] = step + 1
 		}
-		if v := m.At(k); m.Has(k) != (has[k] != 0) || v != has[k] || m.Len() != len(has) {
+		v, ok := m.Get(k)
+		if ok != (has[k] != 0) || v != has[k] || m.At(k) != v || m.Len() != len(has) {
 			t.Fatalf("step %d: %d at %d, %d in all, want %d and %d", step, v, k, m.Len(), has[k], len(has))
 		}
 	}
@@ -77,7 +78,7 @@ func TestMapOfWhichLittleIsLeftIsSmallAgain(t *testing.T) {
 	if after := heap(); after-before > (full-before)/100 {
 		t.Errorf("it has %d bytes for %d of %d, and had %d", after-before, left, n, full-before)
 	}
-	if !m.Has(left-1) || m.Len() != left {
+	if _, ok := m.Get(left - 1); !ok || m.Len() != left {
 		t.Errorf("%d are left, want %d", m.Len(), left)
 	}
 }
