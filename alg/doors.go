@@ -6,6 +6,7 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg/dialogue"
 	"github.com/ftpalg/ftpalg/alg/fate"
+	"github.com/ftpalg/ftpalg/alg/ftp"
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
 	"github.com/ftpalg/ftpalg/rewrite"
@@ -197,6 +198,20 @@ func (s *session) lostDoor(why policy.Reason) {
 	}
 }
 
+// expireDoor takes note that the time of what is open is over, if it is. It returns false if another program
+// had the session.
+func (s *session) expireDoor() bool {
+	d := s.door()
+	if d == nil || d.Left(s.gateway.now) > 0 {
+		return true
+	}
+	if !d.Came() {
+		s.gateway.Stats.Closed[policy.Expired].Add(1)
+	}
+	s.lostDoor(policy.Expired)
+	return s.kept.settle(s)
+}
+
 // Tell counts and passes on what happened in the dialogue, and refuses what is one too many.
 func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	g, e := s.gateway, s.dialogue.Endpoints()
@@ -224,6 +239,9 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 	case dialogue.Reply:
 		s.words.reply(&n)
 		g.transfers.reply(s, &n)
+		if n.Verb == ftp.Transfer && n.Code >= 200 && s.last != nil {
+			g.Fates.Said(s.last, g.now)
+		}
 	case dialogue.Command:
 		s.words.command(&n, g.Names)
 		g.transfers.command(s, &n)

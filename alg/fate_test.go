@@ -56,6 +56,20 @@ func (w *watched) starts(at time.Time, data, master conntrack.Tuple) {
 	w.g.settle()
 }
 
+// is has a data connection be in a state, and the kernel be asked for it.
+func (w *watched) is(data conntrack.Tuple, state conntrack.TCPState) {
+	e := w.entries[data]
+	if e.TCP.State = state; state == conntrack.TCPEstablished {
+		e.Status |= conntrack.StatusAssured
+	}
+	w.entries[data] = e
+	w.later(lookedAfter)
+}
+
+// lookedAfter is the longest time after which a data connection is asked for, at the beginning and after the
+// final reply.
+const lookedAfter = time.Second
+
 // later lets time pass, and ticks.
 func (w *watched) later(d time.Duration) {
 	w.now = w.now.Add(d)
@@ -96,20 +110,21 @@ var doors = []struct {
 	{"used and closed", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.g.Fates.DoorGone(w.now, &x, true)
 		w.starts(w.now, data, x.Master)
-		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.is(data, conntrack.TCPEstablished)
 		w.s("226 done\r\n")
-		w.g.Fates.DataChanged(w.now, data, done)
+		w.is(data, done)
 	}, fate.Used, fate.Closed},
 	{"used and reset", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.starts(w.now, data, x.Master)
-		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
-		w.g.Fates.DataChanged(w.now, data, reset)
+		w.is(data, conntrack.TCPEstablished)
+		w.is(data, reset)
 	}, fate.Used, fate.Reset},
 	{"used, and told late", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.c("STOR a\r\n")
 		w.s("150 go\r\n226 done\r\n")
 		w.starts(w.now, data, x.Master)
-		w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+		w.is(data, conntrack.TCPEstablished)
+		delete(w.entries, data)
 		w.g.Fates.DataEnded(w.now, &conntrack.Entry{Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{data}}})
 	}, fate.Used, fate.TimedOut},
 	{"nobody answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
@@ -120,7 +135,7 @@ var doors = []struct {
 	}, fate.Unanswered, fate.TimedOut},
 	{"a reset answered the SYN", func(w *watched, x conntrack.Expectation, data conntrack.Tuple) {
 		w.starts(w.now, data, x.Master)
-		w.g.Fates.DataChanged(w.now, data, reset)
+		w.is(data, reset)
 	}, fate.Rejected, fate.Reset},
 	{"the SYN was dropped here", func(w *watched, x conntrack.Expectation, _ conntrack.Tuple) {
 		w.g.Fates.DoorGone(w.now, &x, true)
@@ -211,9 +226,14 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	x, data := w.open()
 	w.entries[data] = counted(
 		conntrack.Counter{Packets: 3, Bytes: 300}, conntrack.Counter{Packets: 2, Bytes: 80})
-	w.starts(w.now.Add(time.Second), data, x.Master)
-	w.g.Fates.DataChanged(w.now.Add(time.Second), data, conntrack.TCPEstablished)
-	w.g.Fates.DataChanged(w.now.Add(5*time.Second), data, conntrack.TCPTimeWait)
+	w.c("RETR f\r\n")
+	w.s("150 here it comes\r\n")
+	w.now = w.now.Add(time.Second)
+	w.starts(w.now, data, x.Master)
+	w.is(data, conntrack.TCPEstablished)
+	w.now = w.now.Add(3 * time.Second)
+	w.s("226 done\r\n")
+	w.is(data, done)
 	w.want(fate.Used)
 	f := w.fates[0]
 	if f.Waited != time.Second || f.Lasted != 4*time.Second || !f.Counted || f.FromServer.Bytes != 300 ||
@@ -223,52 +243,6 @@ func TestFateTellsTimesAndWhatWasCounted(t *testing.T) {
 	sent := &w.g.Stats.Bytes[f.Mode]
 	if up, down := sent[0].Load(), sent[1].Load(); up != 80 || down != 300 {
 		t.Errorf("%d bytes up and %d down are counted", up, down)
-	}
-}
-
-func TestLostEndOfADataConnectionIsFoundByAsking(t *testing.T) {
-	w := newWatched(t)
-	x, data := w.open()
-	w.starts(w.now, data, x.Master)
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
-	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: conntrack.TCPEstablished}}
-	w.g.Fates.EventsLost()
-	w.later(time.Second)
-	w.want()
-	delete(w.entries, data)
-	w.g.Fates.EventsLost()
-	w.later(time.Second)
-	w.want(fate.Used)
-}
-
-func TestControlConnectionIsKeptWhileItsDataConnectionLives(t *testing.T) {
-	w := newWatched(t)
-	x, data := w.open()
-	left := 8 * time.Second
-	w.k.updated = func(u conntrack.Update) {
-		if u.Timeout > 0 {
-			w.updates = append(w.updates, u.Timeout)
-			left = u.Timeout
-		}
-	}
-	w.starts(w.now, data, x.Master)
-	for range 40 {
-		w.entries[x.Master] = conntrack.Entry{Timeout: left}
-		w.later(time.Second)
-		if left -= time.Second; left <= 0 {
-			t.Fatal("it expired")
-		}
-	}
-	if n := len(w.updates); n == 0 || n > 20 || w.updates[0] != 8*time.Second {
-		t.Errorf("timeouts were set to %v", w.updates)
-	}
-	w.updates = nil
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPTimeWait)
-	for range 7 {
-		w.later(time.Second)
-	}
-	if w.updates != nil {
-		t.Errorf("after the transfer timeouts were set to %v", w.updates)
 	}
 }
 

@@ -17,6 +17,8 @@ const (
 	askedAfter = 60 * time.Second // how long a session is idle before the kernel is asked whether it lives
 	sweepStep  = 1024             // how many sessions a tick looks at
 	askStep    = 256              // and of how many it asks the kernel
+	lookedAt   = time.Second      // how old the last look at an entry may be where nobody tells of changes
+	lookStep   = 64               // and at how many a tick looks for that
 
 	// bypassedFor is how long after the rules were gone a session may still be what went by made of it: no
 	// sender waits longer before it repeats something (RFC 6298 section 2.5).
@@ -311,39 +313,36 @@ func (g *Gateway) Adopt(es []conntrack.Expectation) {
 
 // sweep forgets sessions that ended, and asks the kernel for those that have been idle for long.
 func (g *Gateway) sweep() {
-	t, now, at := &g.table, g.now, g.began.at(g.now)
+	t, at := &g.table, g.began.at(g.now)
 	for s := t.over.next; s != &t.over && at.since(s.lastSeen) > endedFor; s = t.over.next {
 		g.drop(s)
 	}
-	for step, asks := sweepStep, askStep; step > 0 && asks > 0; step-- {
+	asks, looks := askStep, lookStep
+	if !g.Alone() {
+		looks = 0 // they are told of; else nobody tells of who writes once and listens to nothing
+	}
+	if t.cursor == &t.live {
+		t.cursor = t.live.next
+	}
+	for step := sweepStep; step > 0 && asks > 0 && t.cursor != &t.live; step-- {
 		s := t.cursor
-		if s == &t.live {
-			t.cursor = t.live.next
-			break
-		}
 		t.cursor = s.next
 		if at.since(s.lastSeen) > time.Second {
 			s.conn.Rest()
 		}
-		if d := s.door(); d != nil && d.Left(now) == 0 {
-			if !d.Came() {
-				g.Stats.Closed[policy.Expired].Add(1)
-			}
-			s.lostDoor(policy.Expired)
-			if !s.kept.settle(s) {
-				g.drop(s)
-				continue
-			}
-		}
-		if at.since(s.checked) > askedAfter && at.since(s.lastSeen) > askedAfter {
+		switch {
+		case !s.expireDoor():
+			g.drop(s)
+		case at.since(s.checked) > askedAfter && at.since(s.lastSeen) > askedAfter:
 			if asks--; !s.kept.verify(s) {
+				g.drop(s)
+			}
+		case looks > 0 && at.since(s.checked) >= lookedAt:
+			if looks--; !s.kept.settle(s) {
 				g.drop(s)
 			}
 		}
 	}
-	g.clients.sweep(now)
-	g.orphans.sweep(now)
+	g.clients.sweep(g.now)
+	g.orphans.sweep(g.now)
 }
-
-// EndTransfers tells of all transfers what is known now: nobody will see how they end.
-func (g *Gateway) EndTransfers(now time.Time) { g.transfers.tellAll(g, now) }

@@ -69,8 +69,8 @@ func TestSnapshotTellsOfTheTransfer(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	w.s("226 x\r\n")
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPTimeWait)
+	w.is(data, conntrack.TCPEstablished)
+	w.is(data, conntrack.TCPTimeWait)
 	if d := w.only().Data; !d.Ended || d.Outcome != fate.Used || d.Code != 226 {
 		t.Errorf("%+v", d)
 	}

@@ -54,15 +54,14 @@ func TestTransferIsToldWithItsReplyAndItsDataConnection(t *testing.T) {
 	w.entries[data] = counted(conntrack.Counter{Bytes: 700}, conntrack.Counter{Bytes: 52})
 	w.say("c>retr  a file \r\n", "s>150 here it comes\r\n")
 	w.starts(w.now, data, x.Master)
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPEstablished)
+	w.is(data, conntrack.TCPEstablished)
 	w.now = w.now.Add(3 * time.Second)
 	w.say("s>226 done\x1b\r\n")
 	w.later(time.Second)
 	if len(w.told) != 0 {
 		t.Error("it is told before the data connection has ended")
 	}
-	w.g.Fates.DataChanged(w.now, data, conntrack.TCPTimeWait)
-	w.later(time.Second)
+	w.is(data, conntrack.TCPTimeWait)
 	w.want("RETR a file  226 done\x1b used")
 	if x := w.told[0]; x.Data.FromServer.Bytes != 700 || x.Took < 3*time.Second || x.Client != clientIn {
 		t.Errorf("%+v, %+v", x, x.Data)

@@ -27,6 +27,38 @@ func TestSessionGoesOnWhenItsLabelIsWiped(t *testing.T) {
 	}
 }
 
+// A program that writes it once, and listens to nothing, nobody tells of.
+func TestWipedLabelIsFoundWithinASecondThoughNobodyTells(t *testing.T) {
+	for others, found := range map[bool]bool{false: true, true: false} {
+		d := newTalk(t, snatFlow(), policy.Default()).login()
+		if d.g.Told = true; others {
+			d.g.NotAlone() // then it would be told
+		}
+		d.k.flow.State, d.k.flow.Flight = 0, [2]conntrack.Flight{}
+		d.now = d.now.Add(lookedAt)
+		d.tick(toServer)
+		if got := d.k.flow.State&conntrack.StateControl != 0; got != found {
+			t.Errorf("with others %v: it was written anew: %v", others, got)
+		}
+	}
+}
+
+func TestTickLooksAtAFewSessionsInTurn(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.Told = true
+	for range 10 {
+		looks := d.k.looks
+		d.now = d.now.Add(lookedAt)
+		if d.tick(toServer); d.k.looks != looks+1 {
+			t.Errorf("with one session a tick looks %d times", d.k.looks-looks)
+		}
+		d.now = d.now.Add(lookedAt / 4)
+		if d.tick(toServer); d.k.looks != looks+1 {
+			t.Error("it looks again so soon")
+		}
+	}
+}
+
 // What is written without a packet would be replicated over what the other has done since.
 func TestWipedLabelIsMendedByAPacketWhereAnotherGatewayMayHaveTheSession(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()

@@ -206,9 +206,12 @@ func TestFatesOfDoorsWithTheSameAddressesInTwoZones(t *testing.T) {
 	elsewhere.Zone = 5
 	g.Fates.DataStarted(now, elsewhere, b.Tuple[0]) // it is too late for that
 	g.Fates.DataStarted(now, data, a.Tuple[0])
-	g.Fates.DataChanged(now, elsewhere, conntrack.TCPClosed)
-	g.Fates.DataChanged(now, data, conntrack.TCPEstablished)
-	g.Fates.DataChanged(now, data, conntrack.TCPTimeWait)
+	ended := conntrack.Entry{
+		Flow: conntrack.Flow{Tuple: [2]conntrack.Tuple{elsewhere}}, Status: conntrack.StatusAssured,
+	}
+	g.Fates.DataEnded(now, &ended)
+	ended.Tuple[0] = data
+	g.Fates.DataEnded(now, &ended)
 	if got := strings.Join(told, " "); got != "dropped used" {
 		t.Errorf("told of %q", got)
 	}

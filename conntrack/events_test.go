@@ -290,3 +290,57 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+func TestListenerHearsOfUpdatesWhileItHasJoinedThem(t *testing.T) {
+	r, c := gateway(t)
+	l := listenIn(t, r.Gateway, FlowNew|FlowDestroy, 1<<20)
+	client, peer := open(t, r, netnstest.Server)
+	f := flow(t, c, client, peer)
+	write := func(s State) {
+		t.Helper()
+		u := Update{StateMask: StateBusy | StateOpaque, State: s}
+		if err := c.Update(f.Tuple[Original], u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, l, whatever) // it began
+	write(StateBusy)
+	if err := l.Join(FlowUpdate); err != nil {
+		t.Fatal(err)
+	}
+	write(StateOpaque)
+	if e := await(t, l, whatever); e.Kind != FlowUpdate || e.Entry.State != StateControl|StateOpaque {
+		t.Errorf("after joining the first event is %+v", e)
+	}
+	if err := l.Leave(FlowUpdate); err != nil {
+		t.Fatal(err)
+	}
+	write(StateBusy)
+	if err := c.Remove(f.Tuple[Original], f.ID); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(t, l, whatever); e.Kind != FlowDestroy {
+		t.Errorf("after leaving the first event is %+v", e)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Join(FlowUpdate); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("joining with a closed listener: %v", err)
+	}
+}
+
+// The audience calls it from what Receive calls.
+func TestListenerMayJoinWhileItReceives(t *testing.T) {
+	r, _ := gateway(t)
+	l := listenIn(t, r.Gateway, FlowNew, 1<<20)
+	open(t, r, netnstest.Server)
+	err := errors.New("not called")
+	await(t, l, func(*Event) bool {
+		err = l.Join(FlowUpdate)
+		return true
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

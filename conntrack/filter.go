@@ -12,10 +12,10 @@ import (
 // entry through.
 const maxFiltered = 64
 
-// Filter has the kernel deliver, of all events, those of expectations; of entries that were expected that
-// they begin, are answered, are closed by both sides or reset, and end; of entries that were dialled at one
-// of the ports their end, and what a program wrote in them; but nothing of what was done by one whose netlink
-// port id is among own. The rest is not even queued then. It can be called again, also while Receive waits.
+// Filter has the kernel deliver, of all events, those of expectations; of entries that were expected their
+// beginning and their end; of entries that were dialled at one of the ports their end, and what a program
+// wrote in them; but nothing of what was done by one whose netlink port id is among own. The rest is not even
+// queued then. It can be called again, also while Receive waits.
 func (r *Listener) Filter(ports []uint16, own ...uint32) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,11 +93,10 @@ func ofExpected(message uint32) []unix.SockFilter {
 		jump(unix.BPF_JEQ, msgDelete, toAccept, 0),
 	}
 	p = append(p, find(ctaProtoInfo, ctaProtoInfoTCP, ctaTCPState)...)
-	p = append(p, op(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, attrValue))
-	for _, s := range []TCPState{TCPSynSent, TCPSynReceived, TCPTimeWait, TCPClosed} {
-		p = append(p, jump(unix.BPF_JEQ, uint32(s), toAccept, 0))
-	}
-	return append(p, op(unix.BPF_RET|unix.BPF_K, 0))
+	return append(p,
+		op(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, attrValue),
+		jump(unix.BPF_JEQ, uint32(TCPSynSent), toAccept, 0),
+		op(unix.BPF_RET|unix.BPF_K, 0))
 }
 
 // portOf loads the port that the entry of an event was dialled at.

@@ -42,16 +42,18 @@ type Event struct {
 	Expect ExpectEntry // of the expectation kinds
 }
 
-// Listener receives events of one network namespace. Receive is for one goroutine; Close, ReceiveWaiting and
-// SetDeadline may be called from others.
+// Listener receives events of one network namespace. Receive is for one goroutine; all else may be called
+// from others, Join and Leave also from what Receive calls.
 type Listener struct {
 	fd     int
+	portID uint32
 	wait   waiter
 	closed atomic.Bool
 	most   int // datagrams that are read at once
 
-	receiving sync.Mutex // held by Receive
-	mu        sync.Mutex // held from a datagram's reading until its events are handed on
+	receiving sync.Mutex   // held by Receive
+	mu        sync.Mutex   // held from a datagram's reading until its events are handed on
+	open      sync.RWMutex // held while the socket must not be closed, by who may have mu or not
 	buf       []byte
 	event     Event
 	dec       decoder
@@ -85,11 +87,44 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 		return nil, fmt.Errorf("set up the netlink socket for conntrack events: %w", err)
 	}
 	r := &Listener{fd: fd, buf: make([]byte, maxAnswer), dec: decoder{layout: l}, most: aReceive}
-	if err := r.wait.init(fd); err != nil {
+	if r.portID, err = nlread.PortID(fd); err == nil {
+		err = r.wait.init(fd)
+	}
+	if err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("wait on the netlink socket for conntrack events: %w", err)
 	}
 	return r, nil
+}
+
+// PortID is the netlink port id of the socket.
+func (r *Listener) PortID() uint32 { return r.portID }
+
+// Join has the listener hear of kinds from now on as well.
+func (r *Listener) Join(kinds Kind) error {
+	return r.member(unix.NETLINK_ADD_MEMBERSHIP, kinds, "join")
+}
+
+// Leave has it hear of kinds no more. What was queued before is still received.
+func (r *Listener) Leave(kinds Kind) error {
+	return r.member(unix.NETLINK_DROP_MEMBERSHIP, kinds, "leave")
+}
+
+func (r *Listener) member(how int, kinds Kind, doing string) error {
+	r.open.RLock()
+	defer r.open.RUnlock()
+	if r.closed.Load() {
+		return fmt.Errorf("%s conntrack events: %w", doing, os.ErrClosed)
+	}
+	for i, group := range groups {
+		if kinds&(1<<i) == 0 {
+			continue
+		}
+		if err := unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, how, int(group)); err != nil {
+			return fmt.Errorf("%s conntrack events: %w", doing, err)
+		}
+	}
+	return nil
 }
 
 // SetDeadline makes Receive return os.ErrDeadlineExceeded at t; never if t is zero.
@@ -108,6 +143,8 @@ func (r *Listener) Close() error {
 	defer r.receiving.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.open.Lock()
+	defer r.open.Unlock()
 	return errors.Join(os.NewSyscallError("close", unix.Close(r.fd)), r.wait.close())
 }
 

@@ -16,9 +16,6 @@ import (
 // that its connection has come.
 const settleTime = time.Second
 
-// askStep is of how many data connections the kernel is asked at once.
-const askStep = 256
-
 // Stats count what came of doors. They may be read from any goroutine.
 type Stats struct {
 	Fates   [len(dialogue.Modes)][len(Outcomes)]atomic.Uint64
@@ -34,12 +31,12 @@ type Book struct {
 	OnCame        func(*Story) // its data connection came; nil: nobody wants to know
 	OnKernelError func(doing string, err error)
 
-	// Listens says that DoorGone, DataStarted, DataChanged and DataEnded are called where the kernel makes
-	// events. If it does for no door (conntrack.Expectation.Told), what comes of it stays unknown.
+	// Listens says that DoorGone, DataStarted and DataEnded are called where the kernel makes events. If it
+	// does for no door (conntrack.Expectation.Told), what comes of it stays unknown.
 	Listens bool
 
-	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: what is counted of
-	// data connections is told late, and control connections are not kept alive during transfers.
+	// Entry looks up all that the kernel tells of the entry with an original tuple; nil: the end of data
+	// connections is told late, and control connections are not kept alive during transfers.
 	Entry func(original conntrack.Tuple, e *conntrack.Entry) error
 	// Update changes the entry with an original tuple.
 	Update func(original conntrack.Tuple, u conntrack.Update) error
@@ -48,7 +45,6 @@ type Book struct {
 	zoned   elastic.Map[uint32, *Story]        // those in a conntrack zone, by the expectation's number
 	flowing elastic.Map[conntrack.Key, *Story] // by the original tuple of the data connection
 	shut    []*Story                           // those of waiting that are shut, the oldest first
-	asks    []*Story                           // those of flowing of which events may have been lost
 	swept   time.Time
 }
 
@@ -143,6 +139,9 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 	}
 	b.leave(s)
 	s.watched, s.data, s.came, s.state = true, data, at, conntrack.TCPSynSent
+	if s.mark, s.look = at, at.Add(lookStep); s.Why == policy.Used {
+		s.said = s.shutAt
+	}
 	s.Waited, s.Why = max(0, at.Sub(s.Opened)), policy.None
 	if old := b.flowing.At(data.Key()); old != nil {
 		b.finish(old, at)
@@ -154,19 +153,12 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 	}
 }
 
-// DataChanged tells of another state of a data connection. When both sides have closed it the kernel is
-// asked for what passed, because it keeps the entry for minutes.
-func (b *Book) DataChanged(at time.Time, data conntrack.Tuple, to conntrack.TCPState) {
-	s := b.flowing.At(data.Key())
-	if s == nil || to == 0 {
-		return
+// Said tells that the server says, at a time, that the transfer of s is over: with it, or soon after, its
+// data connection is closed.
+func (b *Book) Said(s *Story, at time.Time) {
+	if s.Flows() {
+		s.said, s.mark, s.look = at, at, time.Time{}
 	}
-	s.changed(to)
-	if to != conntrack.TCPTimeWait && to != conntrack.TCPClosed {
-		return
-	}
-	b.Count(s)
-	b.finish(s, at)
 }
 
 // Count asks the kernel for what has passed in the data connection of s.
@@ -183,15 +175,15 @@ func (b *Book) DataEnded(at time.Time, e *conntrack.Entry) {
 	if s == nil {
 		return
 	}
-	if e.TCP.State != 0 {
-		s.changed(e.TCP.State)
-	}
-	s.count(e)
+	s.found(e)
 	b.finish(s, at)
 }
 
-// finish ends the story of a data connection.
+// finish ends the story of a data connection of which it is known at a time that it is over.
 func (b *Book) finish(s *Story, at time.Time) {
+	if !s.said.IsZero() {
+		at = s.said
+	}
 	b.flowing.Delete(s.data.Key())
 	b.Stats.Data.Add(-1)
 	s.flowed(at)

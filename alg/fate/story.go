@@ -23,6 +23,11 @@ type Story struct {
 	state       conntrack.TCPState
 	ended       bool // nothing will be added
 
+	said time.Time // when the server said that it is over; zero: it did not, or it was not so
+	mark time.Time // when it came, or that
+	look time.Time // when to ask the kernel for it
+	gone bool      // the kernel had none when it was asked
+
 	full    time.Duration // the most that was left of the control connection's timeout
 	renewal time.Time     // when to look at it next
 }
@@ -54,10 +59,15 @@ func (s *Story) Left(now time.Time) time.Duration {
 	return max(0, s.Door.Timeout-now.Sub(s.Opened))
 }
 
-// changed takes note of a state of the data connection.
-func (s *Story) changed(to conntrack.TCPState) {
-	s.state = to
-	s.established = s.established || to != conntrack.TCPSynSent && to != conntrack.TCPClosed
+// found takes note of what the kernel tells of the data connection. Assured: the handshake was completed.
+func (s *Story) found(e *conntrack.Entry) {
+	to := e.TCP.State
+	if to != 0 {
+		s.state = to
+	}
+	s.established = s.established || e.Status&conntrack.StatusAssured != 0 ||
+		to != 0 && to != conntrack.TCPSynSent && to != conntrack.TCPClosed
+	s.count(e)
 }
 
 // count notes what the kernel counted.

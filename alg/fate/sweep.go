@@ -26,9 +26,52 @@ func (b *Book) Sweep(now time.Time) {
 			}
 		}
 	}
-	b.askMissed(now)
+	asks := askStep
 	for _, x := range b.flowing.All() {
+		if asks > 0 && !now.Before(x.look) && b.Entry != nil {
+			asks--
+			if b.ask(x, now); x.ended {
+				continue
+			}
+		}
 		b.renew(x, now)
+	}
+}
+
+const (
+	// lookStep is the least time between two looks at a data connection, and lookStepLong where there is no
+	// sign that it is about to end: less than the kernel keeps one that was reset
+	// (nf_conntrack_tcp_timeout_close).
+	lookStep     = time.Second
+	lookStepLong = 5 * time.Second
+	// lookOften is for how long after it came, or its end was said, it is looked at often.
+	lookOften = 10 * time.Second
+	// askStep is of how many data connections the kernel is asked at once.
+	askStep = 256
+)
+
+// ask looks how a data connection is. The kernel could tell of each change of it, but then it would of each
+// change of each connection of this machine; and when both sides have closed one it keeps it for minutes.
+func (b *Book) ask(s *Story, now time.Time) {
+	var e conntrack.Entry
+	switch err := b.Entry(s.data, &e); {
+	case errors.Is(err, conntrack.ErrNotFound):
+		if s.gone {
+			s.state = 0 // the event is lost, and with it how it ended
+			b.finish(s, now)
+			return
+		}
+		s.gone = true // the event is on its way
+	case err == nil:
+		s.found(&e)
+		if s.state == conntrack.TCPTimeWait || s.state == conntrack.TCPClosed {
+			b.finish(s, now)
+			return
+		}
+		s.said = time.Time{}
+	}
+	if s.look = now.Add(lookStep); !s.gone && now.Sub(s.mark) > lookOften {
+		s.look = now.Add(lookStepLong)
 	}
 }
 
@@ -38,31 +81,8 @@ func (b *Book) EventsLost() {
 	for _, x := range b.waiting.All() {
 		x.watched = false
 	}
-	b.asks = b.asks[:0]
 	for _, x := range b.flowing.All() {
-		b.asks = append(b.asks, x)
-	}
-}
-
-// askMissed asks the kernel for some of the data connections whose end may have been missed.
-func (b *Book) askMissed(now time.Time) {
-	if b.Entry == nil {
-		return
-	}
-	for n := 0; n < askStep && len(b.asks) > 0; n++ {
-		x := b.asks[len(b.asks)-1]
-		b.asks = b.asks[:len(b.asks)-1]
-		if x.ended {
-			continue
-		}
-		var e conntrack.Entry
-		switch err := b.Entry(x.data, &e); {
-		case errors.Is(err, conntrack.ErrNotFound):
-			x.state = 0 // how it ended is not known
-			b.finish(x, now)
-		case err == nil:
-			b.DataChanged(now, x.data, e.TCP.State)
-		}
+		x.look = time.Time{}
 	}
 }
 

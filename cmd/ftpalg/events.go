@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +37,7 @@ type happening struct {
 	early   bool            // an expectation is gone before its timeout
 	tuple   conntrack.Tuple // original tuple of an entry
 	state   conntrack.TCPState
+	status  conntrack.Status
 	counted bool
 	counter [2]conntrack.Counter
 	number  uint32 // the kernel's of an entry or an expectation
@@ -52,15 +50,17 @@ type events struct {
 	wake   func() error // ends the round of the loop that waits
 	own    []uint32     // netlink port ids of our own requests
 	ready  chan happening
-	lost   *atomic.Uint64 // counts how often events were lost
-	missed atomic.Bool    // since the loop looked last
-	told   bool           // that they can be lost
-	woken  time.Time      // when the loop was woken last; of whoever reads events
-	broken chan error     // what ended the listening
-	read   func() bool    // has all hear what waits, and tells whether there is more
-	looked time.Time      // when the loop had them do so last, because it has packets
-	looks  *atomic.Bool   // a loop does, since the listening goroutine did; of all
-	others bool           // this worker knows the sessions of another gateway
+	lost   *atomic.Uint64  // counts how often events were lost
+	missed atomic.Bool     // since the loop looked last
+	told   bool            // that they can be lost
+	woken  time.Time       // when the loop was woken last; of whoever reads events
+	broken chan error      // what ended the listening
+	read   func() bool     // has all hear what waits, and tells whether there is more
+	looked time.Time       // when the loop had them do so last, because it has packets
+	looks  *atomic.Bool    // a loop does, since the listening goroutine did; of all
+	others bool            // this worker knows the sessions of another gateway
+	attend func(time.Time) // is to be called every second while there are sessions
+	joined atomic.Bool     // updates are heard of that were not before; since the loop looked last
 }
 
 func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
@@ -69,80 +69,6 @@ func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
 		others: true,
 		ready:  make(chan happening, eventsWaiting), broken: make(chan error, 1),
 	}
-}
-
-// watch listens to the events of control connections at ports. It must be called before there are
-// connections to be told of. own are the netlink port ids of the program's own requests.
-func watch(ports []uint16, own []uint32) (*conntrack.Listener, error) {
-	const kinds = conntrack.AllEvents &^ conntrack.ExpectNew // who makes one is told (Expectation.Told)
-	l, err := conntrack.Listen(kinds, eventBuffer, conntrack.DefaultLayout)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.Filter(ports, own...); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
-// audience has the events of all workers. All hear of all: whose it is tells the table of each.
-type audience struct {
-	listener *conntrack.Listener
-	all      []*events
-	looks    atomic.Bool // see events
-	over     atomic.Bool // there will be no more events
-}
-
-// listen receives until the listener is closed.
-func (a *audience) listen() {
-	take := a.taker(nil)
-	for a.heard(a.listener.Receive(take)) {
-		if a.looks.Swap(false) {
-			time.Sleep(longLull)
-		} else {
-			time.Sleep(lull)
-		}
-	}
-}
-
-// reader returns what the loop of e calls to have all hear what waits; it tells whether there is more.
-func (a *audience) reader(e *events) func() bool {
-	take := a.taker(e)
-	return func() bool {
-		if a.over.Load() {
-			return false
-		}
-		more, err := a.listener.ReceiveWaiting(take)
-		return a.heard(err) && (more || err != nil)
-	}
-}
-
-// taker hands an event on to all. The loop of awake, if that is not nil, need not be woken.
-func (a *audience) taker(awake *events) func(*conntrack.Event) {
-	return func(ev *conntrack.Event) {
-		for _, e := range a.all {
-			e.take(ev, e == awake)
-		}
-	}
-}
-
-// heard tells all of an error, and returns false if there will be no more events.
-func (a *audience) heard(err error) bool {
-	lost := errors.Is(err, conntrack.ErrEventsLost)
-	switch {
-	case err == nil:
-		return true
-	case lost: // it goes on
-	case a.over.Swap(true), errors.Is(err, os.ErrClosed): // that is told already, or wanted
-		return false
-	}
-	for _, e := range a.all {
-		e.lose()
-		if !lost {
-			e.broken <- err
-		}
-	}
-	return lost
 }
 
 func (e *events) lose() {
@@ -159,13 +85,13 @@ func (e *events) take(ev *conntrack.Event, awake bool) {
 		h.master, h.open, h.number, h.early = x.Master, x.Dst, x.ID, x.Timeout > 0
 	default:
 		x := &ev.Entry
-		h.master, h.tuple, h.state = x.Master, x.Tuple[conntrack.Original], x.TCP.State
+		h.master, h.tuple, h.state, h.status = x.Master, x.Tuple[conntrack.Original], x.TCP.State, x.Status
 		h.counted, h.counter, h.number = x.HasCounters, x.Counters, x.ID
-		foreign := ev.PortID != 0 && !slices.Contains(e.own, ev.PortID)
-		if foreign && x.Expected() && ev.Kind != conntrack.FlowDestroy {
+		h.foreign = foreign(ev, e.own)
+		if h.foreign && x.Expected() && ev.Kind != conntrack.FlowDestroy {
 			return // a data connection that passes another gateway
 		}
-		h.foreign = foreign && !x.Expected()
+		h.foreign = h.foreign && !x.Expected()
 	}
 	select {
 	case e.ready <- h:
@@ -201,6 +127,9 @@ func (e *events) look(now time.Time, copied bool) {
 
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
+	if e.joined.Swap(false) {
+		g.NotAlone() // nobody told of what was written before
+	}
 	if e.missed.Swap(false) {
 		g.Fates.EventsLost()
 		g.NotAlone()
@@ -241,10 +170,8 @@ func (h *happening) tell(g *alg.Gateway, others bool) {
 		g.Fates.DoorGone(h.at, &door, h.early)
 	case conntrack.FlowNew:
 		g.Fates.DataStarted(h.at, h.tuple, h.master)
-	case conntrack.FlowUpdate:
-		g.Fates.DataChanged(h.at, h.tuple, h.state)
 	case conntrack.FlowDestroy:
-		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter}
+		e := conntrack.Entry{HasCounters: h.counted, Counters: h.counter, Status: h.status}
 		e.Tuple[conntrack.Original], e.TCP.State = h.tuple, h.state
 		g.Fates.DataEnded(h.at, &e)
 		if h.foreign {
@@ -274,11 +201,14 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	}
 	p.listener = l
 	p.undo = append(p.undo, l.Close)
-	a := &audience{listener: l}
+	a := &audience{listener: l, own: p.own, others: func() (bool, error) {
+		return conntrack.OthersListen(conntrack.FlowUpdate, l.PortID())
+	}}
+	a.attend(time.Now())
 	heard, _ := p.hears()
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
-		w.events.read, w.events.looks = a.reader(w.events), &a.looks
+		w.events.read, w.events.looks, w.events.attend = a.reader(w.events), &a.looks, a.attend
 		w.events.others = len(a.all) == 0
 		w.gateway.Fates.Entry, w.gateway.Told = w.conn.Entry, heard == "on"
 		w.gateway.Fates.Listens = true

@@ -21,7 +21,7 @@ func newEventsOf(n int) *events {
 		others: true,
 		own:    []uint32{7}, lost: &atomic.Uint64{}, wake: func() error { return nil },
 		ready: make(chan happening, n), broken: make(chan error, 1), read: func() bool { return false },
-		looks: &atomic.Bool{},
+		looks: &atomic.Bool{}, attend: func(time.Time) {},
 	}
 }
 
@@ -72,7 +72,6 @@ func TestEventsBecomeAFate(t *testing.T) {
 	}
 	for _, e := range []conntrack.Event{
 		expect(conntrack.ExpectDestroy), flow(conntrack.FlowNew, conntrack.TCPSynSent),
-		flow(conntrack.FlowUpdate, conntrack.TCPEstablished),
 		flow(conntrack.FlowDestroy, conntrack.TCPLastAck),
 	} {
 		l.events.take(&e, false)

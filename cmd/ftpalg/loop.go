@@ -240,6 +240,9 @@ func (l *loop) take(now time.Time, n int) {
 
 func (l *loop) tick(now time.Time) {
 	l.ticked = now
+	if l.events != nil {
+		l.events.attend(now)
+	}
 	l.gateway.Tick(now)
 	l.release(now)
 	l.flush()
