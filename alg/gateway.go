@@ -41,9 +41,7 @@ type Gateway struct {
 	OnAdopted     func(client, server netip.AddrPort)
 	OnKernelError func(doing string, err error)
 
-	// Told says that Changed or NotAlone is called within milliseconds of what they tell of.
-	Told bool
-
+	Company       // other programs that write what this one writes
 	Succeeds bool // another program had the packets until this one had them: none went by unseen
 
 	Fates fate.Book // what comes of the doors; the kernel's events go there
@@ -63,8 +61,6 @@ type Gateway struct {
 	zones     zones
 	began     beginning
 	damaged   moment // when packets went by last because there were no rules
-	notAlone  bool   // another program may have written entries of control connections
-	copied    bool   // one did
 	drains    uint32 // how often all packets that there were had been handled
 	deleted   deleted
 	cameNow   []*fate.Story // their data connections came: see settle
@@ -82,6 +78,7 @@ type Gateway struct {
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g := &Gateway{kernel: k, clients: &clients{}, began: beginning{time.Now()}, damaged: never}
+	g.unheard = never
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
 	g.half.init()
@@ -314,6 +311,7 @@ func (g *Gateway) handshake(p *rewrite.Packet) {
 func (g *Gateway) session(p *rewrite.Packet) (*session, rewrite.Dir, policy.Reason) {
 	s, dir := g.table.of(p, g.origin.Zone)
 	if s != nil {
+		unheard := s.checked <= g.unheard
 		if s.kept.trusts(s, dir, p) && s.home.stands(s, p) {
 			g.table.touch(s, g.began.at(g.now))
 			return s, dir, s.home.judge(s)
@@ -321,7 +319,10 @@ func (g *Gateway) session(p *rewrite.Packet) (*session, rewrite.Dir, policy.Reas
 		if s.home.awaited(s) {
 			return s, dir, policy.OldEntry
 		}
-		g.drop(s)
+		if g.drop(s); unheard && !s.gone {
+			g.Changed(g.now, s.original())
+			s = nil
+		}
 	}
 	if p.Flags()&rewrite.RST != 0 && g.orphans.none() {
 		return nil, 0, policy.None // nothing to close

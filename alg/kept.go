@@ -194,6 +194,19 @@ func (k *kept) settle(s *session) bool {
 	return true
 }
 
+// look finds out whether another program had the session where nobody told of it.
+func (k *kept) look(s *session) {
+	g := s.gateway
+	known := g.Alone() && k.settle(s) || !g.Alone() && k.verify(s)
+	switch {
+	case known:
+	case s.gone:
+		g.drop(s)
+	default:
+		g.Changed(g.now, s.original())
+	}
+}
+
 func (k *kept) store(s *session, u conntrack.Update, want entry) {
 	k.liberal = k.liberal || u.Liberal
 	if err := s.gateway.kernel.Update(s.original(), u); err != nil {

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	endedFor   = 30 * time.Second // how long an ended session is remembered for its last repetitions
-	askedAfter = 60 * time.Second // how long a session is idle before the kernel is asked whether it lives
-	sweepStep  = 1024             // how many sessions a tick looks at
-	askStep    = 256              // and of how many it asks the kernel
-	lookedAt   = time.Second      // how old the last look at an entry may be where nobody tells of changes
-	lookStep   = 64               // and at how many a tick looks for that
+	endedFor   = 30 * time.Second    // how long an ended session is remembered for its last repetitions
+	askedAfter = 60 * time.Second    // how long a session is idle before the kernel is asked whether it lives
+	sweepStep  = 1024                // how many sessions a tick looks at
+	askStep    = 256                 // and of how many it asks the kernel
+	lookedAt   = moment(time.Second) // how old a look at an entry may be where nobody tells of changes
+	lookStep   = 64                  // and at how many a tick looks for that
 
 	// bypassedFor is how long after the rules were gone a session may still be what went by made of it: no
 	// sender waits longer before it repeats something (RFC 6298 section 2.5).
@@ -270,18 +270,12 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.standby.follow(g, &f)
 }
 
-// Accompanied tells that another program writes entries of control connections.
-func (g *Gateway) Accompanied() { g.notAlone, g.copied = true, true }
-
-// NotAlone tells that one may, because it cannot be known.
-func (g *Gateway) NotAlone() { g.notAlone = true }
-
-// Alone tells whether no other program writes entries of control connections, as far as the kernel tells.
-func (g *Gateway) Alone() bool { return g.Told && !g.notAlone }
-
-// Copied tells whether another program wrote such entries, as what replicates them does. It may replace them
-// too, and the gateway wants to be told the entries of packets (Origin.Entry).
-func (g *Gateway) Copied() bool { return g.copied }
+// Unheard tells that another program may have written entries of control connections until now: all sessions
+// are looked at once more.
+func (g *Gateway) Unheard(now time.Time) {
+	g.NotAlone()
+	g.unheard = g.began.at(now)
+}
 
 // Drained tells that all packets have been handled that had come when packets were read last.
 func (g *Gateway) Drained() { g.drains++ }
@@ -293,14 +287,6 @@ func (g *Gateway) Damaged(now time.Time) {
 	for s := range g.table.all() {
 		s.doubt()
 	}
-}
-
-// believes returns for how long after its last packet what is remembered of a session is believed.
-func (g *Gateway) believes() time.Duration {
-	if g.Alone() {
-		return aloneFor
-	}
-	return verifyEvery
 }
 
 // Adopt tells the gateway of expectations that an earlier process made.
@@ -317,9 +303,9 @@ func (g *Gateway) sweep() {
 	for s := t.over.next; s != &t.over && at.since(s.lastSeen) > endedFor; s = t.over.next {
 		g.drop(s)
 	}
-	asks, looks := askStep, lookStep
+	asks, looks, due := askStep, lookStep, at-lookedAt
 	if !g.Alone() {
-		looks = 0 // they are told of; else nobody tells of who writes once and listens to nothing
+		looks, due = sweepStep, g.unheard
 	}
 	if t.cursor == &t.live {
 		t.cursor = t.live.next
@@ -337,10 +323,9 @@ func (g *Gateway) sweep() {
 			if asks--; !s.kept.verify(s) {
 				g.drop(s)
 			}
-		case looks > 0 && at.since(s.checked) >= lookedAt:
-			if looks--; !s.kept.settle(s) {
-				g.drop(s)
-			}
+		case looks > 0 && s.checked <= due:
+			looks--
+			s.kept.look(s)
 		}
 	}
 	g.clients.sweep(g.now)

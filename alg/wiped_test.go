@@ -2,6 +2,7 @@ package alg
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -35,7 +36,7 @@ func TestWipedLabelIsFoundWithinASecondThoughNobodyTells(t *testing.T) {
 			d.g.NotAlone() // then it would be told
 		}
 		d.k.flow.State, d.k.flow.Flight = 0, [2]conntrack.Flight{}
-		d.now = d.now.Add(lookedAt)
+		d.now = d.now.Add(time.Duration(lookedAt))
 		d.tick(toServer)
 		if got := d.k.flow.State&conntrack.StateControl != 0; got != found {
 			t.Errorf("with others %v: it was written anew: %v", others, got)
@@ -48,11 +49,11 @@ func TestTickLooksAtAFewSessionsInTurn(t *testing.T) {
 	d.g.Told = true
 	for range 10 {
 		looks := d.k.looks
-		d.now = d.now.Add(lookedAt)
+		d.now = d.now.Add(time.Duration(lookedAt))
 		if d.tick(toServer); d.k.looks != looks+1 {
 			t.Errorf("with one session a tick looks %d times", d.k.looks-looks)
 		}
-		d.now = d.now.Add(lookedAt / 4)
+		d.now = d.now.Add(time.Duration(lookedAt / 4))
 		if d.tick(toServer); d.k.looks != looks+1 {
 			t.Error("it looks again so soon")
 		}

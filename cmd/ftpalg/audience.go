@@ -46,9 +46,6 @@ type audience struct {
 	written  bool                 // another program wrote entries of control connections
 }
 
-// attendEvery is how often it is looked who else hears of updates.
-const attendEvery = time.Second
-
 // hearer is the part of conntrack.Listener that an audience needs.
 type hearer interface {
 	Receive(func(*conntrack.Event)) error
@@ -56,6 +53,9 @@ type hearer interface {
 	Join(conntrack.Kind) error
 	Leave(conntrack.Kind) error
 }
+
+// attendTime is the least time between two looks at who else hears of updates.
+const attendTime = tickTime / 2
 
 // listen receives until the listener is closed.
 func (a *audience) listen() {
@@ -100,7 +100,7 @@ func (a *audience) taker(awake *events) func(*conntrack.Event) {
 func (a *audience) attend(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now.Sub(a.attended) < attendEvery {
+	if now.Sub(a.attended) < attendTime {
 		return
 	}
 	a.attended = now

@@ -53,7 +53,7 @@ func newHall() *hall {
 
 // later has a second pass.
 func (h *hall) later() {
-	h.now = h.now.Add(attendEvery)
+	h.now = h.now.Add(time.Second)
 	h.attend(h.now)
 }
 
@@ -61,7 +61,7 @@ func TestUpdatesAreHeardOfWhileOthersHearOfThem(t *testing.T) {
 	h := newHall()
 	h.later()
 	h.others = true
-	h.attend(h.now.Add(attendEvery / 2)) // too soon
+	h.attend(h.now.Add(attendTime / 2)) // too soon
 	if h.hearer.updates || h.asked != 1 {
 		t.Errorf("it hears of updates: %v, asked %d times", h.hearer.updates, h.asked)
 	}
@@ -137,6 +137,26 @@ func TestFirstEntryOfAnotherGatewayHasAStandbyHearOfTheRest(t *testing.T) {
 		}
 		if h.later(); h.hearer.updates != c.want {
 			t.Errorf("%s, and nobody else listens: updates are heard of: %v", c.name, h.hearer.updates)
+		}
+	}
+}
+
+// Another gateway may have the sessions of one that stood still, and may have come to be meanwhile.
+func TestLoopThatStoodStillLooksWhoElseListens(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		l := testLoop(t, &fakeQueue{}, io.Discard)
+		l.gateway.Told = true
+		h := newHall()
+		l.events = h.all[0]
+		l.events.attend = h.attend
+		h.later()
+		now := h.now.Add(attendTime)
+		h.others, l.stall.ran = true, now
+		if stopped {
+			l.stall.ran = now.Add(-time.Minute)
+		}
+		if l.goOn(now); l.gateway.Alone() == stopped {
+			t.Errorf("stopped %v: alone %v", stopped, l.gateway.Alone())
 		}
 	}
 }

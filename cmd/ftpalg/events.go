@@ -59,7 +59,7 @@ type events struct {
 	looked time.Time       // when the loop had them do so last, because it has packets
 	looks  *atomic.Bool    // a loop does, since the listening goroutine did; of all
 	others bool            // this worker knows the sessions of another gateway
-	attend func(time.Time) // is to be called every second while there are sessions
+	attend func(time.Time) // see audience
 	joined atomic.Bool     // updates are heard of that were not before; since the loop looked last
 }
 
@@ -128,11 +128,11 @@ func (e *events) look(now time.Time, copied bool) {
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	if e.joined.Swap(false) {
-		g.NotAlone() // nobody told of what was written before
+		g.Unheard(time.Now()) // nobody told of what was written before
 	}
 	if e.missed.Swap(false) {
 		g.Fates.EventsLost()
-		g.NotAlone()
+		g.Unheard(time.Now())
 		if !e.told {
 			e.told = true
 			j.log.Warn("events of the kernel were lost: what came of some data connections stays unknown; " +

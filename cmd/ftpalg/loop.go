@@ -212,6 +212,7 @@ func (l *loop) round() (int, error) {
 func (l *loop) goOn(now time.Time) {
 	late := l.stall.look(now, l.armed)
 	if l.events != nil && (late || l.stall.rested(now)) {
+		l.events.attend(now)
 		l.events.catchUp(l.gateway, l.journal)
 	}
 	l.stall.ran = now
