@@ -24,7 +24,7 @@ func TestPacketThatWaitedSinceAnotherWroteUnheardIsDropped(t *testing.T) {
 		}
 		d.wantArrived("what may have waited", d.c("NOOP\r\n"), arrives)
 		if here := d.g.Stats.Sessions.Load() == 1; here == wrote || d.g.Copied() != wrote {
-			t.Errorf("another wrote: %v; the session is here: %v, others write: %v", wrote, here, d.g.Copied())
+			t.Errorf("another wrote: %v; the session is here: %v, replicas %v", wrote, here, d.g.Copied())
 		}
 		d.g.Drained()
 		d.seq[toServer] -= uint32(len("NOOP\r\n") - len(arrives))

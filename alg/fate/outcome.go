@@ -91,7 +91,7 @@ type Fate struct {
 	Why            policy.Reason // why it was closed, if it was
 	Opened         time.Time
 	Waited         time.Duration // until the connection came, or nobody was waited for any more
-	Lasted         time.Duration // the connection
+	Lasted         time.Duration // the connection: until the final reply, or until it was found to be over
 	Ending         Ending
 
 	// FromClient and FromServer are what was sent, IP headers included, if Counted: that is with

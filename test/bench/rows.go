@@ -30,6 +30,7 @@ var probes = []probe{
 	{"sessions 1", "FBQKN", sessions(1, "≥ 0.7")},
 	{"sessions 64", "FBQKN", sessions(64, "≥ 0.75")},
 	{"sessions 256", "FBQKN", sessions(256, "≥ 0.75")},
+	{"others", "FBQKN", (*bench).others},
 	{"flood", "FBQKN", (*bench).flood},
 }
 
@@ -247,4 +248,18 @@ func sessions(atOnce int, target string) sampler {
 		}
 		return nil
 	}
+}
+
+// others is what a gateway leaves of the machine to connections that are none of its business.
+func (b *bench) others(e *engine.Engine, round int) error {
+	d, err := peer.Sessions{AtOnce: 64, For: b.sample(), Short: true}.Run(e.Net.Client, e.Other)
+	if err == nil && d.Failed > 0 {
+		err = fmt.Errorf("%d connections failed beside %d good ones, the first: %s", d.Failed, d.N, d.Why)
+	}
+	if err != nil {
+		return err
+	}
+	row := report.Row{Name: "short connections that are no FTP, 64 at once", Unit: "/s", Over: "N"}
+	b.table.Add(row, e.Name, round, d.Rate())
+	return nil
 }

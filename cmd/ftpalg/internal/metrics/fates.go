@@ -46,8 +46,9 @@ func newTimes() times {
 			Buckets: []float64{1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"mode"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "ftpalg_data_duration_seconds",
-			Help:    "Time from the arrival of a data connection to its end.",
+			Name: "ftpalg_data_duration_seconds",
+			Help: "Time from the arrival of a data connection to the final reply, or to when it was found " +
+				"closed, or reset, within 5 s.",
 			Buckets: []float64{0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200, 43200},
 		}, []string{"mode"}),
 	}

@@ -43,16 +43,20 @@ type Engine struct {
 	Config
 	Net  *lab.Routed
 	Wire *wire.Wire
-	// Server is where the FTP server listens.
-	Server netip.AddrPort
+	// Server is where the FTP server listens, and Other where another one does, on a port that is no FTP port
+	// for any engine.
+	Server, Other netip.AddrPort
 
 	lab     *lab.Lab
-	server  *peer.Server
+	servers []*peer.Server
 	process *lab.Cmd
 }
 
 // queue is the number of the queue, of Program and Accept alike.
 const queue = 2121
+
+// otherPort is that of the server that is no FTP server.
+const otherPort = 8080
 
 // patience is how long anything may take.
 const patience = 10 * time.Second
@@ -87,8 +91,13 @@ func (e *Engine) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if e.server, err = peer.Serve(e.Net.Server, e.Server, seen); err != nil {
-		return err
+	e.Other = e.Net.Server.AddrPort(false, otherPort)
+	for _, at := range []netip.AddrPort{e.Server, e.Other} {
+		s, err := peer.Serve(e.Net.Server, at, seen)
+		if err != nil {
+			return err
+		}
+		e.servers = append(e.servers, s)
 	}
 	return e.run(ctx)
 }
@@ -249,8 +258,8 @@ func (e *Engine) signal(s unix.Signal) error {
 // Close ends the engine and removes its network.
 func (e *Engine) Close() error {
 	var errs []error
-	if e.server != nil {
-		errs = append(errs, e.server.Close())
+	for _, s := range e.servers {
+		errs = append(errs, s.Close())
 	}
 	if e.Wire != nil {
 		e.Wire.Close()

@@ -15,6 +15,7 @@ import (
 type Sessions struct {
 	AtOnce int
 	For    time.Duration
+	Short  bool // QUIT follows the greeting
 }
 
 // Done is what came of them.
@@ -32,6 +33,7 @@ type visitor struct {
 	loop   *loop
 	host   netip.Addr
 	server netip.AddrPort
+	short  bool
 	ports  dataPorts
 	visits map[*visit]struct{}
 	begun  int
@@ -52,7 +54,7 @@ type visit struct {
 
 // Run has AtOnce sessions from the host at any time.
 func (s Sessions) Run(h *lab.Host, server netip.AddrPort) (Done, error) {
-	v := &visitor{host: h.Addr(false), server: server, visits: map[*visit]struct{}{}}
+	v := &visitor{host: h.Addr(false), server: server, short: s.Short, visits: map[*visit]struct{}{}}
 	err := h.Do(func() (err error) {
 		if v.loop, err = newLoop(); err != nil {
 			return err
@@ -135,6 +137,10 @@ func (s *visit) reply(line []byte) {
 	code, rest, _ := cut(line)
 	switch code {
 	case "220 ":
+		if s.short {
+			s.control.say([]byte("QUIT\r\n"))
+			return
+		}
 		s.control.say([]byte("USER u\r\n"))
 	case "331 ":
 		s.control.say([]byte("PASS p\r\n"))
