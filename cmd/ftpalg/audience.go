@@ -94,9 +94,10 @@ func (a *audience) taker(awake *events) func(*conntrack.Event) {
 }
 
 // attend hears of what others write into entries as long as anybody else hears of updates, which whoever
-// replicates entries does. Else the kernel would tell of each change of each connection of this machine, for
-// nothing: a tenth of what a short connection costs it. It is to be called about every second while there are
-// sessions; where there are none, the first of another gateway's that is made here has us hear of the rest.
+// replicates entries does, and has the gateways count on it. Else the kernel would tell of each change of
+// each connection of this machine, for nothing: a tenth of what a short connection costs it. It is to be
+// called about every second while there are sessions; where there are none, the first of another gateway's
+// that is made here has us hear of the rest.
 func (a *audience) attend(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -204,7 +204,6 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 	a := &audience{listener: l, own: p.own, others: func() (bool, error) {
 		return conntrack.OthersListen(conntrack.FlowUpdate, l.PortID())
 	}}
-	a.attend(time.Now())
 	heard, _ := p.hears()
 	for _, w := range p.workers {
 		w.events = hearing(p.own, p.eventsLost, w.queue.Wake)
@@ -214,6 +213,7 @@ func (p *program) openEvents(lost *atomic.Uint64) error {
 		w.gateway.Fates.Listens = true
 		a.all = append(a.all, w.events)
 	}
+	a.attend(time.Now())
 	go a.listen()
 	return nil
 }

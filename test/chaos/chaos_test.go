@@ -176,7 +176,7 @@ func newWorld(test *testing.T, paired bool) *world {
 	}
 	for i, g := range w.Gateways[:1+btoi(paired)] {
 		if *keep != "" {
-			record(t, g, filepath.Join(logs, g.String()+".events"))
+			record(t, g, paired, filepath.Join(logs, g.String()+".events"))
 		}
 		w.watches = append(w.watches, newWatch(t, w, g))
 		w.gateways = append(w.gateways, newGateway(t, g, logs))

@@ -12,8 +12,9 @@ import (
 	"github.com/ftpalg/ftpalg/test/pair"
 )
 
-// record writes down who changes the entries of control connections on a gateway, and to what.
-func record(t testing.TB, g *pair.Gateway, file string) {
+// record writes down who changes the entries of control connections on a gateway, and to what. Where that is
+// only the gateway's program it does not listen to updates: then the program would do so, too.
+func record(t testing.TB, g *pair.Gateway, paired bool, file string) {
 	t.Helper()
 	to, err := os.Create(file)
 	must(t, err)
@@ -22,7 +23,11 @@ func record(t testing.TB, g *pair.Gateway, file string) {
 		<-ended
 		_ = to.Close()
 	})
-	l := g.Listen(t, conntrack.FlowNew|conntrack.FlowUpdate|conntrack.FlowDestroy, 32<<20)
+	kinds := conntrack.FlowNew | conntrack.FlowDestroy
+	if paired {
+		kinds |= conntrack.FlowUpdate
+	}
+	l := g.Listen(t, kinds, 32<<20)
 	go func() {
 		defer close(ended)
 		for {
