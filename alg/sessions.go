@@ -303,10 +303,8 @@ func (g *Gateway) sweep() {
 	for s := t.over.next; s != &t.over && at.since(s.lastSeen) > endedFor; s = t.over.next {
 		g.drop(s)
 	}
-	asks, looks, due := askStep, lookStep, at-lookedAt
-	if !g.Alone() {
-		looks, due = sweepStep, g.unheard
-	}
+	asks := askStep
+	looks, since := g.looks(at)
 	if t.cursor == &t.live {
 		t.cursor = t.live.next
 	}
@@ -323,7 +321,7 @@ func (g *Gateway) sweep() {
 			if asks--; !s.kept.verify(s) {
 				g.drop(s)
 			}
-		case looks > 0 && s.checked <= due:
+		case looks > 0 && s.checked <= since:
 			looks--
 			s.kept.look(s)
 		}

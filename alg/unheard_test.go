@@ -12,7 +12,7 @@ import (
 func TestPacketThatWaitedSinceAnotherWroteUnheardIsDropped(t *testing.T) {
 	for _, wrote := range []bool{false, true} {
 		d := newTalk(t, snatFlow(), policy.Default()).login()
-		d.g.Told = true
+		d.g.Told, d.g.Hears = true, true
 		if wrote {
 			d.k.flow.State += oneTurn
 		}
@@ -44,6 +44,7 @@ func TestStandbyThatHeardNothingUntilNowLooksAtItsSessions(t *testing.T) {
 	w.s("550 no\r\n")
 	w.k.flow.State, w.k.flow.Flight = open.State+oneTurn, open.Flight
 	w.k.expects = nil
+	w.g.Told, w.g.Hears = true, true
 	w.g.Unheard(w.now)
 	w.later(time.Second)
 	wantOnly(t, "the other's", w.k.expects, []conntrack.Expectation{x})

@@ -30,17 +30,30 @@ func TestSessionGoesOnWhenItsLabelIsWiped(t *testing.T) {
 
 // A program that writes it once, and listens to nothing, nobody tells of.
 func TestWipedLabelIsFoundWithinASecondThoughNobodyTells(t *testing.T) {
-	for others, found := range map[bool]bool{false: true, true: false} {
+	for hears, found := range map[bool]bool{false: true, true: false} {
 		d := newTalk(t, snatFlow(), policy.Default()).login()
-		if d.g.Told = true; others {
-			d.g.NotAlone() // then it would be told
-		}
+		d.g.Told, d.g.Hears = true, hears
 		d.k.flow.State, d.k.flow.Flight = 0, [2]conntrack.Flight{}
 		d.now = d.now.Add(time.Duration(lookedAt))
 		d.tick(toServer)
 		if got := d.k.flow.State&conntrack.StateControl != 0; got != found {
-			t.Errorf("with others %v: it was written anew: %v", others, got)
+			t.Errorf("where it is told of %v: it was written anew: %v", hears, got)
 		}
+	}
+}
+
+// With another gateway only a packet proves that the session is here.
+func TestWipedLabelOfASessionThatAnotherMayHaveIsNotWrittenByATick(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	d.g.Told = true
+	d.g.NotAlone()
+	d.k.flow.State, d.k.flow.Flight = 0, [2]conntrack.Flight{}
+	d.now = d.now.Add(time.Duration(lookedAt))
+	if d.tick(toServer); d.k.flow.State != 0 {
+		t.Errorf("it was written without a packet: %b", d.k.flow.State)
+	}
+	if d.c("NOOP\r\n"); d.k.flow.State&conntrack.StateControl == 0 {
+		t.Error("it was not written with one")
 	}
 }
 

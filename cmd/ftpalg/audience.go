@@ -119,16 +119,20 @@ func (a *audience) copied() {
 
 // hear joins the updates, or leaves them.
 func (a *audience) hear(updates bool) {
-	if updates == a.updates || a.over.Load() {
+	switch {
+	case updates == a.updates || a.over.Load():
 		return
-	}
-	if !updates {
+	case updates:
+		a.updates = a.listener.Join(conntrack.FlowUpdate) == nil
+	default:
 		a.updates = a.listener.Leave(conntrack.FlowUpdate) != nil
-		return
 	}
-	a.updates = a.listener.Join(conntrack.FlowUpdate) == nil
 	for _, e := range a.all {
-		if e.joined.Store(true); !a.updates {
+		e.updates.Store(a.updates)
+		switch {
+		case updates && a.updates:
+			e.joined.Add(1)
+		case updates:
 			e.lose()
 		}
 	}

@@ -70,7 +70,9 @@ func TestUpdatesAreHeardOfWhileOthersHearOfThem(t *testing.T) {
 	h.others = false
 	h.later()
 	h.later()
-	if want := []string{"join", "leave"}; !slices.Equal(h.hearer.did, want) {
+	h.others = true
+	h.later()
+	if want := []string{"join", "leave", "join"}; !slices.Equal(h.hearer.did, want) {
 		t.Errorf("it did %v, want %v", h.hearer.did, want)
 	}
 }
@@ -93,10 +95,12 @@ func TestGatewayThatJoinsUpdatesLaterIsNotSureToBeAlone(t *testing.T) {
 	if !l.gateway.Alone() {
 		t.Fatal("with nobody else it is not alone")
 	}
-	h.others = true
-	h.later()
-	if h.all[0].pass(l.gateway, l.journal); l.gateway.Alone() {
-		t.Error("it takes itself to be alone")
+	for _, others := range []bool{true, false} {
+		h.others = others
+		h.later()
+		if h.all[0].pass(l.gateway, l.journal); l.gateway.Alone() || l.gateway.Hears != others {
+			t.Errorf("others listen: %v; alone %v, hears %v", others, l.gateway.Alone(), l.gateway.Hears)
+		}
 	}
 }
 

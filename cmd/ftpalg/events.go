@@ -47,20 +47,22 @@ type happening struct {
 // events brings what the kernel tells of data connections and of the end of control connections to the
 // packet loop. What the loop does not take in time is lost and counted: nothing waits for it.
 type events struct {
-	wake   func() error // ends the round of the loop that waits
-	own    []uint32     // netlink port ids of our own requests
-	ready  chan happening
-	lost   *atomic.Uint64  // counts how often events were lost
-	missed atomic.Bool     // since the loop looked last
-	told   bool            // that they can be lost
-	woken  time.Time       // when the loop was woken last; of whoever reads events
-	broken chan error      // what ended the listening
-	read   func() bool     // has all hear what waits, and tells whether there is more
-	looked time.Time       // when the loop had them do so last, because it has packets
-	looks  *atomic.Bool    // a loop does, since the listening goroutine did; of all
-	others bool            // this worker knows the sessions of another gateway
-	attend func(time.Time) // see audience
-	joined atomic.Bool     // updates are heard of that were not before; since the loop looked last
+	wake    func() error // ends the round of the loop that waits
+	own     []uint32     // netlink port ids of our own requests
+	ready   chan happening
+	lost    *atomic.Uint64  // counts how often events were lost
+	missed  atomic.Bool     // since the loop looked last
+	told    bool            // that they can be lost
+	woken   time.Time       // when the loop was woken last; of whoever reads events
+	broken  chan error      // what ended the listening
+	read    func() bool     // has all hear what waits, and tells whether there is more
+	looked  time.Time       // when the loop had them do so last, because it has packets
+	looks   *atomic.Bool    // a loop does, since the listening goroutine did; of all
+	others  bool            // this worker knows the sessions of another gateway
+	attend  func(time.Time) // see audience
+	joined  atomic.Uint32   // how often updates were heard of that were not before
+	updates atomic.Bool     // they are
+	passed  uint32          // of joined, what the gateway was told of
 }
 
 func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
@@ -127,7 +129,9 @@ func (e *events) look(now time.Time, copied bool) {
 
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
-	if e.joined.Swap(false) {
+	g.Hears = e.updates.Load()
+	if n := e.joined.Load(); n != e.passed {
+		e.passed = n
 		g.Unheard(time.Now()) // nobody told of what was written before
 	}
 	if e.missed.Swap(false) {
