@@ -58,31 +58,82 @@ func TestDataConnectionIsAskedForSeldomWhileNothingTellsThatItEnds(t *testing.T)
 	}
 }
 
-func TestNoMoreDataConnectionsAreAskedForAtOnceThanTheLoopHasTimeFor(t *testing.T) {
-	w := newWatched(t)
+// many has data connections that are closed, and returns how often the kernel has been asked.
+func (w *watched) many(n int) (stories []*fate.Story, asked *int) {
 	x, _ := w.open()
-	var many []conntrack.Tuple
-	for i := range 1000 {
-		n := conntrack.Tuple{
+	for i := range n {
+		data := conntrack.Tuple{
 			Src: netip.AddrPortFrom(serverAddr.Addr(), uint16(1024+i)), Dst: x.Dst,
 		}
-		many = append(many, n)
 		story := fate.NewStory(dialogue.PORT, clientIn, serverAddr, &x, w.now)
 		w.g.Fates.Begin(story, w.now)
-		w.g.Fates.DataStarted(w.now, n, x.Master)
-		w.entries[n] = conntrack.Entry{TCP: conntrack.TCP{State: done}}
+		w.g.Fates.DataStarted(w.now, data, x.Master)
+		w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: done}}
+		stories = append(stories, story)
 	}
-	asked, entry := 0, w.g.Fates.Entry
+	asked, entry := new(int), w.g.Fates.Entry
 	w.g.Fates.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
-		asked++
+		*asked++
 		return entry(orig, e)
 	}
-	for n := 0; w.g.Stats.Data.Load() > 0; n++ {
-		before := asked
+	return stories, asked
+}
+
+func TestNoMoreDataConnectionsAreAskedForAtOnceThanTheLoopHasTimeFor(t *testing.T) {
+	w := newWatched(t)
+	const n = 1000
+	_, asked := w.many(n)
+	for ticks := 0; w.g.Stats.Data.Load() > 0; ticks++ {
+		before := *asked
 		// Those that are not asked for have their control connections looked at.
-		if w.later(time.Second); asked-before > 256+len(many) || n > 10 {
-			t.Fatalf("%d of %d are asked for in tick %d", asked-before, len(many), n)
+		if w.later(time.Second); *asked-before > 256+n || ticks > 10 {
+			t.Fatalf("%d of %d are asked for in tick %d", *asked-before, n, ticks)
 		}
+	}
+}
+
+// With each packet a few, a moment after the server said so: the rest of a second is long.
+func TestManyTransfersASecondAreToldOfInThatSecond(t *testing.T) {
+	w := newWatched(t)
+	const n = 1000
+	stories, asked := w.many(n)
+	for _, s := range stories {
+		w.g.Fates.Said(s, w.now)
+	}
+	w.g.Fates.Ask(w.now)
+	if *asked != 0 {
+		t.Errorf("%d are asked for before they can be closed", *asked)
+	}
+	w.now = w.now.Add(100 * time.Millisecond)
+	for rounds := 1; w.g.Stats.Data.Load() > 0; rounds++ {
+		if w.g.Fates.Ask(w.now); *asked > 8*rounds || rounds > n {
+			t.Fatalf("%d are asked for in %d rounds, and %d are left", *asked, rounds, w.g.Stats.Data.Load())
+		}
+	}
+	told := w.fates[1:] // the first is the door whose place theirs took
+	if len(told) != n || told[n-1].Lasted != 0 || *asked != n {
+		t.Errorf("%d are told of, the last lasted %v; %d are asked for", len(told), told[n-1].Lasted, *asked)
+	}
+}
+
+// The other side may be far away.
+func TestDataConnectionThatIsClosedSoonAfterTheReplyEndsWithIt(t *testing.T) {
+	w := newWatched(t)
+	x, data := w.open()
+	w.c("RETR f\r\n")
+	w.starts(w.now, data, x.Master)
+	w.now = w.now.Add(3 * time.Second)
+	w.s("150 here it comes\r\n226 done\r\n")
+	for _, state := range []conntrack.TCPState{conntrack.TCPLastAck, done} {
+		w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: state}}
+		w.want()
+		w.now = w.now.Add(500 * time.Millisecond)
+		w.g.Fates.Ask(w.now)
+	}
+	w.later(time.Second)
+	w.want(fate.Used)
+	if f := w.fates[0]; f.Lasted != 3*time.Second {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -45,6 +45,7 @@ type Book struct {
 	zoned   elastic.Map[uint32, *Story]        // those in a conntrack zone, by the expectation's number
 	flowing elastic.Map[conntrack.Key, *Story] // by the original tuple of the data connection
 	shut    []*Story                           // those of waiting that are shut, the oldest first
+	over    []*Story                           // those of flowing that are said to be over, the oldest first
 	swept   time.Time
 }
 
@@ -55,7 +56,7 @@ type waitingKey struct {
 }
 
 // None tells that there is no story that waits for its end.
-func (b *Book) None() bool { return b.waiting.Len()+b.flowing.Len()+len(b.shut) == 0 }
+func (b *Book) None() bool { return b.waiting.Len()+b.flowing.Len()+len(b.shut)+len(b.over) == 0 }
 
 // Begin adds the story of a door that has been opened.
 func (b *Book) Begin(s *Story, now time.Time) {
@@ -139,15 +140,17 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 	}
 	b.leave(s)
 	s.watched, s.data, s.came, s.state = true, data, at, conntrack.TCPSynSent
-	if s.mark, s.look = at, at.Add(lookStep); s.Why == policy.Used {
-		s.said = s.shutAt
-	}
+	s.mark, s.look, s.renewal = at, at.Add(lookStep), at.Add(renewStep)
+	used := s.Why == policy.Used
 	s.Waited, s.Why = max(0, at.Sub(s.Opened)), policy.None
 	if old := b.flowing.At(data.Key()); old != nil {
 		b.finish(old, at)
 	}
 	b.flowing.Set(data.Key(), s)
 	b.Stats.Data.Add(1)
+	if used {
+		b.Said(s, s.shutAt)
+	}
 	if b.OnCame != nil {
 		b.OnCame(s)
 	}
@@ -156,8 +159,9 @@ func (b *Book) DataStarted(at time.Time, data, master conntrack.Tuple) {
 // Said tells that the server says, at a time, that the transfer of s is over: with it, or soon after, its
 // data connection is closed.
 func (b *Book) Said(s *Story, at time.Time) {
-	if s.Flows() {
-		s.said, s.mark, s.look = at, at, time.Time{}
+	if s.Flows() && b.Entry != nil {
+		s.said, s.mark, s.look = at, at, at.Add(closeTime)
+		b.over = append(b.over, s)
 	}
 }
 

@@ -26,7 +26,7 @@ func (b *Book) Sweep(now time.Time) {
 			}
 		}
 	}
-	asks := askStep
+	asks := askStep - b.askOver(now, askStep)
 	for _, x := range b.flowing.All() {
 		if asks > 0 && !now.Before(x.look) && b.Entry != nil {
 			asks--
@@ -46,9 +46,33 @@ const (
 	lookStepLong = 5 * time.Second
 	// lookOften is for how long after it came, or its end was said, it is looked at often.
 	lookOften = 10 * time.Second
-	// askStep is of how many data connections the kernel is asked at once.
-	askStep = 256
+	// closeTime is how long after the final reply a data connection is likely to be closed.
+	closeTime = 100 * time.Millisecond
+	// askStep is of how many data connections the kernel is asked in a sweep, and askFew between two rounds
+	// of packets, which none of them should notice.
+	askStep, askFew = 256, 8
 )
+
+// Ask asks the kernel for a few of the data connections that were said to be over a moment ago. It is to be
+// called often while there are packets: more may end in a second than a sweep has time for.
+func (b *Book) Ask(now time.Time) { b.askOver(now, askFew) }
+
+// askOver asks for at most so many, and returns how many it asked for.
+func (b *Book) askOver(now time.Time, most int) (asked int) {
+	n := 0
+	for ; n < len(b.over) && asked < most && now.Sub(b.over[n].mark) >= closeTime; n++ {
+		if x := b.over[n]; !x.ended && !now.Before(x.look) {
+			asked++
+			b.ask(x, now)
+		}
+	}
+	if n > 0 {
+		rest := copy(b.over, b.over[n:])
+		clear(b.over[rest:])
+		b.over = b.over[:rest]
+	}
+	return asked
+}
 
 // ask looks how a data connection is. The kernel could tell of each change of it, but then it would of each
 // change of each connection of this machine; and when both sides have closed one it keeps it for minutes.
@@ -68,7 +92,9 @@ func (b *Book) ask(s *Story, now time.Time) {
 			b.finish(s, now)
 			return
 		}
-		s.said = time.Time{}
+		if now.Sub(s.said) >= lookStep {
+			s.said = time.Time{} // it was not so
+		}
 	}
 	if s.look = now.Add(lookStep); !s.gone && now.Sub(s.mark) > lookOften {
 		s.look = now.Add(lookStepLong)

@@ -195,6 +195,7 @@ func (l *loop) round() (int, error) {
 	l.take(now, n)
 	l.flush()
 	l.observe(now, l.packets[:n])
+	l.gateway.Fates.Ask(now)
 	if l.snapshots != nil && l.snapshots.step(l.gateway, now) {
 		l.busy = true
 	}

@@ -85,11 +85,15 @@ func (e *Engine) start(ctx context.Context) (err error) {
 	}
 	e.Server = e.Net.Server.AddrPort(false, lab.ControlPort)
 	seen := e.Net.Outside.Addr(false) // how a server is to see the client's PORT
-	if !e.Opens() {
+	if e.Opens() {
+		e.Net.Rules.Forward.Accept = append(e.Net.Rules.Forward.Accept, lab.Accept{Port: otherPort})
+		err = e.Net.SetRules()
+	} else {
 		seen = e.Net.Client.Addr(false)
-		if err := e.open(); err != nil {
-			return err
-		}
+		err = e.open()
+	}
+	if err != nil {
+		return err
 	}
 	e.Other = e.Net.Server.AddrPort(false, otherPort)
 	for _, at := range []netip.AddrPort{e.Server, e.Other} {
