@@ -268,7 +268,10 @@ func (g *Gateway) Tick(now time.Time) {
 }
 
 // EndTransfers tells of all transfers what is known now: nobody will see how they end.
-func (g *Gateway) EndTransfers(now time.Time) { g.transfers.tellAll(g, now) }
+func (g *Gateway) EndTransfers(now time.Time) {
+	g.Fates.End(now)
+	g.transfers.tellAll(g, now)
+}
 
 // Snapshot appends to rows at most so many sessions, in the order in which they were last seen, and
 // tells whether that were all. The next call goes on with others, or begins anew after done. Sessions

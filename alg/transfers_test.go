@@ -68,6 +68,19 @@ func TestTransferIsToldWithItsReplyAndItsDataConnection(t *testing.T) {
 	}
 }
 
+// The program may end, or another take its place, before the next tick.
+func TestTransferThatEndedJustNowIsToldWholeAtTheEnd(t *testing.T) {
+	w := newLogging(t, all)
+	x, data := w.open()
+	w.say("c>RETR f\r\n", "s>150 here it comes\r\n")
+	w.starts(w.now, data, x.Master)
+	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: done}}
+	w.say("s>226 done\r\n")
+	w.g.EndTransfers(w.now)
+	w.watched.want(fate.Used)
+	w.want("RETR f  226 done used")
+}
+
 func TestTransferWithoutDataConnectionIsTold(t *testing.T) {
 	w := newLogging(t, all)
 	w.say("c>RETR a\r\n", "s>425 no data connection\r\n")

@@ -57,6 +57,9 @@ const (
 // called often while there are packets: more may end in a second than a sweep has time for.
 func (b *Book) Ask(now time.Time) { b.askOver(now, askFew) }
 
+// End asks for all that were said to be over: nobody will later.
+func (b *Book) End(now time.Time) { b.askOver(now.Add(closeTime), len(b.over)) }
+
 // askOver asks for at most so many, and returns how many it asked for.
 func (b *Book) askOver(now time.Time, most int) (asked int) {
 	n := 0

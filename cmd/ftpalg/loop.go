@@ -161,6 +161,15 @@ func (l *loop) drain(quiet, most time.Duration) error {
 	}
 }
 
+// end tells what came of data connections that ended just now: nobody will ask later.
+func (l *loop) end() {
+	if l.events != nil {
+		l.events.catchUp(l.gateway, l.journal)
+	}
+	l.gateway.Fates.End(time.Now())
+	l.journal.flush()
+}
+
 // round waits for packets, until the deadline of the queue, and handles those that there
 // are. It returns how many there were. It allocates nothing for a packet.
 func (l *loop) round() (int, error) {

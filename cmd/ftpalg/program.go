@@ -168,6 +168,7 @@ func (p *program) serve() error {
 		if err == nil {
 			err = w.loop.drain(drainQuiet, drainMost)
 		}
+		w.loop.end()
 	}
 	err = errors.Join(err, p.close())
 	p.log.Info("stopped")

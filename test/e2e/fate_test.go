@@ -35,6 +35,16 @@ func TestLogTellsHowMuchPassedAndHowItEnded(t *testing.T) {
 	g.wantFate(`outcome=used mode=pasv .* ended=closed lasted=\S+ client_bytes=1\d{6} `)
 }
 
+func TestTransferThatEndedJustBeforeTheProgramIsToldOf(t *testing.T) {
+	r := natted(t)
+	s := serve(t, &ftptest.Server{}, r.Server, r.Server.AddrPort(false, lab.ControlPort))
+	g := startGateway(t, r.Gateway)
+	c := login(t, r.Client, r.Server.AddrPort(false, lab.ControlPort))
+	get(t, c, s, ftptest.PORT, "small")
+	g.stop()
+	g.wantFate(`outcome=used mode=port .* ended=closed `)
+}
+
 func TestLogSaysWhyADataConnectionDidNotWork(t *testing.T) {
 	for _, c := range []struct {
 		name  string
