@@ -214,14 +214,14 @@ func (s *session) expireDoor() bool {
 
 // Tell counts and passes on what happened in the dialogue, and refuses what is one too many.
 func (s *session) Tell(n dialogue.Notice) policy.Reason {
-	g, e := s.gateway, s.dialogue.Endpoints()
+	g := s.gateway
 	switch n.What {
 	case dialogue.Opened:
 		if string(n.Was) != string(n.Is) {
 			g.Stats.Rewrites[n.Mode].Add(1)
 		}
 		if d := s.door(); d != nil && !g.shut && g.OnOpened != nil {
-			x := &d.Door
+			x, e := &d.Door, s.dialogue.Endpoints()
 			g.OnOpened(DataChannel{
 				Mode: d.Mode, Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user(),
 				Open: x.Dst, For: x.Src, Target: x.Target, Was: n.Was, Is: n.Is,
@@ -231,6 +231,7 @@ func (s *session) Tell(n dialogue.Notice) policy.Reason {
 		g.transfers.refused(s, n.Why)
 		g.Stats.Refused[n.Why].Add(1)
 		if g.OnRefused != nil {
+			e := s.dialogue.Endpoints()
 			g.OnRefused(Refusal{
 				Client: e.Client, Server: e.Server, Zone: s.zone.ID, User: s.words.user(), Reason: n.Why,
 				Line: n.Line,
