@@ -33,19 +33,13 @@ func TestDataConnectionIsAskedForSeldomWhileNothingTellsThatItEnds(t *testing.T)
 	x, data := w.open()
 	w.starts(w.now, data, x.Master)
 	w.is(data, conntrack.TCPEstablished)
-	asked, entry := 0, w.g.Fates.Entry
-	w.g.Fates.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
-		if orig == data {
-			asked++
-		}
-		return entry(orig, e)
-	}
+	asked := w.asked(func(original conntrack.Tuple) bool { return original == data })
 	const minutes = 10
 	for range minutes * 60 {
 		w.later(time.Second)
 	}
-	if asked < minutes*60/10 || asked > minutes*60/4 {
-		t.Errorf("it is asked for %d times in %d minutes", asked, minutes)
+	if *asked < minutes*60/10 || *asked > minutes*60/4 {
+		t.Errorf("it is asked for %d times in %d minutes", *asked, minutes)
 	}
 	// A connection that was reset is found while the kernel knows of it (nf_conntrack_tcp_timeout_close).
 	w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: reset}}
@@ -71,12 +65,19 @@ func (w *watched) many(n int) (stories []*fate.Story, asked *int) {
 		w.entries[data] = conntrack.Entry{TCP: conntrack.TCP{State: done}}
 		stories = append(stories, story)
 	}
-	asked, entry := new(int), w.g.Fates.Entry
-	w.g.Fates.Entry = func(orig conntrack.Tuple, e *conntrack.Entry) error {
-		*asked++
-		return entry(orig, e)
+	return stories, w.asked(func(conntrack.Tuple) bool { return true })
+}
+
+// asked counts how often the kernel is asked for entries that are wanted.
+func (w *watched) asked(wanted func(original conntrack.Tuple) bool) *int {
+	n, entry := new(int), w.g.Fates.Entry
+	w.g.Fates.Entry = func(original conntrack.Tuple, e *conntrack.Entry) error {
+		if wanted(original) {
+			*n++
+		}
+		return entry(original, e)
 	}
-	return stories, asked
+	return n
 }
 
 func TestNoMoreDataConnectionsAreAskedForAtOnceThanTheLoopHasTimeFor(t *testing.T) {

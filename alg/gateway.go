@@ -322,9 +322,10 @@ func (g *Gateway) session(p *rewrite.Packet) (*session, rewrite.Dir, policy.Reas
 		if s.home.awaited(s) {
 			return s, dir, policy.OldEntry
 		}
-		if g.drop(s); unheard && !s.gone {
-			g.Changed(g.now, s.original())
-			s = nil
+		if unheard {
+			g.lost(s)
+		} else {
+			g.drop(s)
 		}
 	}
 	if p.Flags()&rewrite.RST != 0 && g.orphans.none() {

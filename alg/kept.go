@@ -197,13 +197,8 @@ func (k *kept) settle(s *session) bool {
 // look finds out whether another program had the session where nobody told of it.
 func (k *kept) look(s *session) {
 	g := s.gateway
-	known := g.Alone() && k.settle(s) || !g.Alone() && k.verify(s)
-	switch {
-	case known:
-	case s.gone:
-		g.drop(s)
-	default:
-		g.Changed(g.now, s.original())
+	if known := g.Alone() && k.settle(s) || !g.Alone() && k.verify(s); !known {
+		g.lost(s)
 	}
 }
 

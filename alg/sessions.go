@@ -270,6 +270,14 @@ func (g *Gateway) Changed(now time.Time, original conntrack.Tuple) {
 	g.standby.follow(g, &f)
 }
 
+// lost forgets a session of which a look at its entry told that another program had it, as if that had been
+// told now.
+func (g *Gateway) lost(s *session) {
+	if g.drop(s); !s.gone {
+		g.Changed(g.now, s.original())
+	}
+}
+
 // Unheard tells that another program may have written entries of control connections until now: all sessions
 // are looked at once more.
 func (g *Gateway) Unheard(now time.Time) {

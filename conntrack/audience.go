@@ -31,20 +31,10 @@ func OthersListen(kinds Kind, own ...uint32) (bool, error) {
 }
 
 func othersListen(list string, kinds Kind, own []uint32) (bool, error) {
-	var wanted uint64
-	for i, group := range groups {
-		if kinds&(1<<i) != 0 {
-			wanted |= 1 << (group - 1)
-		}
-	}
-	first := true // the names of the columns
+	_, list, _ = strings.Cut(list, "\n") // the names of the columns
 	for line := range strings.Lines(list) {
 		// sk Eth Pid Groups …: the protocol, the port id, and the first 32 groups in hexadecimal digits
 		f := strings.Fields(line)
-		if first {
-			first = false
-			continue
-		}
 		if len(f) < 4 {
 			return false, fmt.Errorf("%s: %q", audience, line)
 		}
@@ -52,11 +42,11 @@ func othersListen(list string, kinds Kind, own []uint32) (bool, error) {
 			continue
 		}
 		id, err := strconv.ParseInt(f[2], 10, 64)
-		joined, err2 := strconv.ParseUint(f[3], 16, 64)
+		joined, err2 := strconv.ParseUint(f[3], 16, 32)
 		if err := errors.Join(err, err2); err != nil {
 			return false, fmt.Errorf("%s: %w", audience, err)
 		}
-		if joined&wanted != 0 && !slices.Contains(own, uint32(id)) {
+		if uint32(joined)&kinds.groups() != 0 && !slices.Contains(own, uint32(id)) {
 			return true, nil
 		}
 	}

@@ -33,6 +33,16 @@ const (
 // groups are the multicast groups of the kinds, in their order (enum nfnetlink_groups).
 var groups = [...]uint32{1, 2, 3, 4, 6}
 
+// groups returns the groups of the kinds, the first as bit 0.
+func (k Kind) groups() (mask uint32) {
+	for i, group := range groups {
+		if k&(1<<i) != 0 {
+			mask |= 1 << (group - 1)
+		}
+	}
+	return mask
+}
+
 // Event is a change of the connection tracking of TCP.
 type Event struct {
 	Kind   Kind
@@ -70,12 +80,7 @@ func Listen(kinds Kind, buffer int, l Layout) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for conntrack events: %w", err)
 	}
-	a := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
-	for i, group := range groups {
-		if kinds&(1<<i) != 0 {
-			a.Groups |= 1 << (group - 1)
-		}
-	}
+	a := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: kinds.groups()}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}

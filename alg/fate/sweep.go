@@ -2,6 +2,7 @@ package fate
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
@@ -17,7 +18,7 @@ func (b *Book) Sweep(now time.Time) {
 		}
 		n++
 	}
-	b.shut = b.shut[:copy(b.shut, b.shut[n:])]
+	b.shut = slices.Delete(b.shut, 0, n)
 	if now.Sub(b.swept) >= time.Minute {
 		b.swept = now
 		for _, x := range b.waiting.All() {
@@ -26,9 +27,12 @@ func (b *Book) Sweep(now time.Time) {
 			}
 		}
 	}
+	if b.Entry == nil {
+		return
+	}
 	asks := askStep - b.askOver(now, askStep)
 	for _, x := range b.flowing.All() {
-		if asks > 0 && !now.Before(x.look) && b.Entry != nil {
+		if asks > 0 && !now.Before(x.look) {
 			asks--
 			if b.ask(x, now); x.ended {
 				continue
@@ -69,11 +73,7 @@ func (b *Book) askOver(now time.Time, most int) (asked int) {
 			b.ask(x, now)
 		}
 	}
-	if n > 0 {
-		rest := copy(b.over, b.over[n:])
-		clear(b.over[rest:])
-		b.over = b.over[:rest]
-	}
+	b.over = slices.Delete(b.over, 0, n)
 	return asked
 }
 
@@ -121,7 +121,7 @@ const renewStep = time.Second
 // renew keeps the entry of a control connection, on which nothing is said during a transfer, while its data
 // connection lives: it gets what it once had when less than half of it is left.
 func (b *Book) renew(s *Story, now time.Time) {
-	if b.Entry == nil || now.Before(s.renewal) {
+	if now.Before(s.renewal) {
 		return
 	}
 	var e conntrack.Entry

@@ -131,7 +131,7 @@ func (a *audience) hear(updates bool) {
 		e.updates.Store(a.updates)
 		switch {
 		case updates && a.updates:
-			e.joined.Add(1)
+			e.joined.Store(true)
 		case updates:
 			e.lose()
 		}

@@ -60,9 +60,8 @@ type events struct {
 	looks   *atomic.Bool    // a loop does, since the listening goroutine did; of all
 	others  bool            // this worker knows the sessions of another gateway
 	attend  func(time.Time) // see audience
-	joined  atomic.Uint32   // how often updates were heard of that were not before
-	updates atomic.Bool     // they are
-	passed  uint32          // of joined, what the gateway was told of
+	updates atomic.Bool     // updates are heard of
+	joined  atomic.Bool     // they were not before; since the loop looked last
 }
 
 func hearing(own []uint32, lost *atomic.Uint64, wake func() error) *events {
@@ -130,8 +129,7 @@ func (e *events) look(now time.Time, copied bool) {
 // pass gives the gateway what has happened since the last round, and tells whether there is more.
 func (e *events) pass(g *alg.Gateway, j *journal) bool {
 	g.Hears = e.updates.Load()
-	if n := e.joined.Load(); n != e.passed {
-		e.passed = n
+	if e.joined.Swap(false) {
 		g.Unheard(time.Now()) // nobody told of what was written before
 	}
 	if e.missed.Swap(false) {

@@ -161,12 +161,12 @@ func (l *loop) drain(quiet, most time.Duration) error {
 	}
 }
 
-// end tells what came of data connections that ended just now: nobody will ask later.
+// end tells of all transfers what is known now. It is the last that is done.
 func (l *loop) end() {
 	if l.events != nil {
 		l.events.catchUp(l.gateway, l.journal)
 	}
-	l.gateway.Fates.End(time.Now())
+	l.gateway.EndTransfers(time.Now())
 	l.journal.flush()
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/api"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/metrics"
 	"github.com/ftpalg/ftpalg/cmd/ftpalg/internal/transfers"
@@ -30,12 +28,7 @@ func openTransfers(p *program, m *metrics.Metrics) error {
 	for _, w := range p.workers {
 		w.gateway.OnTransfer = l.Put
 	}
-	p.undo = append(p.undo, func() error {
-		for _, w := range p.workers {
-			w.gateway.EndTransfers(time.Now()) // the packet loop has ended
-		}
-		return l.Close()
-	})
+	p.undo = append(p.undo, l.Close)
 	return nil
 }
 
