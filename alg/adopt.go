@@ -8,15 +8,6 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-// Adopter is a Kernel that can give a control connection a new entry. One that is older than the rules lacks
-// a helper, without which nothing can be expected, and room for a label and for offsets.
-type Adopter interface {
-	// Adopt replaces the entry with this original tuple by one that has all that, and what u says. The error
-	// is conntrack.ErrBusy if something hangs on the entry. After another error there may be another entry
-	// like the old one, or none.
-	Adopt(original conntrack.Tuple, u conntrack.Update) (conntrack.Flow, error)
-}
-
 // home is the entry of a session as a place to live in.
 type home struct {
 	id       uint32       // the kernel's of the entry; 0: there was none when it was looked for last

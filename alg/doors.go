@@ -91,7 +91,11 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 	g, e := s.gateway, &x.Door
 	var err error
 	for range tries {
-		if err = g.kernel.Expect(e); err == nil {
+		if err = vacate(s, x); err == nil {
+			err = g.kernel.Expect(e)
+		}
+		if err == nil {
+			g.elsewhere = g.elsewhere || leadsElsewhere(e)
 			s.forgetShut(policy.Superseded) // if there was one the kernel has dropped it for this one
 			x.User = s.words.user()
 			s.last, s.opened = x, true

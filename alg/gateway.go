@@ -13,19 +13,6 @@ import (
 	"github.com/ftpalg/ftpalg/rewrite"
 )
 
-// Kernel is what the gateway asks of connection tracking; conntrack.Conn is it.
-type Kernel interface {
-	// Flow returns the entry that the tuple of either direction belongs to; conntrack.ErrNotFound: none.
-	Flow(t conntrack.Tuple) (conntrack.Flow, error)
-	// Update changes the entry with this original tuple, before the packet under way goes on. What becomes
-	// known later is told to Gateway.Refused.
-	Update(original conntrack.Tuple, u conntrack.Update) error
-	// Expect lets a data connection in, and sets e.ID and e.Told; see conntrack for its errors.
-	Expect(e *conntrack.Expectation) error
-	// Withdraw takes an expectation back, with the ID that it got. It is no error if it was used meanwhile.
-	Withdraw(e conntrack.Expectation) error
-}
-
 // What all sessions may use together for packets that wait and for what may have to be repeated.
 const (
 	maxWaiting = 1024     // packets; the queue must have room for others
@@ -64,6 +51,7 @@ type Gateway struct {
 	drains    uint32 // how often all packets that there were had been handled
 	deleted   deleted
 	cameNow   []*fate.Story // their data connections came: see settle
+	elsewhere bool          // a door may have led to another port than it was on
 
 	// Used anew for each packet.
 	now    time.Time

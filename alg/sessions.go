@@ -70,6 +70,7 @@ func (g *Gateway) add(f conntrack.Flow, before *session) *session {
 	}
 	p := g.policyOf(&e)
 	g.startConn(s, &f)
+	g.elsewhere = g.elsewhere || !s.begun // an earlier program may have opened such doors
 	s.dialogue = dialogue.New(e, p, dialogue.Memory(s.kept.state&ofDialogue), !s.begun)
 	t.add(s)
 	g.standby.remove(s.original())

@@ -25,6 +25,29 @@ func (c *Conn) Remove(orig Tuple, id uint32) error {
 	return nil
 }
 
+// Vacate removes the entry that has t as the tuple of one of its directions if its connection has ended, so
+// that a new connection with t gets one of its own. The kernel does so itself at a SYN
+// (nf_conntrack_tcp_packet in net/netfilter/nf_conntrack_proto_tcp.c), but not where the entry came from
+// another gateway and its flags do not tell who closed: there the new connection goes where the old one went.
+//
+// The error is ErrBusy, and holder the original tuple of the connection, if it has not ended.
+func (c *Conn) Vacate(t Tuple) (holder Tuple, err error) {
+	var e Entry
+	err = c.Entry(t, &e)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Tuple{}, nil
+	case err != nil:
+		return Tuple{}, err
+	case e.TCP.State != TCPTimeWait && e.TCP.State != TCPClosed:
+		return e.Tuple[Original], fmt.Errorf("vacate %v: its state is %v: %w", t, e.TCP.State, ErrBusy)
+	}
+	if err = c.Remove(e.Tuple[Original], e.ID); errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return Tuple{}, err
+}
+
 func (e *encoder) entryKey(orig Tuple, id uint32) {
 	e.key(orig)
 	if id != 0 {

@@ -34,6 +34,7 @@ type Tracker interface {
 	Create(e *conntrack.Expectation) (timeout bool, err error)
 	Withdraw(e conntrack.Expectation) error
 	Entry(t conntrack.Tuple, e *conntrack.Entry) error
+	Vacate(t conntrack.Tuple) (holder conntrack.Tuple, err error)
 	Replace(e *conntrack.Entry, helper string, u conntrack.Update) (conntrack.Flow, error)
 }
 
@@ -105,6 +106,11 @@ func (k *Kernel) Withdraw(e conntrack.Expectation) error {
 	r.door = e
 	k.msg = conntrack.AppendWithdraw(k.msg[:0], e, r.seq)
 	return k.send()
+}
+
+// Vacate waits for the kernel, as Expect does. Nothing that rides concerns an ended connection.
+func (k *Kernel) Vacate(t conntrack.Tuple) (holder conntrack.Tuple, err error) {
+	return k.conn.Vacate(t)
 }
 
 // next returns the place of the next message.

@@ -58,6 +58,11 @@ func (d *diary) Withdraw(conntrack.Expectation) error {
 	return nil
 }
 
+func (d *diary) Vacate(conntrack.Tuple) (conntrack.Tuple, error) {
+	d.did = append(d.did, "vacate")
+	return conntrack.Tuple{}, nil
+}
+
 func (d *diary) Entry(_ conntrack.Tuple, e *conntrack.Entry) error {
 	d.did = append(d.did, "entry")
 	*e = d.entry

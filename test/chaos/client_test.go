@@ -184,8 +184,7 @@ func (v *visitor) judge(err error, right bool, what string, t *ftptest.Transfer)
 	switch {
 	case !quiet, strings.HasPrefix(what, "hostile"):
 	case v.w.paired:
-		// A data connection that ended just as the gateways changed places may seem to live on the other: if
-		// its port is another client's by now, that one's SYN goes the old way.
+		// What conntrackd had not sent when the gateways changed places is not known on the other.
 		v.w.tally.add("failed though nothing was done to the session")
 	default:
 		v.w.t.Errorf("%s %v: %s failed and nothing was done to it: %v\n%s", v.tape.user, v.tape.original,

@@ -62,11 +62,18 @@ type session struct {
 // login starts a server and a client.
 func (p *Pair) login(s *side) *session {
 	p.t.Helper()
-	x := &session{p: p, host: s.client(p), server: &ftptest.Server{Network: s.server(p), Timeout: patience}}
-	x.server.Put("small", ftptest.Random(1000, 2))
-	x.server.Put("big", ftptest.Random(8<<20, 1))
-	must(p.t, x.server.Start(s.server(p).AddrPort(s.ipv6, 21)))
-	p.t.Cleanup(func() { x.server.Close() })
+	server := &ftptest.Server{Network: s.server(p), Timeout: patience}
+	server.Put("small", ftptest.Random(1000, 2))
+	server.Put("big", ftptest.Random(8<<20, 1))
+	must(p.t, server.Start(s.server(p).AddrPort(s.ipv6, 21)))
+	p.t.Cleanup(func() { server.Close() })
+	return p.enter(s, server)
+}
+
+// enter is one more client of a server.
+func (p *Pair) enter(s *side, server *ftptest.Server) *session {
+	p.t.Helper()
+	x := &session{p: p, host: s.client(p), server: server}
 	c, err := ftptest.Dial(context.Background(), x.host, netip.MustParseAddrPort(s.dial))
 	must(p.t, err)
 	p.t.Cleanup(func() { c.Close() })
