@@ -104,6 +104,18 @@ func TestGatewayThatJoinsUpdatesLaterIsNotSureToBeAlone(t *testing.T) {
 	}
 }
 
+// What was written before the program began nobody tells of either.
+func TestGatewayWhoseUpdatesOthersHearFromTheStartIsNotSureToBeAlone(t *testing.T) {
+	l := testLoop(t, &fakeQueue{}, io.Discard)
+	l.gateway.Told = true
+	h := newHall()
+	h.others = true
+	h.later()
+	if h.all[0].pass(l.gateway, l.journal); l.gateway.Alone() || !l.gateway.Hears {
+		t.Errorf("alone %v, hears %v", l.gateway.Alone(), l.gateway.Hears)
+	}
+}
+
 func TestUpdatesThatCannotBeJoinedAreLost(t *testing.T) {
 	h := newHall()
 	h.others, h.hearer.refuses = true, errors.New("not permitted")
