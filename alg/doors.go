@@ -95,7 +95,7 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 			err = g.kernel.Expect(e)
 		}
 		if err == nil {
-			g.elsewhere = g.elsewhere || leadsElsewhere(e)
+			g.led.add(e, g.began.at(g.now))
 			s.forgetShut(policy.Superseded) // if there was one the kernel has dropped it for this one
 			x.User = s.words.user()
 			s.last, s.opened = x, true

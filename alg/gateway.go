@@ -46,12 +46,12 @@ type Gateway struct {
 	released  released
 	transfers transferBook
 	zones     zones
+	led       ledElsewhere
 	began     beginning
 	damaged   moment // when packets went by last because there were no rules
 	drains    uint32 // how often all packets that there were had been handled
 	deleted   deleted
 	cameNow   []*fate.Story // their data connections came: see settle
-	elsewhere bool          // a door may have led to another port than it was on
 
 	// Used anew for each packet.
 	now    time.Time
@@ -66,7 +66,7 @@ type Gateway struct {
 // one of the networks; of those the first that fits counts.
 func New(k Kernel, p policy.Policy, between ...policy.Network) *Gateway {
 	g := &Gateway{kernel: k, clients: &clients{}, began: beginning{time.Now()}, damaged: never}
-	g.unheard = never
+	g.unheard, g.led.all = never, never
 	g.room = rewrite.Room{MaxPackets: maxWaiting, MaxBytes: maxBytes}
 	g.table.init()
 	g.half.init()

@@ -70,7 +70,6 @@ func (g *Gateway) add(f conntrack.Flow, before *session) *session {
 	}
 	p := g.policyOf(&e)
 	g.startConn(s, &f)
-	g.elsewhere = g.elsewhere || !s.begun // an earlier program may have opened such doors
 	s.dialogue = dialogue.New(e, p, dialogue.Memory(s.kept.state&ofDialogue), !s.begun)
 	t.add(s)
 	g.standby.remove(s.original())
@@ -337,4 +336,5 @@ func (g *Gateway) sweep() {
 	}
 	g.clients.sweep(g.now)
 	g.orphans.sweep(g.now)
+	g.led.sweep(at)
 }

@@ -3,8 +3,10 @@ package alg
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/ftpalg/ftpalg/alg/fate"
+	"github.com/ftpalg/ftpalg/alg/internal/elastic"
 	"github.com/ftpalg/ftpalg/conntrack"
 )
 
@@ -18,8 +20,7 @@ import (
 func vacate(s *session, x *fate.Story) error {
 	g, e := s.gateway, &x.Door
 	k, able := g.kernel.(Vacater)
-	elsewhere := e.Translate && (g.elsewhere || leadsElsewhere(e))
-	if !x.Mode.Active() || !able || g.Alone() && !elsewhere {
+	if !x.Mode.Active() || !able || g.Alone() && !mayBeUsed(s, e) {
 		return nil
 	}
 	port := s.reply().Src.Port() - 1
@@ -45,6 +46,15 @@ func vacate(s *session, x *fate.Story) error {
 	return nil
 }
 
+// mayBeUsed tells whether the place to which a door leads may have been led to from another port, by this
+// program or, for a session that is older, by the one before it.
+func mayBeUsed(s *session, e *conntrack.Expectation) bool {
+	g := s.gateway
+	now := g.began.at(g.now)
+	return e.Translate &&
+		(leadsElsewhere(e) || g.led.mayHave(e.Target, now) || !s.begun && now < moment(ledFor))
+}
+
 // occupant returns the original tuple of the connection that has t after those that have ended made way.
 func occupant(g *Gateway, k Vacater, t conntrack.Tuple) (holder conntrack.Tuple, lives bool) {
 	holder, err := k.Vacate(t)
@@ -57,4 +67,41 @@ func occupant(g *Gateway, k Vacater, t conntrack.Tuple) (holder conntrack.Tuple,
 // leadsElsewhere tells whether a door is on another port than the one that it leads to.
 func leadsElsewhere(e *conntrack.Expectation) bool {
 	return e.Translate && e.Dst.Port() != e.Target.Port()
+}
+
+const (
+	// ledFor is for how long a place that was led to from elsewhere is looked at: its connection may last,
+	// and the kernel remembers it for two minutes more (nf_conntrack_tcp_timeout_time_wait).
+	ledFor = 10 * time.Minute
+	// mostLed is how many places are remembered. Where there are more each is looked at.
+	mostLed = 4096
+)
+
+// ledElsewhere is to which places doors on other ports led.
+type ledElsewhere struct {
+	until elastic.Map[netip.AddrPort, moment]
+	all   moment // until when it may be any place
+}
+
+func (l *ledElsewhere) add(e *conntrack.Expectation, now moment) {
+	switch {
+	case !leadsElsewhere(e):
+	case l.until.Len() < mostLed:
+		l.until.Set(e.Target, now+moment(ledFor))
+	default:
+		l.all = now + moment(ledFor)
+	}
+}
+
+func (l *ledElsewhere) mayHave(place netip.AddrPort, now moment) bool {
+	_, has := l.until.Get(place)
+	return has || now < l.all
+}
+
+func (l *ledElsewhere) sweep(now moment) {
+	for place, until := range l.until.All() {
+		if now >= until {
+			l.until.Delete(place)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ftpalg/ftpalg/alg/policy"
 	"github.com/ftpalg/ftpalg/conntrack"
@@ -72,22 +73,59 @@ func TestDoorIsWhereNoOtherConnectionTakesItsSYN(t *testing.T) {
 }
 
 // Where a door led to another port than it was on, that port may be in use when it is named again.
-func TestPortThatWasLedToFromElsewhereIsLookedAtAgain(t *testing.T) {
+func TestPortThatWasLedToFromElsewhereIsLookedAtForAWhile(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default())
 	k := &crowded{fakeKernel: d.k}
 	d.g = New(k, policy.Default())
 	d.g.Told = true
 	d.listen()
 	d.begin()
+	const one, other = "PORT 10,0,13,222,39,136\r\n", "PORT 10,0,13,222,39,137\r\n"
 	for i, c := range []struct {
-		taken bool
+		says  string
+		taken bool // port of the gateway
+		after time.Duration
 		asks  int
-	}{{false, 0}, {true, 2}, {false, 4}} {
-		d.k.taken = map[uint16]bool{10120: c.taken}
-		d.c("PORT 10,0,13,222,39,136\r\n")
+	}{
+		{one, false, 0, 0}, {one, true, 0, 2}, {other, false, 0, 0}, {one, false, time.Minute, 2},
+		{one, false, ledFor, 0},
+	} {
+		d.now = d.now.Add(c.after)
+		d.g.Tick(d.now)
+		d.k.taken, k.asked = map[uint16]bool{10120: c.taken}, nil
+		d.c(c.says)
 		d.s("200 ok\r\n")
 		if len(k.asked) != c.asks {
-			t.Errorf("after PORT %d: %d questions, want %d", i+1, len(k.asked), c.asks)
+			t.Errorf("at PORT %d it asked %d times, want %d", i+1, len(k.asked), c.asks)
 		}
+	}
+	if n := d.g.led.until.Len(); n != 0 {
+		t.Errorf("%d places are remembered", n)
+	}
+}
+
+func TestManyPlacesThatWereLedToFromElsewhereAreNotRememberedOneByOne(t *testing.T) {
+	var l ledElsewhere
+	e := conntrack.Expectation{Translate: true, Dst: gatewayOut}
+	for i := range mostLed + 1 {
+		e.Target = netip.AddrPortFrom(clientIn.Addr(), uint16(1+i))
+		l.add(&e, 5)
+	}
+	last := 5 + moment(ledFor)
+	if l.until.Len() != mostLed || !l.mayHave(clientIn, last-1) || l.mayHave(clientIn, last) {
+		t.Errorf("%d are remembered, and all until %v", l.until.Len(), l.all)
+	}
+}
+
+// An earlier program may have opened doors of which nothing is known.
+func TestSessionOfAnEarlierProgramHasPortsLookedAt(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default()).login()
+	k := &crowded{fakeKernel: d.k}
+	d.g = New(k, policy.Default())
+	d.g.Told = true
+	d.now = time.Now()
+	d.listen()
+	if d.c("PORT 10,0,13,222,39,136\r\n"); len(k.asked) != 2 {
+		t.Errorf("it asked %d times", len(k.asked))
 	}
 }
