@@ -27,6 +27,16 @@ func (k *crowded) Vacate(t conntrack.Tuple) (holder conntrack.Tuple, err error) 
 	return conntrack.Tuple{}, nil
 }
 
+// crowd puts a new gateway in place of the old one, amid other connections that live. It knows itself to be
+// alone, or does not.
+func (d *talk) crowd(alone bool, live ...[2]conntrack.Tuple) *crowded {
+	k := &crowded{fakeKernel: d.k, live: live}
+	d.g = New(k, policy.Default())
+	d.g.Told = alone
+	d.listen()
+	return k
+}
+
 func TestDoorIsWhereNoOtherConnectionTakesItsSYN(t *testing.T) {
 	data := netip.AddrPortFrom(serverAddr.Addr(), 20)
 	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(gatewayOut.Addr(), port) }
@@ -55,10 +65,7 @@ func TestDoorIsWhereNoOtherConnectionTakesItsSYN(t *testing.T) {
 		{"no other gateway", snatFlow(), true, nil, asked, 0},
 	} {
 		d := newTalk(t, c.flow, policy.Default())
-		k := &crowded{fakeKernel: d.k, live: c.live}
-		d.g = New(k, policy.Default())
-		d.g.Told = c.alone
-		d.listen()
+		k := d.crowd(c.alone, c.live...)
 		d.begin()
 		d.c("PORT 10,0,13,222,39,136\r\n")
 		if len(d.k.expects) != 1 || len(k.asked) != c.asks {
@@ -75,10 +82,7 @@ func TestDoorIsWhereNoOtherConnectionTakesItsSYN(t *testing.T) {
 // Where a door led to another port than it was on, that port may be in use when it is named again.
 func TestPortThatWasLedToFromElsewhereIsLookedAtForAWhile(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default())
-	k := &crowded{fakeKernel: d.k}
-	d.g = New(k, policy.Default())
-	d.g.Told = true
-	d.listen()
+	k := d.crowd(true)
 	d.begin()
 	const one, other = "PORT 10,0,13,222,39,136\r\n", "PORT 10,0,13,222,39,137\r\n"
 	for i, c := range []struct {
@@ -120,11 +124,8 @@ func TestManyPlacesThatWereLedToFromElsewhereAreNotRememberedOneByOne(t *testing
 // An earlier program may have opened doors of which nothing is known.
 func TestSessionOfAnEarlierProgramHasPortsLookedAt(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default()).login()
-	k := &crowded{fakeKernel: d.k}
-	d.g = New(k, policy.Default())
-	d.g.Told = true
+	k := d.crowd(true)
 	d.now = time.Now()
-	d.listen()
 	if d.c("PORT 10,0,13,222,39,136\r\n"); len(k.asked) != 2 {
 		t.Errorf("it asked %d times", len(k.asked))
 	}

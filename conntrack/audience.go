@@ -31,6 +31,7 @@ func OthersListen(kinds Kind, own ...uint32) (bool, error) {
 }
 
 func othersListen(list string, kinds Kind, own []uint32) (bool, error) {
+	wanted := kinds.groups()
 	_, list, _ = strings.Cut(list, "\n") // the names of the columns
 	for line := range strings.Lines(list) {
 		// sk Eth Pid Groups …: the protocol, the port id, and the first 32 groups in hexadecimal digits
@@ -46,7 +47,7 @@ func othersListen(list string, kinds Kind, own []uint32) (bool, error) {
 		if err := errors.Join(err, err2); err != nil {
 			return false, fmt.Errorf("%s: %w", audience, err)
 		}
-		if uint32(joined)&kinds.groups() != 0 && !slices.Contains(own, uint32(id)) {
+		if uint32(joined)&wanted != 0 && !slices.Contains(own, uint32(id)) {
 			return true, nil
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,12 +209,8 @@ func (w *world) capture(dir string) {
 
 // populate adds those who come beside the test's own clients.
 func (w *world) populate() {
-	gateway := []netip.Addr{netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")}
 	w.real[1] = w.Join("inreal", "inside", "10.0.13.67/24", "fd00:13::67/64")
 	w.intruders[1] = w.Join("inother", "inside", "10.0.13.68/24", "fd00:13::68/64")
-	for _, h := range []*lab.Host{w.real[1], w.intruders[1]} {
-		must(w.t, h.DefaultRoute(gateway...))
-	}
 	w.real[0] = w.Join("outreal", "outside", "203.0.113.67/24", "2001:db8:113::67/64")
 	w.intruders[0] = w.Join("outother", "outside", "203.0.113.68/24", "2001:db8:113::68/64")
 }

@@ -78,7 +78,6 @@ func New(t testing.TB) *Pair {
 	}
 	p.Inside = p.Join("in", "inside", "10.0.13.66/24", "fd00:13::66/64")
 	p.Outside = p.Join("out", "outside", "203.0.113.66/24", "2001:db8:113::66/64")
-	must(t, p.Inside.DefaultRoute(netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")))
 	for i := range p.Gateways {
 		h, err := p.lab.Host(fmt.Sprintf("g%d", i+1))
 		must(t, err)
@@ -99,12 +98,16 @@ func New(t testing.TB) *Pair {
 	return p
 }
 
-// Join adds a host to the network behind a device of the gateways.
+// Join adds a host to the network behind a device of the gateways. One inside sends to them what is for
+// elsewhere.
 func (p *Pair) Join(name, dev string, addrs ...string) *lab.Host {
 	p.t.Helper()
 	h, err := p.lab.Host(name)
 	must(p.t, err)
 	p.plug(h, "eth0", dev, "to-"+name, addrs...)
+	if dev == "inside" {
+		must(p.t, h.DefaultRoute(netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")))
+	}
 	p.ends = append(p.ends, end{h, dev})
 	return h
 }

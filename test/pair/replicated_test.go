@@ -59,11 +59,16 @@ func (p *Pair) settled(original conntrack.Tuple) {
 // carried waits until the standby has the entry of a data connection.
 func (p *Pair) carried(conn net.Conn) {
 	p.t.Helper()
-	from := conntrack.Tuple{Src: addrPort(conn.LocalAddr()), Dst: addrPort(conn.RemoteAddr())}
+	from := tuple(conn)
 	eventually(p.t, "the entry of the data connection is replicated", func() bool {
 		f := p.Standby().flow(p.t, from)
 		return f.ID != 0 && !f.Opening
 	})
+}
+
+// tuple is of what its end of a connection sends.
+func tuple(conn net.Conn) conntrack.Tuple {
+	return conntrack.Tuple{Src: addrPort(conn.LocalAddr()), Dst: addrPort(conn.RemoteAddr())}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -28,9 +28,8 @@ func TestPortThatAnotherClientHadBeforeASwitchWorksAfterIt(t *testing.T) {
 				for n, x := range []*session{a, b} {
 					x.ActivePort = usedPort + uint16(i)
 					d := x.agree(m)
-					at := netip.AddrPortFrom(d.data.Endpoint.Addr(), x.ActivePort)
 					conn := x.begin(d, "small")
-					from := conntrack.Tuple{Src: at, Dst: addrPort(conn.RemoteAddr())}
+					from := tuple(conn)
 					x.finish(conn, "small", nil)
 					d.data.Close()
 					if n == 0 {
@@ -46,11 +45,11 @@ func TestPortThatAnotherClientHadBeforeASwitchWorksAfterIt(t *testing.T) {
 // another is a client of the same network as those of side s, at another address.
 func (p *Pair) another(s *side, server *ftptest.Server) *session {
 	p.t.Helper()
-	h := p.Join("another", "outside", "203.0.113.70/24", "2001:db8:113::70/64")
+	dev, addrs := "outside", []string{"203.0.113.70/24", "2001:db8:113::70/64"}
 	if s.client(p) == p.Inside {
-		h = p.Join("other", "inside", "10.0.13.70/24", "fd00:13::70/64")
-		must(p.t, h.DefaultRoute(netip.MustParseAddr("10.0.13.1"), netip.MustParseAddr("fd00:13::1")))
+		dev, addrs = "inside", []string{"10.0.13.70/24", "fd00:13::70/64"}
 	}
+	h := p.Join("another", dev, addrs...)
 	p.Lead(p.Active)
 	there := *s
 	there.client = func(*Pair) *lab.Host { return h }
