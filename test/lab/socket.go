@@ -15,6 +15,10 @@ func (h *Host) Listen(network, address string) (l net.Listener, err error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // plain TCP, as FTP servers speak it
 	err = h.Do(func() error {
+		// A process that is being started has the sockets of this one until it runs its own
+		// program: a port that was just given up is free when none is.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
 		if l, err = lc.Listen(context.Background(), network, address); err != nil {
 			return fmt.Errorf("host %s: %w", h, err)
 		}
