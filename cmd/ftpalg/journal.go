@@ -55,6 +55,9 @@ func (j *journal) opened(d alg.DataChannel) {
 	if j.hub.Wanted() {
 		j.hub.Publish(toldOpened(&d))
 	}
+	if !j.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
 	j.log.LogAttrs(context.Background(), slog.LevelInfo, "data channel", zoned(d.Zone,
 		slog.String("mode", d.Mode.String()),
 		slog.String("client", d.Client.String()), slog.String("server", d.Server.String()),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -11,19 +12,21 @@ import (
 
 	"github.com/ftpalg/ftpalg/alg"
 	"github.com/ftpalg/ftpalg/alg/dialogue"
+	"github.com/ftpalg/ftpalg/alg/fate"
 	"github.com/ftpalg/ftpalg/alg/policy"
 )
 
+var someChannel = alg.DataChannel{
+	Mode: dialogue.PORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
+	Open:   netip.MustParseAddrPort("203.0.113.1:10120"),
+	Target: netip.MustParseAddrPort("10.0.13.222:10120"),
+	Was:    []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
+}
+
 func TestDataChannelIsOneLine(t *testing.T) {
-	d := alg.DataChannel{
-		Mode: dialogue.PORT, Client: clientAddr, Server: serverAddr, For: serverAddr.Addr(),
-		Open:   netip.MustParseAddrPort("203.0.113.1:10120"),
-		Target: netip.MustParseAddrPort("10.0.13.222:10120"),
-		Was:    []byte("10,0,13,222,39,136"), Is: []byte("203,0,113,1,39,136"),
-	}
 	var text bytes.Buffer
 	j := newJournal(&text, false, slog.LevelInfo)
-	j.opened(d)
+	j.opened(someChannel)
 	j.flush()
 	const want = `level=INFO msg="data channel" mode=port client=10.0.13.222:40000 server=10.0.1.66:21 ` +
 		`for=10.0.1.66 open=203.0.113.1:10120 target=10.0.13.222:10120 ` +
@@ -33,12 +36,21 @@ func TestDataChannelIsOneLine(t *testing.T) {
 	}
 	text.Reset()
 	j = newJournal(&text, true, slog.LevelInfo)
-	j.opened(d)
+	j.opened(someChannel)
 	j.flush()
 	var fields map[string]string
 	err := json.Unmarshal(text.Bytes(), &fields)
 	if err != nil || fields["open"] != "203.0.113.1:10120" || fields["mode"] != "port" {
 		t.Errorf("%v, %s", err, &text)
+	}
+}
+
+func TestDataChannelThatIsNotLoggedCostsNothing(t *testing.T) {
+	j := newJournal(io.Discard, false, slog.LevelWarn)
+	f := fate.Fate{Mode: dialogue.PORT, Client: clientAddr, Server: serverAddr, Open: someChannel.Open,
+		Target: someChannel.Target}
+	if n := testing.AllocsPerRun(100, func() { j.opened(someChannel); j.fate(&f) }); n > 0 {
+		t.Errorf("%v allocations, want none", n)
 	}
 }
 
