@@ -2,29 +2,38 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+// A port that was just given up may be taken for as long as held: a process that is being started has the
+// sockets of this one until it runs its own program, and no event tells of that.
+const (
+	held      = 5 * time.Second
+	lookAgain = time.Millisecond
 )
 
 // Listen is [net.Listen] on the host. The address must be a literal.
 func (h *Host) Listen(network, address string) (l net.Listener, err error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // plain TCP, as FTP servers speak it
-	err = h.Do(func() error {
-		// A process that is being started has the sockets of this one until it runs its own
-		// program: a port that was just given up is free when none is.
-		syscall.ForkLock.RLock()
-		defer syscall.ForkLock.RUnlock()
-		if l, err = lc.Listen(context.Background(), network, address); err != nil {
-			return fmt.Errorf("host %s: %w", h, err)
+	for end := time.Now().Add(held); ; time.Sleep(lookAgain) {
+		err = h.Do(func() error {
+			if l, err = lc.Listen(context.Background(), network, address); err != nil {
+				return fmt.Errorf("host %s: %w", h, err)
+			}
+			return nil
+		})
+		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
+			return l, err
 		}
-		return nil
-	})
-	return l, err
+	}
 }
 
 // Dial connects by TCP from the host. The zero local address lets the kernel
