@@ -91,6 +91,7 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 	g, e := s.gateway, &x.Door
 	var err error
 	for range tries {
+		picked := e.Dst
 		if err = vacate(s, x); err == nil {
 			err = g.kernel.Expect(e)
 		}
@@ -104,8 +105,8 @@ func (s *session) expect(x *fate.Story, tries int) (uint16, policy.Reason) {
 			g.Stats.Opened[x.Mode].Add(1)
 			return e.Dst.Port(), policy.None
 		}
-		if !errors.Is(err, conntrack.ErrPortTaken) {
-			break
+		if !errors.Is(err, conntrack.ErrPortTaken) || e.Dst != picked {
+			break // in the latter case no other port would do: see vacate
 		}
 		e.Dst = netip.AddrPortFrom(e.Dst.Addr(), s.policy().PickPort())
 	}

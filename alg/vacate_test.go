@@ -79,6 +79,22 @@ func TestDoorIsWhereNoOtherConnectionTakesItsSYN(t *testing.T) {
 	}
 }
 
+// No other port would do where a connection lives that the kernel would take the new one's SYN for.
+func TestPortThatALiveConnectionIsLedByIsTriedOnce(t *testing.T) {
+	d := newTalk(t, snatFlow(), policy.Default())
+	data := netip.AddrPortFrom(serverAddr.Addr(), 20)
+	k := d.crowd(false, [2]conntrack.Tuple{
+		{Src: data, Dst: netip.AddrPortFrom(gatewayOut.Addr(), 7)},
+		{Src: netip.MustParseAddrPort("10.0.13.222:10120"), Dst: data},
+	})
+	d.k.taken = map[uint16]bool{7: true}
+	d.begin()
+	d.c("PORT 10,0,13,222,39,136\r\n")
+	if n := d.g.Stats.Refused[policy.PortTaken].Load(); n != 1 || len(k.asked) != 1 {
+		t.Errorf("refused %d times, asked %v", n, k.asked)
+	}
+}
+
 // Where a door led to another port than it was on, that port may be in use when it is named again.
 func TestPortThatWasLedToFromElsewhereIsLookedAtForAWhile(t *testing.T) {
 	d := newTalk(t, snatFlow(), policy.Default())
