@@ -14,14 +14,18 @@
 //
 //   - Packets and NOOPs: nine tenths of a packet are the kernel's, which gives it out and brings it, with its
 //     verdict, to its receiver. Q pays that too. What we save is system calls and messages, where packets
-//     come together.
-//   - PORT: an eighth are events: the kernel tells the number of the new expectation by one, and that the old
+//     come together: that is much where they are dear (1.42 of Q, where Q took 6.4 µs for a packet) and
+//     no more than our own work where they are cheap (2.6 µs).
+//   - PORT: a tenth are events: the kernel tells the number of the new expectation by one, and that the old
 //     one goes by another, without which it would not be known that a firewall dropped what it let in. A
 //     quarter are the verdicts. The expectation must be there before the line goes on, so that answer is
 //     waited for.
-//   - Whole sessions: there are as many as with Q, which does nothing at all and has 0.64 to 0.7 of what the
-//     kernel's helper has. That is as far as anything can get that sees each packet: both processors are busy
-//     with client, server and kernel.
+//   - Whole sessions: even Q, which does nothing at all, has only 0.64 to 0.7 of what the kernel's helper
+//     has: both processors are busy with client, server and kernel, and each packet's way to a program and
+//     back is 7 to 17 µs of theirs. Sixteen packets of a session take it. Beside them there are three
+//     questions to the kernel: for the entry of the new connection, for its door, and for what the data
+//     connection carried. All of it is 47 µs more than Q's 76, or 62 more than its 171 where system calls
+//     are dear.
 //   - Short connections that are no FTP: two rules for each packet, and two events, of its beginning and its
 //     end. Where somebody else hears of changes, as conntrackd does, there are some five more.
 package main
