@@ -7,33 +7,38 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A port that was just given up may be taken for as long as held: a process that is being started has the
-// sockets of this one until it runs its own program, and no event tells of that.
-const (
-	held      = 5 * time.Second
-	lookAgain = time.Millisecond
-)
-
-// Listen is [net.Listen] on the host. The address must be a literal.
+// Listen is [net.Listen] for TCP on the host. The address must be a literal. The port is free when the
+// listener has been closed.
 func (h *Host) Listen(network, address string) (l net.Listener, err error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // plain TCP, as FTP servers speak it
-	for end := time.Now().Add(held); ; time.Sleep(lookAgain) {
-		err = h.Do(func() error {
-			if l, err = lc.Listen(context.Background(), network, address); err != nil {
-				return fmt.Errorf("host %s: %w", h, err)
-			}
-			return nil
-		})
-		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
-			return l, err
+	err = h.Do(func() error {
+		if l, err = lc.Listen(context.Background(), network, address); err != nil {
+			return fmt.Errorf("host %s: %w", h, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return listener{l.(*net.TCPListener)}, nil
+}
+
+// listener gives its port up with Close. A process that is being started has the sockets of this one until
+// it runs its own program, and would keep the port for so long.
+type listener struct{ *net.TCPListener }
+
+func (l listener) Close() error {
+	f, err := l.File() // another descriptor: Accept shall fail because of Close
+	if err != nil {
+		return l.TCPListener.Close() // it is closed already
+	}
+	defer f.Close()
+	return errors.Join(l.TCPListener.Close(), unix.Shutdown(int(f.Fd()), unix.SHUT_RDWR))
 }
 
 // Dial connects by TCP from the host. The zero local address lets the kernel

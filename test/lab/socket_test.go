@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"context"
 	"os/exec"
 	"sync"
 	"testing"
@@ -15,18 +16,13 @@ func TestClosedPortIsFreeThoughProcessesStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := make(chan struct{})
+	ctx, end := context.WithCancel(t.Context())
 	var starting sync.WaitGroup
 	defer starting.Wait()
-	defer close(end)
+	defer end()
 	for range 4 {
 		starting.Go(func() {
-			for {
-				select {
-				case <-end:
-					return
-				default:
-				}
+			for ctx.Err() == nil {
 				if err := exec.Command("true").Run(); err != nil {
 					t.Error(err)
 				}
