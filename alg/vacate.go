@@ -16,7 +16,8 @@ import (
 // drops a SYN of which only the translated tuple is in use, as where a client names a port again to which
 // another led then.
 //
-// The error is conntrack.ErrPortTaken if the door must be on another port.
+// The error is conntrack.ErrPortTaken if the door must be on another port. Where a connection that lives is
+// led to the same place, the door is put on the port that leads it: no other would do.
 func vacate(s *session, x *fate.Story) error {
 	g, e := s.gateway, &x.Door
 	k, able := g.kernel.(Vacater)
